@@ -1,0 +1,1 @@
+"""How Sutler is run."""
