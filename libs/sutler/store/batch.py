@@ -1,0 +1,171 @@
+"""Runs waiting changes in one transaction, and sees to it that each gets a true answer whatever fails."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Any
+
+from sutler.errors import SutlerError
+from sutler.store.clock import Clock
+from sutler.store.engine import Connection, Engine, OutcomeUnknownError
+from sutler.store.transaction import Transaction, run_in
+
+WORK_SECONDS = 0.02
+"""After this much work a batch commits, so that a slow change does not hold the others up for long."""
+
+
+@dataclass(slots=True, eq=False)
+class Change:
+    """One change on its way.
+
+    Attributes:
+        fn: What it does.
+        context: The context variables of the caller.
+        result: What ``fn`` returned.
+        error: Why it did not happen; None if it did.
+    """
+
+    fn: Callable[[Transaction], Any]
+    context: Context
+    result: Any = field(default=None, init=False)
+    error: BaseException | None = field(default=None, init=False)
+
+
+class Batches:
+    """Commits changes together. Belongs to the writer's thread.
+
+    Where a batch breaks before its COMMIT (the disk is full, the connection is gone), nothing of it has happened, so
+    its changes run again, each in a transaction of its own, and only those fail that fail alone.
+
+    Args:
+        engine: Where connections come from.
+        clock: The time of the changes.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.commits = 0
+        self._engine = engine
+        self._clock = clock
+        self._connection: Connection | None = None
+
+    def run(self, first: Change, more: Callable[[], Change | None]) -> list[Change]:
+        """Runs changes and commits them.
+
+        Args:
+            first: The change to begin with.
+            more: Returns the next one that waits, or None.
+
+        Returns:
+            The changes that ran, each with its result or its error.
+        """
+        batch = [first]
+        try:
+            connection = self._begin()
+        except Exception as error:
+            # Whoever waits by now would wait for the same in vain.
+            batch.extend(iter(more, None))
+            _fail(batch, error)
+            return batch
+        if not self._fill(connection, batch, more) or not self._commit(connection, batch):
+            self._drop()
+            self._run_singly(batch)
+        return batch
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._drop()
+
+    def _fill(self, connection: Connection, batch: list[Change], more: Callable[[], Change | None]) -> bool:
+        """Applies changes until none waits or a bound is reached; returns whether the transaction still stands."""
+        deadline = time.monotonic() + WORK_SECONDS
+        change: Change | None = batch[0]
+        while change is not None:
+            if not self._apply(connection, change):
+                return False
+            if len(batch) >= self._engine.max_batch or time.monotonic() > deadline:
+                return True
+            change = more()
+            if change is not None:
+                batch.append(change)
+        return True
+
+    def _apply(self, connection: Connection, change: Change) -> bool:
+        """Runs one change; returns whether the transaction still stands."""
+        change.error = None
+        try:
+            connection.savepoint()
+            change.result = change.context.run(run_in, connection, self._clock.now(), change.fn)
+        except BaseException as error:
+            change.error = error
+            if not connection.in_transaction:
+                return False
+            try:
+                connection.undo()
+            except Exception:
+                return False
+        return True
+
+    def _commit(self, connection: Connection, batch: list[Change]) -> bool:
+        """Commits if there is anything to commit; returns False if the changes certainly have not happened."""
+        if all(change.error is not None for change in batch):
+            connection.rollback()
+            return True
+        try:
+            connection.commit()
+        except OutcomeUnknownError as unknown:
+            # Also those that failed: they may have failed for what another change of the batch did.
+            _fail(batch, unknown.error)
+            self._drop()
+            return True
+        except Exception as error:
+            _fail(batch, error)
+            return False
+        self.commits += 1
+        return True
+
+    def _run_singly(self, batch: list[Change]) -> None:
+        for index, change in enumerate(batch):
+            try:
+                connection = self._begin()
+            except Exception as error:
+                _fail(batch[index:], error)
+                return
+            if not self._apply(connection, change) or not self._commit(connection, [change]):
+                self._drop()
+
+    def _begin(self) -> Connection:
+        """Opens a transaction, on a new connection if the old one is lost."""
+        if self._connection is not None:
+            try:
+                self._connection.begin()
+                return self._connection
+            except Exception:
+                lost = self._connection.lost
+                self._drop()
+                if not lost:
+                    raise
+        self._connection = self._engine.writer()
+        try:
+            self._connection.begin()
+        except Exception:
+            self._drop()
+            raise
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _fail(changes: Iterable[Change], error: Exception) -> None:
+    for change in changes:
+        change.error = error
+        change.result = None
+        if isinstance(error, SutlerError):  # one for each caller: raising adds to its traceback
+            change.error = copy.copy(error)
+            change.error.__cause__ = error.__cause__

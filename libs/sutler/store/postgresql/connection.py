@@ -1,0 +1,151 @@
+"""One PostgreSQL connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from sutler.store import failures
+from sutler.store.engine import Dialect, OutcomeUnknownError, Params, Row
+from sutler.store.postgresql.errors import mapped
+from sutler.store.sql import postgresql_statement
+
+
+class PostgresqlConnection:
+    """Runs statements on one connection of psycopg, which is in autocommit mode.
+
+    All writers of all processes wait for each other, so a round trip of one is what costs. A writer's connection is
+    therefore in pipeline mode, and what needs no answer of its own (a savepoint, the notification of a commit) travels
+    with the statement that follows. Readers overlap anyway, and without a pipeline they use less of the processor.
+
+    Args:
+        raw: The connection.
+        opening: What opens the transaction for changes; nothing for a reader.
+        before_commit: What goes before COMMIT.
+    """
+
+    dialect: Dialect = "postgresql"
+
+    def __init__(self, raw: psycopg.Connection[Row], opening: Sequence[str] = (), before_commit: str = "") -> None:
+        self._raw = raw
+        self._opening = opening
+        self._before_commit = before_commit
+        self._reading = not opening
+        self._marked = False
+        self._clean = False
+        self._stack = ExitStack()
+        self._pipeline = None if self._reading else self._stack.enter_context(raw.pipeline())
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._raw.closed
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the transaction is still open, maybe waiting for :meth:`undo`."""
+        status = self._raw.info.transaction_status
+        return status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
+
+    def begin(self) -> None:
+        """Opens the transaction and waits for the lock of all writers; PostgreSQL grants it in order of arrival."""
+        self._marked = self._clean = False
+        self._control(*self._opening)
+
+    def begin_read(self) -> None:
+        """Opens a transaction whose snapshot is that of its first statement."""
+        self._control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", wait=False)
+
+    def savepoint(self) -> None:
+        """Marks where the next change starts."""
+        if self._marked and not self._clean:
+            self._control("RELEASE change", wait=False)
+        if not self._clean:
+            self._control("SAVEPOINT change", wait=False)
+        self._marked, self._clean = True, False
+
+    def undo(self) -> None:
+        """Takes back all since :meth:`savepoint`; the savepoint stays, for the next change."""
+        self._control("ROLLBACK TO change")
+        self._clean = True
+
+    def commit(self) -> None:
+        """Commits; the server answers when its log is on disk.
+
+        Raises:
+            OutcomeUnknownError: If the connection broke before the answer.
+        """
+        try:
+            self._control(self._before_commit, "COMMIT")
+        except Exception as error:
+            if self.lost:
+                raise OutcomeUnknownError(failures.outcome_unknown()) from error
+            raise
+
+    def rollback(self) -> None:
+        """Ends the transaction without effect."""
+        if self.lost:
+            return
+        try:
+            self._control("ROLLBACK")
+        except Exception:
+            self._raw.close()
+
+    def close(self) -> None:
+        """Ends the connection; the server rolls back what was open."""
+        with suppress(psycopg.Error):
+            self._stack.close()
+        self._raw.close()
+
+    def execute(self, sql: str, params: Params) -> int:
+        """Runs a statement and returns how many rows it changed."""
+        return self._run(sql, params).rowcount
+
+    def one(self, sql: str, params: Params) -> Row | None:
+        """Returns the first row, or None."""
+        cursor = self._run(sql, params)
+        return cursor.fetchone() if cursor.description else None
+
+    def all(self, sql: str, params: Params) -> list[Row]:
+        """Returns every row."""
+        cursor = self._run(sql, params)
+        return cursor.fetchall() if cursor.description else []
+
+    def many(self, sql: str, rows: Sequence[Params]) -> None:
+        """Runs a statement for each of ``rows``, in one round trip."""
+        try:
+            self._raw.cursor().executemany(postgresql_statement(sql), rows)
+            self._settle()
+        except psycopg.Error as error:
+            raise self._failure(error, reading=self._reading) from error
+
+    def _run(self, sql: str, params: Params) -> psycopg.Cursor[Row]:
+        try:
+            cursor = self._raw.execute(postgresql_statement(sql), params)
+            self._settle()
+            return cursor
+        except psycopg.Error as error:
+            raise self._failure(error, reading=self._reading) from error
+
+    def _control(self, *statements: str, wait: bool = True) -> None:
+        try:
+            for statement in statements:
+                self._raw.execute(statement)
+            if wait:
+                self._settle()
+        except psycopg.Error as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: psycopg.Error, *, reading: bool = False) -> Exception:
+        """Says why a statement failed; a server that ends the session says so before its end of the connection."""
+        if error.diag.severity_nonlocalized in ("FATAL", "PANIC"):
+            self._raw.close()
+        return mapped(error, reading=reading)
+
+    def _settle(self) -> None:
+        """Waits for what was sent."""
+        if self._pipeline is not None:
+            self._pipeline.sync()

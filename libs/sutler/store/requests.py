@@ -1,0 +1,74 @@
+"""Remembers the first answer to each request, in the same transaction as its change."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sutler.idempotency import Once, Remembered, RequestRepeated
+from sutler.store.database import Database
+from sutler.store.transaction import Transaction
+
+KEEP = timedelta(days=7)
+"""How long an answer is remembered if the settings say nothing else."""
+
+
+def find(tx: Transaction, tenant: str, method: str, request_id: str) -> Remembered | None:
+    """Returns the first answer to a request, or None if there is none or it is forgotten."""
+    row = tx.one(
+        "SELECT hash, answer, expire_time FROM requests"
+        " WHERE tenant = ? AND method = ? AND request_id = ? AND expire_time > ?",
+        (tenant, method, request_id, tx.now),
+    )
+    return Remembered(*row) if row else None
+
+
+def remember(tx: Transaction, once: Once | None, result: Any, keep: timedelta = KEEP) -> None:
+    """Remembers the answer of the change that ``tx`` is.
+
+    Args:
+        tx: The change.
+        once: Which request it answers; None if the caller gave no ``request_id``, then nothing is done.
+        result: What the change returns; ``once.encode`` makes the answer of it.
+        keep: For how long.
+
+    Raises:
+        RequestRepeated: If the request was answered before; the whole change must not happen.
+    """
+    if once is None:
+        return
+    stored = tx.execute(
+        "INSERT INTO requests (tenant, method, request_id, hash, answer, expire_time) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (tenant, method, request_id) DO UPDATE"
+        " SET hash = excluded.hash, answer = excluded.answer, expire_time = excluded.expire_time"
+        " WHERE requests.expire_time <= ?",
+        (
+            once.tenant,
+            once.method,
+            once.request_id,
+            once.hash,
+            once.encode(result),
+            tx.now + keep.total_seconds(),
+            tx.now,
+        ),
+    )
+    if not stored:
+        first = find(tx, once.tenant, once.method, once.request_id)
+        assert first is not None
+        raise RequestRepeated(first)
+
+
+class StoredAnswers:
+    """Looks first answers up for the idempotency interceptor.
+
+    Args:
+        db: Where they are remembered.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def find(self, tenant: str, method: str, request_id: str) -> tuple[bytes, bytes] | None:
+        """Returns the hash of the request and the serialised answer, or None."""
+        known = await self._db.read(lambda tx: find(tx, tenant, method, request_id))
+        return (known.hash, known.answer) if known else None

@@ -1,0 +1,26 @@
+"""Numbers that rise by one, in the order in which the changes that draw them are committed."""
+
+from __future__ import annotations
+
+from sutler.store.transaction import Transaction
+
+
+def draw(tx: Transaction, name: str, count: int = 1) -> int:
+    """Draws numbers from a sequence. All writers are serial, so there are no gaps, and no lower number appears later.
+
+    Args:
+        tx: The change that uses the numbers.
+        name: Which sequence; it begins with 1.
+        count: How many numbers to draw.
+
+    Returns:
+        The last of the numbers drawn.
+    """
+    row = tx.one(
+        "INSERT INTO sequences (name, value) VALUES (?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = sequences.value + excluded.value RETURNING value",
+        (name, count),
+    )
+    assert row is not None
+    value: int = row[0]
+    return value
