@@ -1,0 +1,47 @@
+"""What services and the reader refuse, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sutler.cli.screen import Failed
+from sutler.errors import SutlerError
+
+
+class Placed(Protocol):
+    """A document: what is refused."""
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where it stands, ``file:line``."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Its kind and name."""
+        ...
+
+
+class Refused(Failed):
+    """Services refuse documents.
+
+    Args:
+        refused: Each document with its error.
+    """
+
+    def __init__(self, refused: Sequence[tuple[Placed, SutlerError]]) -> None:
+        super().__init__("\n".join(f"{placed.place} {placed.title}: {explain(error)}" for placed, error in refused))
+
+
+def explain(error: SutlerError) -> str:
+    """Returns an error for people: every violation once, or the message; and the reason."""
+    if len(error.violations) < 2:
+        return f"{error.message} [{error.reason}]"
+    lines = [f"{len(error.violations)} problems [{error.reason}]"]
+    return "\n".join([*lines, *(f"  {v.field}: {v.description}" for v in error.violations)])
