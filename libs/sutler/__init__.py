@@ -1,0 +1,1 @@
+"""What the Sutler services share, and the client that people use to call them."""

@@ -1,0 +1,174 @@
+"""Calls with deadlines, request ids, ids of the current call, retries and typed errors, for any generated stub."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.rpc.status_pb2 import Status
+
+from sutler import headers, tracing
+from sutler.context import ANONYMOUS, BACKGROUND, current
+from sutler.errors import DeadlineExceeded, Exhausted, Internal, SutlerError
+from sutler.resilience import retry
+from sutler.status import from_status
+
+UNREADABLE = {"cause": "answer unreadable"}
+"""The metadata of the error for an answer that is no message of the method's type."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How calls are made.
+
+    Attributes:
+        token: Gives the bearer token of each call; none is sent if it gives an empty one.
+        tenant: Acts for this tenant; the token's own if empty.
+        timeout: Seconds until a call without its own timeout ends; streams have none.
+        attempts: How often a call that ends with UNAVAILABLE is made in all. Services that call services use 1: only
+            the outermost caller retries.
+        behalf: Sends the principal of the current call along; for services only.
+    """
+
+    token: Callable[[], str] = str
+    tenant: str = ""
+    timeout: float = 30.0
+    attempts: int = 4
+    behalf: bool = False
+
+
+def metadata(options: CallOptions, extra: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Returns the headers of one call: token, tenant, correlation id, trace and, for services, the principal."""
+    call = current()
+    sent = dict(extra)
+    token = options.token()
+    if token:
+        sent.setdefault("authorization", f"Bearer {token}")
+    if options.tenant:
+        sent.setdefault(headers.TENANT, options.tenant)
+    if call.correlation_id:
+        sent.setdefault(headers.CORRELATION, call.correlation_id)
+    if options.behalf and call is not BACKGROUND:
+        behind = call.principal.on_behalf_of or call.principal
+        if behind is not ANONYMOUS:
+            from sutler.auth import encode_principal  # here, so that who only calls does not load what verifies tokens
+
+            sent.setdefault(headers.ON_BEHALF_OF, encode_principal(behind))
+        if call.tenant != behind.tenant:
+            sent.setdefault(headers.TENANT, call.tenant)
+    tracing.inject(call, sent)
+    return list(sent.items())
+
+
+def typed(error: grpc.aio.AioRpcError) -> SutlerError:
+    """Returns the domain error that a failed call stands for.
+
+    A stream that a server in between has reset, because the one behind it died in the middle of an answer, is
+    UNAVAILABLE and not the INTERNAL that gRPC makes of it. Of the size of a message gRPC itself tells in words only.
+    """
+    trailers = dict(cast(Iterable[tuple[str, Any]], error.trailing_metadata() or ()))
+    with suppress(DecodeError, TypeError):  # whatever a server in between has made of it
+        status = Status.FromString(trailers[headers.STATUS]) if headers.STATUS in trailers else Status()
+        if status.code:
+            return from_status(status)
+    code, text = error.code(), error.details() or ""
+    if code is grpc.StatusCode.INTERNAL and "RST_STREAM" in text:
+        code = grpc.StatusCode.UNAVAILABLE
+    told = from_status(Status(code=code.value[0], message=text))
+    if isinstance(told, Exhausted) and "larger than max" in text:
+        told.reason = "TOO_LARGE"
+    return told
+
+
+class Stub:
+    """Looks like a generated async stub, and calls with :class:`CallOptions`.
+
+    Args:
+        stub: The generated stub.
+        methods: The service's methods by name.
+        options: How calls are made.
+    """
+
+    def __init__(self, stub: Any, methods: Mapping[str, MethodDescriptor], options: CallOptions) -> None:
+        for name, method in methods.items():
+            setattr(self, name, _wrapped(getattr(stub, name), method, options))
+
+
+def _wrapped(call: Any, method: MethodDescriptor, options: CallOptions) -> Any:
+    takes_id = "request_id" in method.input_type.fields_by_name
+
+    def single(
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Any:
+        return _single(call, request, takes_id, timeout, metadata or {}, options)
+
+    def stream(
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Any]:
+        return _stream(call, request, timeout, metadata or {}, options)
+
+    return stream if method.server_streaming else single
+
+
+async def _single(
+    call: Any, request: Any, takes_id: bool, timeout: float | None, extra: Mapping[str, str], options: CallOptions
+) -> Any:
+    seconds = options.timeout if timeout is None else timeout
+    streaming = isinstance(request, AsyncIterable)
+    if takes_id and not streaming and not request.request_id:
+        request = _with_id(request)
+    ends = time.monotonic() + seconds
+    sent = metadata(options, extra)
+
+    async def attempt() -> Any:
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded("the deadline passed before the call was made")
+        try:
+            return _readable(await call(request, timeout=left, metadata=sent))
+        except grpc.aio.AioRpcError as error:
+            raise typed(error) from error
+
+    if options.attempts == 1 or streaming:
+        return await attempt()
+    return await retry(attempt, attempts=options.attempts, seconds=seconds)
+
+
+async def _stream(
+    call: Any, request: Any, timeout: float | None, extra: Mapping[str, str], options: CallOptions
+) -> AsyncIterator[Any]:
+    responses = call(request, timeout=timeout, metadata=metadata(options, extra))
+    try:
+        async for response in responses:
+            yield _readable(response)
+    except grpc.aio.AioRpcError as error:
+        raise typed(error) from error
+    finally:
+        responses.cancel()  # a reader that leaves early ends the call at once, not when it is garbage collected
+
+
+def _readable(answer: Any) -> Any:
+    """Returns an answer; gRPC gives None for one whose bytes are no message of its type."""
+    if answer is None:
+        raise Internal("the answer is no message of the contract, or is nested too deeply", metadata=UNREADABLE)
+    return answer
+
+
+def _with_id(request: Message) -> Message:
+    copy = type(request)()
+    copy.CopyFrom(request)
+    copy.request_id = str(uuid.uuid4())  # type: ignore[attr-defined]
+    return copy

@@ -1,0 +1,55 @@
+"""Sixth: refuses a message that breaks a rule of its contract, with every violation at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf.message import Message
+
+from sutler.interceptors.chain import Context, Single, Stream
+from sutler.methods import Method
+from sutler.validation import validate_message, validate_open_data
+
+
+class ValidationInterceptor:
+    """Validates requests, each message of a request stream as it is read."""
+
+    def single(self, method: Method, handler: Single) -> Single:
+        """Wraps a handler with one response."""
+        if not method.area:
+            return handler
+
+        async def call(request: Any, context: Context) -> Any:
+            return await handler(_checked(method, request), context)
+
+        return call
+
+    def stream(self, method: Method, handler: Stream) -> Stream:
+        """Wraps a handler with many responses."""
+        if not method.area:
+            return handler
+
+        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+            async for response in handler(_checked(method, request), context):
+                yield response
+
+        return call
+
+
+def _checked(method: Method, request: Any) -> Any:
+    if method.request_streaming:
+        return _checked_stream(request)
+    _validate(request)
+    return request
+
+
+async def _checked_stream(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async for request in requests:
+        _validate(request)
+        yield request
+
+
+def _validate(message: Message) -> None:
+    validate_message(message)
+    validate_open_data(message)

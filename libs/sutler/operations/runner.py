@@ -1,0 +1,242 @@
+"""Carries operations out: claims them, keeps their leases, and tries again what ended in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from sutler.auth import decode_principal
+from sutler.context import ANONYMOUS, Call, set_current
+from sutler.errors import Conflict, Exhausted, SutlerError, Unavailable
+from sutler.operations import records
+from sutler.operations.model import Operation, State
+from sutler.status import to_status
+from sutler.store import Database, Transaction
+from sutler.store.holders import new_holder
+
+log = structlog.get_logger("sutler.operations")
+
+LEASE_SECONDS = 15.0
+MAX_BACKOFF_SECONDS = 30.0
+MAX_STEP_BYTES = 1024
+IDLE_SECONDS = 5.0
+OUTAGE_SECONDS = 1.0
+"""The pause after the store has refused a claim."""
+
+
+@dataclass(slots=True)
+class Execution:
+    """One attempt at an operation, as the code that carries it out sees it.
+
+    Attributes:
+        operation: The operation when the attempt began.
+        database: Where it is stored.
+        cancelled: Set when somebody asks for its end.
+    """
+
+    operation: Operation
+    database: Database
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    _percent: int = 0
+
+    async def progress(self, percent: int, step: str) -> None:
+        """Tells how far the work is. Within one attempt it never goes back.
+
+        Args:
+            percent: 0 to 100.
+            step: What is being done, for people; cut after 1024 bytes.
+
+        Raises:
+            Conflict: With LEASE_LOST if another process has taken over: stop at once.
+        """
+        self._percent = max(self._percent, min(100, percent))
+        text = step.encode()[:MAX_STEP_BYTES].decode(errors="ignore")
+
+        def change(tx: Transaction) -> None:
+            stored = records.get(tx, self.operation.tenant, self.operation.name)
+            keep = State.CANCELLING if stored.state is State.CANCELLING else State.RUNNING
+            records.move(tx, self.operation.name, self.operation.fence, keep, progress=self._percent, step=text)
+
+        await self.database.write(change)
+
+    def end(self, tx: Transaction, state: State, *, response: bytes = b"", error: bytes = b"") -> Operation:
+        """Ends the operation in the caller's transaction, together with the change that it was for."""
+        changes: dict[str, Any] = {"response": response, "error": error}
+        if state is State.SUCCEEDED:
+            changes |= {"progress": 100, "step": ""}
+        return records.move(tx, self.operation.name, self.operation.fence, state, **changes)
+
+
+Execute = Callable[[Execution], Awaitable[None]]
+"""Carries one attempt out and ends the operation. Whatever it raises means: try again; so does no end at all."""
+
+
+class OperationRunner:
+    """Claims due operations and runs them concurrently, in every replica.
+
+    An attempt that raises is made again after a back-off (1 s doubling to 30 s with jitter, or the error's own
+    ``retry_after``). An attempt whose process dies is made again when its lease ends, and at
+    once when the process is started again on the same machine.
+
+    Args:
+        database: Where operations are stored.
+        execute: Carries one out.
+        area: The API, for the domain of errors.
+        concurrency: How many run at once in this process.
+        lease_seconds: After how long another process takes over from one that died.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        execute: Execute,
+        *,
+        area: str,
+        concurrency: int = 64,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._execute = execute
+        self._domain = f"{area}.sutler.dev"
+        self._concurrency = concurrency
+        self._lease_seconds = lease_seconds
+        self._holder = new_holder()
+        self._running: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
+
+    async def run(self) -> None:
+        """Runs operations until cancelled; then gives those in hand up, to be taken over at once by another process."""
+        renewals = asyncio.create_task(self._renew())
+        begun = False
+        try:
+            while True:
+                seen = self._database.changes.generation
+                try:
+                    if not begun:
+                        await self._database.write(records.end_dead)
+                        begun = True
+                    pause = await self._step()
+                except (Unavailable, Exhausted) as error:
+                    if error.reason == "SHUTTING_DOWN":
+                        raise
+                    log.warning("operations not claimed", reason=error.reason)
+                    await asyncio.sleep(OUTAGE_SECONDS)
+                    continue
+                await self._database.changes.wait(pause, since=seen)
+        finally:
+            renewals.cancel()
+            await self._give_up()
+
+    async def _step(self) -> float:
+        """Claims what is due and returns how long to sleep unless something changes."""
+        await self._notice_cancels()
+        room = self._concurrency - len(self._running)
+        if room <= 0:
+            return 1.0
+        due, now = await self._database.read(lambda tx: (records.next_due(tx), tx.now))
+        if due is None or due > now:
+            # Claiming commits, which wakes this loop again: so only if there is something to claim.
+            return IDLE_SECONDS if due is None else min(due - now, IDLE_SECONDS)
+        taken = await self._database.write(lambda tx: records.claim(tx, self._holder, self._lease_seconds, room))
+        for operation in taken:
+            execution = Execution(operation, self._database)
+            if operation.state is State.CANCELLING:
+                execution.cancelled.set()
+            task = asyncio.create_task(self._attempt(execution), name=operation.name)
+            self._running[operation.name] = (execution, task)
+        return 0.02 if len(taken) == room else 1.0
+
+    async def _notice_cancels(self) -> None:
+        names = [name for name, (execution, _) in self._running.items() if not execution.cancelled.is_set()]
+        if not names:
+            return
+
+        def cancelling(tx: Transaction) -> list[str]:
+            marks = ", ".join("?" * len(names))
+            rows = tx.all(
+                f"SELECT name FROM operations WHERE state = ? AND name IN ({marks})", (int(State.CANCELLING), *names)
+            )
+            return [row[0] for row in rows]
+
+        for name in await self._database.read(cancelling):
+            if name in self._running:
+                self._running[name][0].cancelled.set()
+
+    async def _attempt(self, execution: Execution) -> None:
+        operation = execution.operation
+        principal = decode_principal(operation.principal) if operation.principal else ANONYMOUS
+        set_current(Call(operation.method, principal, operation.tenant, operation.correlation_id))
+        try:
+            problem = await self._carry_out(execution)
+            if problem is not None:
+                await self._postpone(execution, problem)
+        except SutlerError as error:  # the store fails: the lease ends, and somebody begins the next attempt
+            log.warning("attempt left", operation=operation.name, attempt=operation.attempt, reason=error.reason)
+        finally:
+            held = self._running.get(operation.name)
+            if held is not None and held[0] is execution:
+                del self._running[operation.name]
+
+    async def _carry_out(self, execution: Execution) -> SutlerError | None:
+        """Makes the attempt; returns why another one must follow, or None if the operation is in other hands."""
+        operation = execution.operation
+        try:
+            await self._execute(execution)
+        except SutlerError as error:
+            return None if error.reason == "LEASE_LOST" else error
+        except Exception as error:
+            log.error("attempt failed", operation=operation.name, attempt=operation.attempt, exc_info=error)
+            return Unavailable("the attempt failed unexpectedly; see the server's log")
+        held = await self._database.read(lambda tx: records.is_held(tx, operation.name, operation.fence, self._holder))
+        if not held:
+            return None
+        log.error("attempt ended without an end", operation=operation.name, attempt=operation.attempt)
+        return Unavailable("the attempt came to no end; see the server's log")
+
+    async def _postpone(self, execution: Execution, error: SutlerError) -> None:
+        operation = execution.operation
+        backoff = min(MAX_BACKOFF_SECONDS, 2.0 ** min(operation.attempt - 1, 10)) * random.uniform(0.5, 1.0)
+        delay = max(backoff, (error.retry_after or timedelta()).total_seconds())
+        status = to_status(error, self._domain, operation.correlation_id).SerializeToString()
+        try:
+            await self._database.write(
+                lambda tx: records.postpone(tx, operation.name, operation.fence, tx.now + delay, status)
+            )
+        except Conflict:
+            return
+        log.warning("attempt postponed", operation=operation.name, seconds=round(delay, 3), reason=error.reason)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            names = list(self._running)
+            if not names:
+                continue
+            try:
+                await self._database.write(
+                    lambda tx, names=names: records.renew(tx, self._holder, names, self._lease_seconds)  # type: ignore[misc]
+                )
+            except SutlerError as error:
+                log.warning("leases not renewed", operations=len(names), reason=error.reason)
+
+    async def _give_up(self) -> None:
+        running = list(self._running.values())
+        for _, task in running:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+        held = [execution.operation for execution, _ in running]
+
+        def release(tx: Transaction) -> None:
+            tx.many(
+                "UPDATE operations SET lease_time = 0 WHERE name = ? AND fence = ? AND ended = 0",
+                [(operation.name, operation.fence) for operation in held],
+            )
+
+        if held:
+            await self._database.write(release)

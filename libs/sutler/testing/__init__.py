@@ -1,0 +1,35 @@
+"""What tests of Sutler's services, and of programs that use or extend them, need.
+
+::
+
+    async with sutler.testing.serve(app, Settings, data="sqlite:///:memory:") as (client, running):
+        await client.cache.GetCache(...)
+
+* :func:`serve`: a service in this process, on a free port, with a client.
+* :class:`ServiceProcess`: a service as a process of its own, to be killed, paused and started again.
+* :class:`Stack`: the whole local stack of a checkout, on free ports.
+* :func:`postgresql_database`, :func:`postgresql_schema`: places of one's own in PostgreSQL.
+* :func:`wait_until`, :func:`wait_blocking`: instead of sleeping.
+* :func:`free_port`, :func:`free_ports`.
+"""
+
+from sutler.testing.engines import missing, postgresql_database, postgresql_schema
+from sutler.testing.ports import free_port, free_ports
+from sutler.testing.processes import ServiceProcess, is_gone
+from sutler.testing.server import serve
+from sutler.testing.stack import Stack
+from sutler.testing.waiting import wait_blocking, wait_until
+
+__all__ = [
+    "ServiceProcess",
+    "Stack",
+    "free_port",
+    "free_ports",
+    "is_gone",
+    "missing",
+    "postgresql_database",
+    "postgresql_schema",
+    "serve",
+    "wait_blocking",
+    "wait_until",
+]

@@ -1,0 +1,64 @@
+"""Engines that a test needs from outside. Where one is missing the test is skipped, but fails in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+from uuid import uuid4
+
+SERVER = "postgresql://postgres@127.0.0.1:5432"
+"""Where PostgreSQL is looked for; ``SUTLER_TEST_POSTGRESQL`` names another server."""
+
+CONNECT_SECONDS = 3
+
+
+def missing(reason: str) -> NoReturn:
+    """Skips the test that calls it, or fails it where ``CI=true`` says that nothing may be missing."""
+    import pytest
+
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def postgresql_database() -> Iterator[str]:
+    """Makes a database of its own, yields its URL, and drops it. Without PostgreSQL: see :func:`missing`."""
+    server, name = _server(), f"sutler_test_{uuid4().hex[:12]}"
+    with _connected(f"{server}/postgres") as admin:
+        admin.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+        try:
+            yield f"{server}/{name}"
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def postgresql_schema(database: str = "") -> Iterator[str]:
+    """Yields the URL of a schema of its own, and drops it; cheaper than a database.
+
+    Args:
+        database: The URL of the database to use; ``test`` on the server if empty.
+    """
+    database = database or f"{_server()}/test"
+    name = f"t_{uuid4().hex[:12]}"
+    with _connected(database) as admin:
+        try:
+            yield f"{database}?schema={name}"
+        finally:
+            admin.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+
+
+def _server() -> str:
+    return os.environ.get("SUTLER_TEST_POSTGRESQL", SERVER)
+
+
+def _connected(url: str) -> Any:
+    import psycopg
+
+    try:
+        return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+    except psycopg.OperationalError as error:
+        missing(f"PostgreSQL at {_server()} does not answer: {error}")
