@@ -1,0 +1,1 @@
+"""ResourceService: what is declared, who makes it real, and what became of it."""

@@ -1,0 +1,98 @@
+"""What lists and watches can filter and order by: the fields of the contract, and where they are stored."""
+
+from __future__ import annotations
+
+from sutler.filtering import Field, Kind, Schema
+
+from services.resource.history import Cause, Change
+from services.resource.resource import Lock
+from services.resource.states import State
+
+
+def _in_document(kind: Kind, *path: str) -> Field:
+    return Field(kind, "document", path)
+
+
+def _names(names: list[str]) -> dict[str, int | str]:
+    return {name: name for name in names}
+
+
+RESOURCES = Schema(
+    {
+        "name": Field(Kind.STRING, "name", required=True),
+        "uid": Field(Kind.STRING, "uid", required=True),
+        "create_time": Field(Kind.TIME, "create_time", required=True),
+        "update_time": Field(Kind.TIME, "update_time", required=True),
+        "etag": _in_document(Kind.STRING, "etag"),
+        "type": Field(Kind.STRING, "type", required=True),
+        "type_version": _in_document(Kind.STRING, "type_version"),
+        "display_name": _in_document(Kind.STRING, "display_name"),
+        "properties": _in_document(Kind.OPEN, "properties"),
+        "outputs": _in_document(Kind.OPEN, "outputs"),
+        "tags": Field(Kind.STRING_MAP, "tags"),
+        "location": _in_document(Kind.STRING, "location"),
+        "provisioning_state": Field(Kind.ENUM, "state", values=_names([state.name for state in State]), required=True),
+        "state_reason": _in_document(Kind.STRING, "state_reason"),
+        "error": _in_document(Kind.OPEN, "error"),
+        "reconciling": _in_document(Kind.BOOL, "reconciling"),
+        "operation": Field(Kind.STRING, "operation", required=True),
+        "generation": _in_document(Kind.INT, "generation"),
+        "observed_generation": _in_document(Kind.INT, "observed_generation"),
+        "revision": Field(Kind.INT, "revision", required=True),
+        "references": _in_document(Kind.STRING_LIST, "references"),
+        "creator": _in_document(Kind.STRING, "creator"),
+        "updater": _in_document(Kind.STRING, "updater"),
+        "expire_time": Field(Kind.TIME, "expire_time"),
+        "lock": Field(
+            Kind.ENUM,
+            "document",
+            ("lock",),
+            values=_names([lock.name for lock in Lock if lock is not Lock.UNSPECIFIED]),
+        ),
+        "findings": _in_document(Kind.OPEN, "findings"),
+    }
+)
+"""Resources. ``tags`` have a column of their own, so that filtering by them does not read whole documents."""
+
+TYPES = Schema(
+    {
+        "name": Field(Kind.STRING, "name", required=True),
+        "uid": Field(Kind.STRING, "uid", required=True),
+        "create_time": _in_document(Kind.TIME, "create_time"),
+        "update_time": _in_document(Kind.TIME, "update_time"),
+        "etag": _in_document(Kind.STRING, "etag"),
+        "type": _in_document(Kind.STRING, "type"),
+        "parent_type": _in_document(Kind.STRING, "parent_type"),
+        "display_name": _in_document(Kind.STRING, "display_name"),
+        "description": _in_document(Kind.STRING, "description"),
+        "versions": _in_document(Kind.OPEN, "versions"),
+        "default_version": _in_document(Kind.STRING, "default_version"),
+        "uniqueness_scopes": _in_document(Kind.STRING_LIST, "uniqueness_scopes"),
+        "allowed_scopes": _in_document(Kind.STRING_LIST, "allowed_scopes"),
+        "handler.remote.address": _in_document(Kind.STRING, "handler", "address"),
+        "handler.plugin.plugin": _in_document(Kind.STRING, "handler", "plugin"),
+        "actions": _in_document(Kind.OPEN, "actions"),
+        "builtin": _in_document(Kind.BOOL, "builtin"),
+        "creator": _in_document(Kind.STRING, "creator"),
+        "updater": _in_document(Kind.STRING, "updater"),
+    }
+)
+"""Resource types."""
+
+REVISIONS = Schema(
+    {
+        "revision": Field(Kind.INT, "revision", required=True),
+        "resource": Field(Kind.STRING, "resource", required=True),
+        "uid": Field(Kind.STRING, "uid", required=True),
+        "kind": Field(Kind.ENUM, "kind", values=_names([kind.name for kind in Change]), required=True),
+        "actor": Field(Kind.STRING, "actor", required=True),
+        "cause": Field(Kind.ENUM, "cause", values=_names([cause.name for cause in Cause]), required=True),
+        "origin": Field(Kind.STRING, "origin", required=True),
+        "method": Field(Kind.STRING, "method", required=True),
+        "request_id": Field(Kind.STRING, "request_id", required=True),
+        "operation": Field(Kind.STRING, "operation", required=True),
+        "correlation_id": Field(Kind.STRING, "correlation_id", required=True),
+        "create_time": Field(Kind.TIME, "create_time", required=True),
+    }
+)
+"""Revisions, but for the resource before and after."""

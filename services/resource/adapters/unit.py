@@ -1,0 +1,227 @@
+"""One change of what a tenant has, as SQL makes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sutler.errors import Conflict
+from sutler.events import Event
+from sutler.idempotency import Once
+from sutler.operations import records
+from sutler.operations.model import Operation, State
+from sutler.store import Transaction, outbox, requests, sequences
+
+from services.resource import type_documents
+from services.resource.adapters import encoding
+from services.resource.adapters.view import TenantView, TypeCache
+from services.resource.checks import name_taken
+from services.resource.documents import document
+from services.resource.history import Entry
+from services.resource.lifecycle import check, check_leaving
+from services.resource.linking import group_of
+from services.resource.names import key, parse, root_of
+from services.resource.problems import Problem
+from services.resource.resource import Declared, Resource
+from services.resource.resource_type import ResourceType
+from services.resource.wire.outcomes import packed
+
+FENCES = "handler_calls"
+MAX_STEP_BYTES = 1024
+
+_COLUMNS = (
+    *("name", "uid", "type", "type_key", "parent_key", "root_key", "group_key", "state", "lock_level", "operation"),
+    *("revision", "create_time", "update_time", "expire_time", "tags", "document", "applied", "shown"),
+)
+_INSERT = (
+    f"INSERT INTO resources (tenant, key, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"
+    " ON CONFLICT (tenant, key) DO NOTHING"
+)
+_UPDATE = (
+    f"UPDATE resources SET {', '.join(f'{column} = ?' for column in _COLUMNS)}"
+    " WHERE tenant = ? AND key = ? AND revision = ?"
+)
+_REVISION = (
+    "INSERT INTO revisions (tenant, revision, resource_key, resource, uid, type_key, root_key, kind, actor, cause,"
+    " origin, method, request_id, operation, correlation_id, create_time, superseded_time, shown_before, shown_after)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+    " (SELECT shown FROM resources WHERE tenant = ? AND key = ?), ?)"
+)
+
+
+class TenantUnit(TenantView):
+    """Implements :class:`services.resource.ports.Unit`.
+
+    Args:
+        tx: The change.
+        tenant: Whose data are changed.
+        types: Keeps types.
+        remembered: How long answers to requests are remembered.
+    """
+
+    def __init__(self, tx: Transaction, tenant: str, types: TypeCache, remembered: timedelta) -> None:
+        super().__init__(tx, tenant, types)
+        self._remembered = remembered
+
+    def put(self, before: Resource | None, after: Resource, entry: Entry) -> Resource:
+        """Stores a resource with its revision, and returns it as stored."""
+        after = replace(after, revision=self._next_revision(), update_time=self.now)
+        row = _row(after)
+        if before is None:
+            if not self._tx.execute(_INSERT, (self.tenant, key(after.name), *row)):
+                raise name_taken(after.name)
+            self._log(after, entry, None, row[-1], fresh=True)
+        else:
+            check(after.name, before.state, after.state)
+            self._log(after, entry, None, row[-1])
+            if not self._tx.execute(_UPDATE, (*row, self.tenant, key(after.name), before.revision)):
+                raise Conflict(f"{after.name} has changed meanwhile; try again", resource=after.name)
+            self._supersede(before)
+        if before is None or _links(before.declared, before.type) != _links(after.declared, after.type):
+            self._link(after)
+        return after
+
+    def remove(self, before: Resource, last: Resource, entry: Entry) -> None:
+        """Removes a resource, its keys and references, and stores its last revision."""
+        check_leaving(last.name, last.state)
+        self._log(replace(last, revision=self._next_revision()), entry, self.now, None)
+        self._supersede(before)
+        place = (self.tenant, key(before.name))
+        self._tx.execute("DELETE FROM resources WHERE tenant = ? AND key = ?", place)
+        self._tx.execute("DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", place)
+        self._tx.execute("DELETE FROM links WHERE tenant = ? AND source_key = ?", place)
+
+    def hold_key(self, unique: bytes, name: str) -> str:
+        """Has a resource hold a uniqueness key, and returns who holds it now: the resource, or another."""
+        self._tx.execute(
+            "INSERT INTO unique_keys (tenant, key, name, name_key, type_key) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (tenant, key) DO NOTHING",
+            (self.tenant, unique, name, key(name), key(parse(name).type)),
+        )
+        return self.holder(unique) or name
+
+    def drop_keys(self, name: str) -> None:
+        """Frees the uniqueness keys that a resource holds."""
+        self._tx.execute("DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", (self.tenant, key(name)))
+
+    def drop_keys_of_type(self, type: str) -> None:
+        """Frees the uniqueness keys that all resources of a type hold."""
+        self._tx.execute("DELETE FROM unique_keys WHERE tenant = ? AND type_key = ?", (self.tenant, key(type)))
+
+    def put_type(self, before: ResourceType | None, after: ResourceType) -> ResourceType | None:
+        """Stores a type and returns it as stored; None if ``before`` is None and the name is taken."""
+        text = encoding.json(type_documents.document(after))
+        if before is None:
+            row = (after.tenant, after.key, after.name, after.uid, after.revision, text)
+            stored = self._tx.execute(
+                "INSERT INTO types (tenant, key, name, uid, revision, document) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (tenant, key) DO NOTHING",
+                row,
+            )
+            return after if stored else None
+        self._tx.execute(
+            "UPDATE types SET revision = ?, document = ? WHERE tenant = ? AND key = ?",
+            (after.revision, text, after.tenant, after.key),
+        )
+        return after
+
+    def remove_type(self, type: ResourceType) -> None:
+        """Removes a type."""
+        self._tx.execute("DELETE FROM types WHERE tenant = ? AND key = ?", (type.tenant, type.key))
+
+    def add_operation(self, operation: Operation, result: Resource | None) -> Operation:
+        """Stores an operation; the runner takes it up unless it has ended. A result is what it answers then."""
+        response = packed(result) if operation.state.ended else b""
+        return records.insert(self._tx, replace(operation, response=response))
+
+    def end_operation(
+        self, name: str, fence: int | None, state: State, *, result: Resource | None, error: Problem | None
+    ) -> Operation:
+        """Ends an operation: with an error, or with a result, which is empty if the resource is gone."""
+        operation = records.get(self._tx, self.tenant, name)
+        changes: dict[str, Any] = {"error": encoding.error(error, operation.correlation_id)}
+        if state is State.SUCCEEDED:
+            changes |= {"response": packed(result), "progress": 100, "step": ""}
+        return records.move(self._tx, name, fence, state, **changes)
+
+    def request_cancel(self, name: str) -> None:
+        """Asks for the end of an operation; one that has ended stays as it is."""
+        records.request_cancel(self._tx, self.tenant, name)
+
+    def tell_progress(self, name: str, fence: int, percent: int, step: str) -> None:
+        """Stores how far an operation is."""
+        operation = records.get(self._tx, self.tenant, name)
+        state = State.CANCELLING if operation.state is State.CANCELLING else State.RUNNING
+        text = step.encode()[:MAX_STEP_BYTES].decode(errors="ignore")
+        records.move(self._tx, name, fence, state, progress=percent, step=text)
+
+    def postpone(self, name: str, fence: int, until: float, error: Problem) -> None:
+        """Gives an operation back until a time."""
+        operation = records.get(self._tx, self.tenant, name)
+        records.postpone(self._tx, name, fence, until, encoding.error(error, operation.correlation_id))
+
+    def check_held(self, name: str, fence: int) -> None:
+        """Checks that the caller still holds an operation."""
+        records.check(self._tx, name, fence)
+
+    def draw_fence(self) -> int:
+        """Returns a number larger than all that were drawn before, for handlers to tell late callers by."""
+        return sequences.draw(self._tx, FENCES)
+
+    def announce(self, *events: Event) -> None:
+        """Stores events to be told."""
+        outbox.append(self._tx, *events)
+
+    def remember(self, once: Once | None, result: Any) -> None:
+        """Remembers the answer to a request."""
+        requests.remember(self._tx, once, result, self._remembered)
+
+    def _next_revision(self) -> int:
+        return sequences.draw(self._tx, f"revisions/{self.tenant}")
+
+    def _log(
+        self, resource: Resource, entry: Entry, superseded: float | None, shown: bytes | None, *, fresh: bool = False
+    ) -> None:
+        """Writes a revision. What is stored is the resource before, so this comes before the change itself."""
+        place = (self.tenant, "" if fresh else key(resource.name))
+        about = (key(resource.name), resource.name, resource.uid, key(resource.type), root_of(resource.name))
+        why = (entry.kind.name, entry.actor, entry.cause.name, entry.origin, entry.method, entry.request_id)
+        ids = (entry.operation, entry.correlation_id)
+        times = (self.now, superseded)
+        self._tx.execute(_REVISION, (self.tenant, resource.revision, *about, *why, *ids, *times, *place, shown))
+
+    def _supersede(self, before: Resource) -> None:
+        self._tx.execute(
+            "UPDATE revisions SET superseded_time = ? WHERE tenant = ? AND revision = ?",
+            (self.now, self.tenant, before.revision),
+        )
+
+    def _link(self, resource: Resource) -> None:
+        source = key(resource.name)
+        self._tx.execute("DELETE FROM links WHERE tenant = ? AND source_key = ?", (self.tenant, source))
+        links = _links(resource.declared, resource.type)
+        if links:
+            self._tx.many(
+                "INSERT INTO links (tenant, source_key, target_key, source, target, is_reference)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, source_key, target_key, is_reference) DO NOTHING",
+                [(self.tenant, source, key(target), resource.name, target, int(own)) for target, own in links],
+            )
+
+
+def _row(resource: Resource) -> tuple[Any, ...]:
+    name = parse(resource.name)
+    found = document(resource)
+    return (
+        *(resource.name, resource.uid, resource.type, key(resource.type), key(name.parent), root_of(resource.name)),
+        *(key(group_of(resource.type, resource.declared)), resource.state.name, int(resource.declared.lock)),
+        *(resource.operation, resource.revision, resource.create_time, resource.update_time),
+        *(resource.declared.expire_time, encoding.json(resource.declared.tags), encoding.json(found)),
+        *(encoding.applied(resource), encoding.shown(resource)),
+    )
+
+
+def _links(declared: Declared, type: str) -> list[tuple[str, bool]]:
+    """Returns what a resource needs to exist, and whether it says so itself with ``references``."""
+    others = (declared.location, group_of(type, declared))
+    return [*((target, True) for target in declared.references), *((target, False) for target in others if target)]

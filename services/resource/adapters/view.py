@@ -1,0 +1,225 @@
+"""What one tenant has at one moment, as SQL finds it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from sutler.errors import NotFound
+from sutler.operations import records
+from sutler.operations.model import Operation
+from sutler.store import Transaction
+
+from services.resource.adapters import encoding
+from services.resource.names import Name, key
+from services.resource.ports import Above
+from services.resource.problems import Problem
+from services.resource.resource import Lock, Resource
+from services.resource.resource_type import ResourceType
+from services.resource.states import State
+
+ABOVE = "name, type, state, lock_level, group_key, operation, revision"
+MAX_GROUPS = 9
+KEPT_TYPES = 1000
+
+
+class TypeCache:
+    """Keeps types that were read; each read of a type still asks the database which revision is the present one."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], ResourceType] = OrderedDict()
+
+    def get(self, tenant: str, uid: str, revision: int) -> ResourceType | None:
+        """Returns a type in this revision, if it is kept."""
+        found = self._kept.get((tenant, uid))
+        return found if found is not None and found.revision == revision else None
+
+    def keep(self, found: ResourceType) -> None:
+        """Keeps a type."""
+        self._kept[(found.tenant, found.uid)] = found
+        if len(self._kept) > KEPT_TYPES:
+            self._kept.popitem(last=False)
+
+
+class TenantView:
+    """Implements :class:`services.resource.ports.View`.
+
+    Args:
+        tx: The database at one moment.
+        tenant: Whose view it is.
+        types: Keeps types.
+    """
+
+    def __init__(self, tx: Transaction, tenant: str, types: TypeCache) -> None:
+        self.tenant = tenant
+        self._tx = tx
+        self._types = types
+
+    @property
+    def now(self) -> float:
+        """The time, in seconds since 1970."""
+        return self._tx.now
+
+    def type(self, type: str) -> ResourceType | None:
+        """Returns a type of the tenant's own, or a built-in one."""
+        wanted = (self.tenant, "", key(type))
+        row = self._tx.one("SELECT tenant, uid, revision FROM types WHERE tenant IN (?, ?) AND key = ?", wanted)
+        if row is None:
+            return None
+        tenant, uid, revision = row
+        found = self._types.get(tenant, uid, revision)
+        if found is None:
+            stored = self._tx.one("SELECT document FROM types WHERE tenant = ? AND key = ?", (tenant, key(type)))
+            assert stored is not None
+            found = encoding.type_of(tenant, stored[0])
+            self._types.keep(found)
+        return found
+
+    def child_type(self, type: str) -> str | None:
+        """Returns a type that stands below this one; None if there is none."""
+        found = self._first("SELECT name FROM types WHERE tenant = ? AND key > ? AND key < ?", *_range(type))
+        return None if found is None else str(found)
+
+    def resource(self, name: str) -> Resource | None:
+        """Returns a resource."""
+        row = self._tx.one(
+            f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND key = ?", (self.tenant, key(name))
+        )
+        return None if row is None else encoding.resource(row)
+
+    def above(self, name: Name) -> tuple[Above, ...]:
+        """Returns what is above a name and exists: along its path, the nearest first, then management groups."""
+        path = name.above
+        keys = path or (name.key,)
+        marks = ", ".join("?" * len(keys))
+        rows = self._tx.all(
+            f"SELECT {ABOVE} FROM resources WHERE tenant = ? AND key IN ({marks}) ORDER BY key DESC",
+            (self.tenant, *keys),
+        )
+        found = tuple(map(_above, rows))
+        groups = self.groups(found[-1].group) if found and found[-1].group else ()
+        return (found if path else ()) + groups
+
+    def groups(self, group: str) -> tuple[Above, ...]:
+        """Returns a management group and those above it, at most 9; none if it does not exist."""
+        found: list[Above] = []
+        while group and len(found) < MAX_GROUPS:
+            row = self._tx.one(f"SELECT {ABOVE} FROM resources WHERE tenant = ? AND key = ?", (self.tenant, key(group)))
+            if row is None:
+                break
+            found.append(_above(row))
+            group = found[-1].group
+        return tuple(found)
+
+    def children(self, name: str, limit: int) -> int:
+        """Returns how many resources stand below a name, at any depth; at most ``limit``."""
+        return int(
+            self._first(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM resources WHERE tenant = ? AND key > ? AND key < ? LIMIT ?)"
+                " AS found",
+                *_range(name),
+                limit,
+            )
+        )
+
+    def below(self, name: str, limit: int) -> list[Resource]:
+        """Returns resources below a name, the deepest first: a key sorts before the keys below it."""
+        rows = self._tx.all(
+            f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND key > ? AND key < ?"
+            " ORDER BY key DESC LIMIT ?",
+            (self.tenant, *_range(name), limit),
+        )
+        return [encoding.resource(row) for row in rows]
+
+    def worked_on(self, name: str, operation: str) -> list[Resource]:
+        """Returns the resources at and below a name on which an operation works, the deepest first."""
+        rows = self._tx.all(
+            f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND operation = ? AND operation <> ''"
+            " AND (key = ? OR (key > ? AND key < ?)) ORDER BY key DESC",
+            (self.tenant, operation, key(name), *_range(name)),
+        )
+        return [encoding.resource(row) for row in rows]
+
+    def locked_below(self, name: str) -> Above | None:
+        """Returns a resource below a name that has a lock against deletion; None if there is none."""
+        return self._above_below(name, f"lock_level >= {int(Lock.CAN_NOT_DELETE)}")
+
+    def busy_below(self, name: str) -> Above | None:
+        """Returns a resource below a name on which an operation works; None if there is none."""
+        return self._above_below(name, "operation <> ''")
+
+    def types_below(self, name: str) -> list[str]:
+        """Returns the types of the resources below a name."""
+        rows = self._tx.all(
+            "SELECT DISTINCT type FROM resources WHERE tenant = ? AND key > ? AND key < ?",
+            (self.tenant, *_range(name)),
+        )
+        return [row[0] for row in rows]
+
+    def user_of(self, name: str) -> str | None:
+        """Returns a resource elsewhere that refers to this one or to one below it; None if there is none."""
+        itself, (low, high) = key(name), _range(name)
+        found = self._first(
+            "SELECT source FROM links WHERE tenant = ? AND (target_key = ? OR (target_key > ? AND target_key < ?))"
+            " AND source_key <> ? AND NOT (source_key > ? AND source_key < ?) LIMIT 1",
+            *(itself, low, high, itself, low, high),
+        )
+        return None if found is None else str(found)
+
+    def referred(self, name: str) -> list[str]:
+        """Returns the names that a resource refers to with ``references``."""
+        rows = self._tx.all(
+            "SELECT target FROM links WHERE tenant = ? AND source_key = ? AND is_reference = 1 ORDER BY target_key",
+            (self.tenant, key(name)),
+        )
+        return [row[0] for row in rows]
+
+    def holder(self, unique: bytes) -> str | None:
+        """Returns which resource holds a uniqueness key; None if it is free."""
+        found = self._first("SELECT name FROM unique_keys WHERE tenant = ? AND key = ?", unique)
+        return None if found is None else str(found)
+
+    def of_type(self, type: str, after: str, since: int, limit: int) -> list[Resource]:
+        """Returns resources of a type by name: those after ``after`` that have changed since revision ``since``."""
+        rows = self._tx.all(
+            f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND type_key = ? AND name > ?"
+            " AND revision > ? ORDER BY name LIMIT ?",
+            (self.tenant, key(type), after, since, limit),
+        )
+        return [encoding.resource(row) for row in rows]
+
+    def newest(self) -> int:
+        """Returns the number of the newest revision; 0 if there is none."""
+        return self._first("SELECT MAX(revision) FROM revisions WHERE tenant = ?") or 0
+
+    def operation(self, name: str) -> Operation | None:
+        """Returns an operation."""
+        try:
+            return records.get(self._tx, self.tenant, name)
+        except NotFound:
+            return None
+
+    def error_of(self, operation: Operation) -> Problem | None:
+        """Returns the error that an operation ended with; None if it did not."""
+        return encoding.problem_of(operation.error)
+
+    def _above_below(self, name: str, condition: str) -> Above | None:
+        row = self._tx.one(
+            f"SELECT {ABOVE} FROM resources WHERE tenant = ? AND key > ? AND key < ? AND {condition} LIMIT 1",
+            (self.tenant, *_range(name)),
+        )
+        return None if row is None else _above(row)
+
+    def _first(self, sql: str, *params: Any) -> Any:
+        row = self._tx.one(sql, (self.tenant, *params))
+        return None if row is None else row[0]
+
+
+def _range(name: str) -> tuple[str, str]:
+    """Returns between which texts the keys of all below a name lie: ``0`` follows ``/``."""
+    return f"{key(name)}/", f"{key(name)}0"
+
+
+def _above(row: tuple[Any, ...]) -> Above:
+    name, type, state, lock, group, operation, revision = row
+    return Above(name, type, State[state], Lock(lock), group, operation, revision)

@@ -1,0 +1,147 @@
+"""What follows from how an attempt of a handler ended: another one after a pause, or the end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sutler.errors import Code
+
+from services.resource.problems import DOMAIN, Problem
+from services.resource.resource_type import Handler
+from services.resource.work import MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS
+
+TRANSIENT = frozenset(
+    int(code) for code in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.ABORTED)
+)
+"""Codes of errors that may go away; others are final unless the handler says when to try again."""
+
+MAX_DOUBLINGS = 30
+MISBEHAVED = "HANDLER_MISBEHAVED"
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another attempt is made.
+
+    Attributes:
+        delay: Seconds until then.
+        problem: Why.
+    """
+
+    delay: float
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """No attempt is made any more.
+
+    Attributes:
+        problem: The error that the operation ends with.
+    """
+
+    problem: Problem
+
+
+def judge(
+    problem: Problem,
+    *,
+    resource: str,
+    attempt: int,
+    handler: Handler,
+    left: float,
+    jitter: Callable[[float, float], float] = random.uniform,
+) -> Again | Over:
+    """Says what follows from a handler's error.
+
+    Args:
+        problem: The error.
+        resource: The name of the resource.
+        attempt: Which attempt it was, from 1.
+        handler: How patient to be.
+        left: Seconds until the operation must have ended.
+        jitter: Returns a number between two; for tests.
+    """
+    shown = handler_failed(problem, resource, attempt)
+    if left <= 0:
+        return Over(timed_out(resource, handler, shown))
+    if problem.code not in TRANSIENT and problem.retry_after is None:
+        return Over(shown)
+    if handler.max_attempts and attempt >= handler.max_attempts:
+        return Over(shown)
+    return Again(min(pause(problem, attempt, handler, jitter), left), shown)
+
+
+def pause(problem: Problem, attempt: int, handler: Handler, jitter: Callable[[float, float], float]) -> float:
+    """Returns the seconds before the next attempt: doubling, with jitter, and at least what the handler asks for."""
+    first = handler.min_backoff or MIN_BACKOFF_SECONDS
+    longest = max(first, handler.max_backoff or MAX_BACKOFF_SECONDS)
+    backoff: float = min(longest, first * 2.0 ** min(attempt - 1, MAX_DOUBLINGS))
+    return max(backoff * jitter(0.5, 1.0), problem.retry_after or 0.0)
+
+
+def handler_failed(problem: Problem, resource: str, attempt: int) -> Problem:
+    """Returns a handler's error as callers see it: its own code, and who it was."""
+    if problem.reason == MISBEHAVED and problem.domain == DOMAIN:
+        return problem
+    return replace(
+        problem,
+        reason="HANDLER_FAILED",
+        message=f"the handler of {resource} failed: {problem.message}",
+        metadata={
+            **problem.metadata,
+            "resource": resource,
+            "attempt": str(attempt),
+            "handler_reason": problem.reason,
+            "handler_domain": problem.domain,
+        },
+        domain=DOMAIN,
+    )
+
+
+def misbehaved(resource: str, cause: str) -> Problem:
+    """Returns the error of a handler that broke its contract."""
+    return Problem(
+        int(Code.INTERNAL),
+        MISBEHAVED,
+        f"the handler of {resource} broke its contract: {cause}",
+        {"resource": resource, "cause": cause},
+    )
+
+
+def timed_out(resource: str, handler: Handler, last: Problem | None) -> Problem:
+    """Returns the error of an operation whose time is over."""
+    why = f"; the last attempt said: {last.message}" if last else ""
+    return Problem(
+        int(Code.DEADLINE_EXCEEDED),
+        "DEADLINE_EXCEEDED",
+        f"the handler of {resource} was not done in time{why}",
+        {"resource": resource},
+    )
+
+
+def cancelled(resource: str) -> Problem:
+    """Returns the error of an operation that was cancelled before it had an effect."""
+    return Problem(int(Code.CANCELLED), "CANCELLED", f"the work on {resource} was cancelled", {"resource": resource})
+
+
+def half_done(resource: str, found: str) -> Problem:
+    """Returns the error of an operation that was cancelled when half was done."""
+    return Problem(
+        int(Code.ABORTED),
+        "CANCEL_INCOMPLETE",
+        f"the work on {resource} was cancelled when it was done by half ({found}); update or delete the resource",
+        {"resource": resource, "found": found},
+    )
+
+
+def abandoned(operation: str, principal: str) -> Problem:
+    """Returns the error of an operation that was given up."""
+    return Problem(
+        int(Code.ABORTED),
+        "ABANDONED",
+        f"{principal} gave up {operation}; what the handler did is not known",
+        {"operation": operation, "principal": principal},
+    )

@@ -1,0 +1,53 @@
+"""Who asks for a change, and under which ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sutler.auth import encode_principal
+from sutler.context import Principal
+
+from services.resource.history import Cause, Change, Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One call, as the domain sees it.
+
+    Attributes:
+        tenant: Whose data are concerned.
+        principal: Who calls.
+        method: The RPC, such as ``CreateResource``.
+        request_id: The id that the caller chose; empty if it chose none.
+        correlation_id: Ties log lines, traces and errors together.
+        traceparent: The W3C trace context; empty if there is none.
+    """
+
+    tenant: str
+    principal: Principal
+    method: str
+    request_id: str = ""
+    correlation_id: str = ""
+    traceparent: str = ""
+
+    @property
+    def actor(self) -> str:
+        """The subject of the one whose will is done."""
+        return self.principal.actor
+
+    @property
+    def encoded(self) -> str:
+        """The one whose will is done, with grants, for what runs later in this tenant."""
+        return encode_principal(replace(self.principal.on_behalf_of or self.principal, tenant=self.tenant))
+
+    def entry(self, kind: Change, operation: str, cause: Cause = Cause.REQUEST) -> Entry:
+        """Returns what the log says of a change that this call makes."""
+        return Entry(
+            kind=kind,
+            cause=cause,
+            actor=self.actor,
+            method=self.method,
+            request_id=self.request_id,
+            operation=operation,
+            correlation_id=self.correlation_id,
+        )

@@ -1,0 +1,134 @@
+"""The stages that a change must pass, in their order; the first that fails answers, with all that it finds.
+
+Each stage sees the store at one moment and the completed proposal. Before them come shape, completion, schema and
+rules (:mod:`services.resource.proposals`), after them the handler's own Validate. Stages that do not exist yet have
+their place here: policies between locks and uniqueness, quotas at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from sutler.errors import AlreadyExists, Conflict, FailedPrecondition
+
+from services.resource.differences import same
+from services.resource.linking import check_references, group_of
+from services.resource.names import is_below, key, parse
+from services.resource.ports import View
+from services.resource.proposals import Proposal
+from services.resource.resource import Declared, Lock
+from services.resource.scopes import Scope, uniqueness_key
+from services.resource.states import State
+
+Stage = Callable[[View, Proposal], None]
+
+
+def check_standing(view: View, proposal: Proposal) -> None:
+    """Checks that nothing above is being deleted, and that no operation works on the resource itself.
+
+    Raises:
+        FailedPrecondition: If something above, or the resource itself, is being deleted (STATE_INVALID).
+        Conflict: If an operation works on the resource (OPERATION_IN_PROGRESS).
+    """
+    before = proposal.before
+    if before is not None and before.state is State.DELETING:
+        raise _being_deleted(before.name)
+    for scope in proposal.above:
+        if scope.state is State.DELETING and is_below(proposal.name.text, scope.name):
+            raise _being_deleted(scope.name)
+    if before is not None and before.operation:
+        raise in_progress(before.name, before.operation)
+
+
+def check_lock(view: View, proposal: Proposal) -> None:
+    """Checks that neither the resource nor anything above it is read only.
+
+    Raises:
+        FailedPrecondition: If it is (LOCKED); an update of the lock itself passes the resource's own lock.
+    """
+    before = proposal.before
+    if before is not None:
+        if same(before.declared, proposal.wished):
+            return
+        if before.declared.lock is Lock.READ_ONLY and not _only_lock_differs(before.declared, proposal.wished):
+            raise locked(before.name, before.declared.lock, before.name)
+    group = group_of(proposal.type.type, proposal.wished)
+    for scope in (*proposal.above, *(view.groups(group) if group else ())):
+        if scope.lock is Lock.READ_ONLY:
+            raise locked(proposal.name.text, scope.lock, scope.name)
+
+
+def check_unique(view: View, proposal: Proposal) -> None:
+    """Checks that name and key are free.
+
+    Raises:
+        AlreadyExists: If the name is taken, or another resource holds the key of the type's scopes (NOT_UNIQUE).
+    """
+    if proposal.before is None and (taken := view.resource(proposal.name.text)) is not None:
+        raise name_taken(taken.name)
+    unique = proposal_key(proposal)
+    holder = None if unique is None else view.holder(unique)
+    if holder is not None and key(holder) != proposal.name.key:
+        raise not_unique(proposal, holder)
+
+
+STAGES: tuple[Stage, ...] = (check_standing, check_lock, check_references, check_unique)
+"""What a create or update passes after schema and rules."""
+
+
+def proposal_key(proposal: Proposal) -> bytes | None:
+    """Returns the key that a resource must hold alone; None if its type lists no scopes."""
+    if not proposal.type.uniqueness_scopes:
+        return None
+    return key_of(proposal.type.type, proposal.name.text, proposal.group, proposal.type.uniqueness_scopes)
+
+
+def key_of(type: str, name: str, group: str, scopes: Collection[Scope]) -> bytes:
+    """Returns the uniqueness key of a resource of a type with these scopes."""
+    taken = parse(name)
+    return uniqueness_key(type, taken.id, taken.parent, taken.scope, group, scopes)
+
+
+def in_progress(name: str, operation: str) -> Conflict:
+    """Returns the error for a resource on which an operation works."""
+    return Conflict(
+        f"{operation} works on {name}; wait until it has ended, or cancel it",
+        reason="OPERATION_IN_PROGRESS",
+        metadata={"operation": operation},
+        resource=name,
+    )
+
+
+def locked(name: str, lock: Lock, holder: str) -> FailedPrecondition:
+    """Returns the error for a lock that forbids a change."""
+    return FailedPrecondition(
+        f"the lock {lock.name} of {holder} forbids this for {name}; lift it first",
+        reason="LOCKED",
+        metadata={"lock": lock.name, "holder": holder},
+        resource=name,
+    )
+
+
+def name_taken(name: str) -> AlreadyExists:
+    """Returns the error for a name that is taken."""
+    return AlreadyExists(f"{name} exists already", resource=name)
+
+
+def not_unique(proposal: Proposal, holder: str) -> AlreadyExists:
+    """Returns the error for a key that another resource holds."""
+    scopes = ", ".join(scope.name for scope in sorted(proposal.type.uniqueness_scopes))
+    return AlreadyExists(
+        f"{holder} has this id already, and {proposal.type.type} allows it once within {scopes}",
+        reason="NOT_UNIQUE",
+        metadata={"holder": holder, "scopes": scopes},
+        resource=proposal.name.text,
+    )
+
+
+def _only_lock_differs(old: Declared, new: Declared) -> bool:
+    return same(old, replace(new, lock=old.lock))
+
+
+def _being_deleted(name: str) -> FailedPrecondition:
+    return FailedPrecondition(f"{name} is being deleted", metadata={"state": State.DELETING.name}, resource=name)

@@ -1,0 +1,153 @@
+"""Versions of types, compiled: what is needed to complete and check a declaration without looking at text again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+from sutler.errors import Invalid, SutlerError, Violation, invalid_fields
+from sutler.expressions import ExpressionInvalid
+
+from services.resource import defaults, paths
+from services.resource.normalizing import CHANGES, FIELDS
+from services.resource.resource_type import Normalization, ResourceType, Version
+from services.resource.rules import CompiledRule, compile_rule
+from services.resource.schemas import SchemaInvalid, compile_schema
+
+KEPT = 1000
+"""How many compiled versions are kept; a compiled schema takes some 100 KiB at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A version of a type, ready for use.
+
+    Attributes:
+        version: The version.
+        schema: Checks properties; None if any object will do.
+        outputs: Checks outputs; None if any object will do.
+        has_defaults: Whether the schema has any.
+        normalizations: Paths and what is done to the strings there, in order.
+        rules: The rules.
+        immutable: Paths that cannot change.
+    """
+
+    version: Version
+    schema: jsonschema_rs.Draft202012Validator | None
+    outputs: jsonschema_rs.Draft202012Validator | None
+    has_defaults: bool
+    normalizations: Sequence[tuple[tuple[str, ...], Callable[[str], str]]]
+    rules: Sequence[CompiledRule]
+    immutable: Sequence[tuple[str, tuple[str, ...]]]
+
+    @property
+    def sees_parent(self) -> bool:
+        """Whether a rule names ``parent``."""
+        return any(rule.sees_parent for rule in self.rules)
+
+    def completed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns fields with defaults filled in and normalizations done."""
+        done: dict[str, Any] = dict(fields)
+        if self.has_defaults and self.version.schema is not None:
+            done["properties"] = defaults.fill(self.version.schema, done.get("properties", {}))
+        for steps, fn in self.normalizations:
+            done = paths.change(done, steps, fn)
+        return done
+
+
+def compile_version(version: Version, field: str) -> Compiled:
+    """Compiles a version of a type.
+
+    Args:
+        version: The version.
+        field: Where it stands in the request, such as ``resource_type.versions[0]``.
+
+    Raises:
+        Invalid: If a schema is none or breaks a bound (SCHEMA_INVALID), a rule is no CEL (EXPRESSION_INVALID), or a
+            path leads nowhere (FIELD_INVALID).
+        Unimplemented: If the schema marks secrets.
+    """
+    problems: list[Violation] = []
+    rules: list[CompiledRule] = []
+    for index, rule in enumerate(version.rules):
+        try:
+            rules.append(compile_rule(rule))
+        except ExpressionInvalid as error:
+            raise _no_expression(error, f"{field}.rules[{index}].expression") from error
+        if rule.id in {earlier.id for earlier in version.rules[:index]}:
+            problems.append(Violation(f"{field}.rules[{index}].id", f"the id {rule.id} is used twice", "DUPLICATE"))
+    normalizations = _normalizations(version.normalizations, f"{field}.normalizations", problems)
+    immutable = []
+    for index, text in enumerate(version.immutable_fields):
+        try:
+            immutable.append((text, paths.parse(text)))
+        except paths.PathInvalid as error:
+            problems.append(Violation(f"{field}.immutable_fields[{index}]", str(error), "PATH"))
+    if problems:
+        raise invalid_fields(problems)
+    return Compiled(
+        version=version,
+        schema=_validator(version, "schema", field),
+        outputs=_validator(version, "output_schema", field),
+        has_defaults=version.schema is not None and defaults.has_defaults(version.schema),
+        normalizations=normalizations,
+        rules=rules,
+        immutable=immutable,
+    )
+
+
+def _validator(version: Version, name: str, field: str) -> jsonschema_rs.Draft202012Validator | None:
+    schema = getattr(version, name)
+    if schema is None:
+        return None
+    try:
+        return compile_schema(schema)
+    except SchemaInvalid as error:
+        raise error.error(version.version, f"{field}.{name}") from error
+    except SutlerError as error:
+        error.metadata |= {"version": version.version, "field": f"{field}.{name}"}
+        raise
+
+
+def _normalizations(
+    found: Sequence[Normalization], field: str, problems: list[Violation]
+) -> list[tuple[tuple[str, ...], Callable[[str], str]]]:
+    compiled = []
+    for index, normalization in enumerate(found):
+        try:
+            compiled.append((paths.parse(normalization.field, FIELDS), CHANGES[normalization.kind]))
+        except paths.PathInvalid as error:
+            problems.append(Violation(f"{field}[{index}].field", str(error), "PATH"))
+    return compiled
+
+
+def _no_expression(error: ExpressionInvalid, field: str) -> Invalid:
+    return Invalid(
+        f"{field} is not a valid CEL expression: {error}",
+        reason="EXPRESSION_INVALID",
+        metadata={"field": field, "position": error.position},
+        violations=[error.violation(field)],
+    )
+
+
+class Compiler:
+    """Keeps compiled versions by the revision of their type, so that a change of a type counts at once."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int, str], Compiled] = OrderedDict()
+
+    def compiled(self, type: ResourceType, version: Version) -> Compiled:
+        """Returns a version of a stored type, compiled."""
+        key = (type.uid, type.revision, version.version)
+        found = self._kept.get(key)
+        if found is None:
+            index = type.versions.index(version)
+            found = self._kept[key] = compile_version(version, f"resource_type.versions[{index}]")
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(key)
+        return found

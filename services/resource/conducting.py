@@ -1,0 +1,45 @@
+"""Carries operations out, in whichever process holds them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sutler.operations.model import Operation
+
+from services.resource.attempting import Attempt
+from services.resource.compiling import Compiler
+from services.resource.deprovisioning import Deprovisioning
+from services.resource.ports import Handlers, Store
+from services.resource.provisioning import Provisioning
+
+
+class Conductor:
+    """Makes attempts at operations.
+
+    Args:
+        store: Where they are kept.
+        handlers: Calls handlers.
+        compiler: Compiles types.
+    """
+
+    def __init__(self, store: Store, handlers: Handlers, compiler: Compiler) -> None:
+        self._store = store
+        self._provisioning = Provisioning(handlers, compiler)
+        self._deprovisioning = Deprovisioning(handlers)
+
+    async def attempt(self, operation: Operation, cancelled: asyncio.Event) -> None:
+        """Makes one attempt, which ends the operation, or gives it back for another one.
+
+        Args:
+            operation: The operation as this process claimed it.
+            cancelled: Set when somebody asks for its end.
+
+        Raises:
+            Conflict: If another process holds it by now (LEASE_LOST); then nothing was changed.
+            SutlerError: If the store does not work.
+        """
+        attempt = Attempt(self._store, operation, cancelled)
+        if attempt.work.verb == "delete":
+            await self._deprovisioning.run(attempt)
+        else:
+            await self._provisioning.run(attempt)

@@ -1,0 +1,225 @@
+"""Creates and updates resources: complete, check, ask the handler, store; then a handler works, or all is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sutler.errors import Conflict, invalid, not_found
+from sutler.etags import check_etag
+from sutler.idempotency import Once
+from sutler.operations.model import Operation
+
+from services.resource.accepting import Accepted, accept, concerns_handler
+from services.resource.callers import Caller
+from services.resource.checks import STAGES
+from services.resource.compiling import Compiler
+from services.resource.differences import FieldChange, differences
+from services.resource.handling import HandlerCall, Planned
+from services.resource.names import Name, compose, key, parse
+from services.resource.ports import Above, Handlers, Store, Unit, View
+from services.resource.proposals import Proposal, check_content, completed, immutable, rejected
+from services.resource.resource import Declared, Resource
+from services.resource.resource_type import ResourceType, unknown_type
+from services.resource.work import TIMEOUT_SECONDS
+
+MAX_REPEATS = 20
+"""How often a change is checked anew because its type, parent or resource changed meanwhile."""
+
+Propose = Callable[[View], Proposal]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A resource as a caller sent it.
+
+    Attributes:
+        type: The type that it names; may be empty where the resource exists.
+        etag: The etag that must still be the current one; empty if any will do.
+        onto: Returns what is declared once the fields sent have been merged onto a resource, or onto none.
+    """
+
+    type: str
+    etag: str
+    onto: Callable[[Resource | None], Declared]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a change led to.
+
+    Attributes:
+        operation: Its operation; None if it was only checked.
+        resource: The resource as it would be, if it was only checked; None if it would be gone.
+        changes: What would differ, if it was only checked.
+        plan: The steps that would be taken, as far as that can be told.
+    """
+
+    operation: Operation | None = None
+    resource: Resource | None = None
+    changes: tuple[FieldChange, ...] = ()
+    plan: tuple[Planned, ...] = ()
+
+
+class Declarations:
+    """Creates and updates resources.
+
+    Args:
+        store: Where they are kept.
+        compiler: Compiles types.
+        handlers: Asks handlers.
+        wait: Seconds to wait for a handler before a call answers.
+    """
+
+    def __init__(self, store: Store, compiler: Compiler, handlers: Handlers, *, wait: float = 0.0) -> None:
+        self._store = store
+        self._compiler = compiler
+        self._handlers = handlers
+        self._wait = wait
+
+    async def create(
+        self, caller: Caller, parent: str, id: str, sent: Sent, *, once: Once | None, validate_only: bool
+    ) -> Outcome:
+        """Creates a resource.
+
+        Args:
+            caller: Who asks.
+            parent: The scope or resource above; empty for the root.
+            id: The last part of the name.
+            sent: The resource.
+            once: How the answer, an :class:`~sutler.operations.Operation`, is remembered.
+            validate_only: Checks and changes nothing.
+
+        Raises:
+            SutlerError: As the contract of CreateResource says.
+        """
+        if not sent.type:
+            raise invalid("resource.type", "is required")
+        parse(parent, "parent") if parent else None
+        return await self._carry_out(
+            caller, lambda view: self._creation(view, caller, parent, id, sent), once, validate_only
+        )
+
+    async def update(
+        self, caller: Caller, name: str, sent: Sent, *, allow_missing: bool, once: Once | None, validate_only: bool
+    ) -> Outcome:
+        """Changes a resource, or creates it with ``allow_missing``; other arguments are those of :meth:`create`.
+
+        Raises:
+            SutlerError: As the contract of UpdateResource says.
+        """
+        wanted = parse(name, "resource.name")
+
+        def propose(view: View) -> Proposal:
+            before = view.resource(name)
+            if before is not None:
+                return self._change(view, caller, before, sent)
+            if not allow_missing:
+                raise not_found(name)
+            new = replace(sent, type=sent.type or wanted.type)
+            if key(new.type) != key(wanted.type):
+                raise immutable("resource.type")
+            return self._creation(view, caller, wanted.parent, wanted.id, new)
+
+        return await self._carry_out(caller, propose, once, validate_only)
+
+    def _creation(self, view: View, caller: Caller, parent: str, id: str, sent: Sent) -> Proposal:
+        type = view.type(sent.type)
+        if type is None:
+            raise unknown_type(sent.type)
+        name = compose(parent, type.type, id, type.allowed_scopes)
+        above = view.above(name)
+        if parent:
+            if not above or key(above[0].name) != key(parent):
+                raise not_found(parent)
+            name = compose(above[0].name, type.type, id, type.allowed_scopes)
+        return self._proposal(view, type, name, above, None, sent.onto(None))
+
+    def _change(self, view: View, caller: Caller, before: Resource, sent: Sent) -> Proposal:
+        check_etag(sent.etag, before.etag, before.name)
+        if sent.type and key(sent.type) != key(before.type):
+            raise immutable("resource.type")
+        type = view.type(before.type)
+        if type is None:
+            raise unknown_type(before.type)
+        wished = sent.onto(before)
+        name = parse(before.name)
+        return self._proposal(view, type, name, view.above(name), before, wished)
+
+    def _proposal(
+        self,
+        view: View,
+        type: ResourceType,
+        name: Name,
+        above: tuple[Above, ...],
+        before: Resource | None,
+        wished: Declared,
+    ) -> Proposal:
+        version = type.find(wished.type_version)
+        if version.retired and (before is None or before.declared.type_version != version.version):
+            raise type.unavailable(version.version)
+        compiled = self._compiler.compiled(type, version)
+        sees = compiled.sees_parent and name.parent
+        parent = view.resource(name.parent) if sees else None
+        return Proposal(view.tenant, name, type, compiled, before, wished, above, parent)
+
+    async def _carry_out(self, caller: Caller, propose: Propose, once: Once | None, validate_only: bool) -> Outcome:
+        for _ in range(MAX_REPEATS):
+            proposal = completed(await self._store.read(caller.tenant, propose))
+            check_content(proposal)
+            plan: tuple[Planned, ...] = ()
+            asks = concerns_handler(proposal)
+            if asks or validate_only:
+                await self._store.read(caller.tenant, lambda view, proposal=proposal: _pass_stages(view, proposal))  # type: ignore[misc]
+            if asks:
+                plan = await self._ask_handler(caller, proposal, validate_only)
+            if validate_only:
+                before = proposal.before.declared if proposal.before else None
+                return Outcome(None, proposal.would_be, tuple(differences(before, proposal.wished)), plan)
+            operation = await self._write(caller, proposal, once)
+            if operation is not None:
+                return Outcome(operation)
+        raise Conflict(f"what {proposal.name.text} depends on keeps changing; try again", resource=proposal.name.text)
+
+    async def _write(self, caller: Caller, proposal: Proposal, once: Once | None) -> Operation | None:
+        def change(unit: Unit) -> Accepted | None:
+            accepted = accept(unit, caller, proposal)
+            if accepted is not None:
+                unit.remember(once, accepted.operation)
+            return accepted
+
+        accepted = await self._store.write(caller.tenant, change)
+        if accepted is None:
+            return None
+        operation = accepted.operation
+        return operation if operation.state.ended else await self._store.ended(operation, self._wait)
+
+    async def _ask_handler(self, caller: Caller, proposal: Proposal, validate_only: bool) -> tuple[Planned, ...]:
+        """Has the handler check a change; returns what it would do.
+
+        Raises:
+            Invalid: If it refuses (HANDLER_REJECTED).
+            Unavailable: If it cannot be asked (DEPENDENCY_UNAVAILABLE).
+        """
+        now = await self._store.read(caller.tenant, lambda view: view.now)
+        handler, before = proposal.type.made_by, proposal.before
+        call = HandlerCall(
+            tenant=caller.tenant,
+            handler=handler,
+            principal=caller.actor,
+            acts_for=proposal.type.principal,
+            correlation_id=caller.correlation_id,
+            traceparent=caller.traceparent,
+            request_id=caller.request_id,
+            deadline=now + (handler.timeout or TIMEOUT_SECONDS),
+            validate_only=validate_only,
+        )
+        verdict = await self._handlers.validate(call, proposal.would_be, before)
+        if verdict.violations:
+            raise rejected(proposal, verdict.violations)
+        return verdict.plan
+
+
+def _pass_stages(view: View, proposal: Proposal) -> None:
+    for stage in STAGES:
+        stage(view, proposal)

@@ -1,0 +1,239 @@
+"""Removes a resource and all below it: children first, independent ones in parallel, one attempt at a time.
+
+What is gone is gone from the store at once, so that an attempt that dies is followed by one that goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sutler.errors import SutlerError
+from sutler.operations.model import Operation
+from sutler.operations.model import State as OperationState
+
+from services.resource import lifecycle
+from services.resource.announcing import event
+from services.resource.attempting import Attempt
+from services.resource.attempts import Again, Over, cancelled, half_done, timed_out
+from services.resource.handling import Done, HandlerCall
+from services.resource.history import Cause, Change
+from services.resource.names import is_below, key
+from services.resource.ports import Handlers, Unit, View
+from services.resource.problems import Problem, problem
+from services.resource.provisioning import previous, warned
+from services.resource.removing import last_entry
+from services.resource.resource import Resource
+from services.resource.resource_type import RECORD, Handler
+from services.resource.states import State
+
+BATCH = 100
+"""How many resources are read at once."""
+
+PARALLEL = 16
+"""How many handlers of one delete are called at once."""
+
+Left = Again | Over | None
+"""What became of one resource: None if it is gone, or a cancel ended its call; else what follows for the operation."""
+
+
+class Deprovisioning:
+    """Carries out operations that delete.
+
+    Args:
+        handlers: Calls handlers.
+    """
+
+    def __init__(self, handlers: Handlers) -> None:
+        self._handlers = handlers
+
+    async def run(self, attempt: Attempt) -> None:
+        """Makes one attempt.
+
+        Raises:
+            Conflict: If another process holds the operation (LEASE_LOST); then nothing was changed.
+            SutlerError: If the store does not work.
+        """
+        target = attempt.operation.target
+        called = not attempt.fresh
+        while True:
+            if await attempt.left() <= 0:
+                await _end(attempt, OperationState.FAILED, timed_out(target, attempt.work.handler, None))
+                return
+            if attempt.cancelled.is_set():
+                await self._cancel(attempt, called)
+                return
+            batch = await attempt.store.scan(attempt.operation.tenant, lambda view: _next(view, target))
+            if not batch:
+                return
+            called = True
+            ends = await self._remove_all(attempt, batch)
+            over = next((end for end in ends.values() if isinstance(end, Over)), None)
+            if over is not None:
+                own = {name: end.problem for name, end in ends.items() if end is not None}
+                await _end(attempt, OperationState.FAILED, over.problem, own)
+                return
+            await self._tell(attempt)
+            again = [end for end in ends.values() if isinstance(end, Again)]
+            if again and not attempt.cancelled.is_set():
+                await attempt.postpone(max(again, key=lambda end: end.delay))
+                return
+
+    async def _tell(self, attempt: Attempt) -> None:
+        """Stores how much of what was below the target is gone, as the progress of the operation."""
+        operation, children = attempt.operation, attempt.work.children
+
+        def change(unit: Unit) -> None:
+            left = unit.children(operation.target, children)
+            if left:
+                unit.tell_progress(operation.name, operation.fence, 100 * (children - left) // children, f"{left} left")
+
+        if children:
+            await attempt.store.write(operation.tenant, change)
+
+    async def _remove_all(self, attempt: Attempt, batch: list[tuple[Resource, Handler]]) -> dict[str, Left]:
+        """Removes resources of which none is below another; returns by name what became of those with a handler."""
+        records = [resource for resource, handler in batch if handler.records]
+        if records:
+            await attempt.store.write(attempt.operation.tenant, lambda unit: _remove_records(unit, attempt, records))
+        places = asyncio.Semaphore(PARALLEL)
+
+        async def remove(resource: Resource, handler: Handler) -> Left:
+            async with places:
+                return None if attempt.cancelled.is_set() else await self._remove(attempt, resource, handler)
+
+        handled = [found for found in batch if not found[1].records]
+        ends = await asyncio.gather(*(remove(*found) for found in handled), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return {resource.name: end for (resource, _), end in zip(handled, ends, strict=True)}  # type: ignore[misc]
+
+    async def _remove(self, attempt: Attempt, resource: Resource, handler: Handler) -> Left:
+        resource, fence = await attempt.begin(lambda unit: _take(unit, attempt, resource))
+        said = self._handlers.delete(_call(attempt, resource, handler, fence), resource, previous(resource))
+        root = key(resource.name) == key(attempt.operation.target)
+        heard = await attempt.hear(said, resource, handler, tells=root)
+        if isinstance(heard, Done):
+            warnings = heard.warnings
+            await attempt.store.write(attempt.operation.tenant, lambda unit: _gone(unit, attempt, resource, warnings))
+            return None
+        return heard
+
+    async def _cancel(self, attempt: Attempt, called: bool) -> None:
+        """After a cancel: of everything that was in hand, what is really there decides, if handlers were called."""
+        operation = attempt.operation
+        half = ""
+        for resource, handler in await attempt.store.scan(operation.tenant, lambda view: _in_hand(view, operation)):
+            if handler.records or not called:
+                continue
+            _, fence = await attempt.begin(lambda unit, resource=resource: _take(unit, attempt, resource))  # type: ignore[misc]
+            try:
+                found = await self._handlers.find(
+                    _call(attempt, resource, handler, fence), resource, previous(resource)
+                )
+            except SutlerError as error:
+                follows = await attempt.judge(resource, problem(error), handler)
+                if isinstance(follows, Again):
+                    await attempt.postpone(follows)
+                else:
+                    await _end(attempt, OperationState.FAILED, follows.problem)
+                return
+            if found.presence == "ABSENT":
+                await attempt.store.write(
+                    operation.tenant,
+                    lambda unit, resource=resource: _gone(unit, attempt, resource),  # type: ignore[misc]
+                )
+                if key(resource.name) == key(operation.target):
+                    return
+            elif found.presence == "PARTIAL":
+                half = found.description or "some of it"
+        if attempt.work.children and called:
+            half = half or "what was below it may be gone in part"
+        if half:
+            await _end(attempt, OperationState.FAILED, half_done(operation.target, half))
+        else:
+            await _end(attempt, OperationState.CANCELLED, cancelled(operation.target))
+
+
+async def _end(attempt: Attempt, state: OperationState, why: Problem, own: Mapping[str, Problem] | None = None) -> None:
+    """Ends the operation with an error, and all that it had in hand, each with its own error if it has one."""
+    operation = attempt.operation
+
+    def change(unit: Unit) -> None:
+        attempt.current(unit)
+        for resource in unit.worked_on(operation.target, operation.name):
+            attempt.fail(unit, resource, (own or {}).get(resource.name, why))
+        attempt.end(unit, state, None, why)
+
+    await attempt.store.write(operation.tenant, change)
+
+
+def _call(attempt: Attempt, resource: Resource, handler: Handler, fence: int) -> HandlerCall:
+    return replace(attempt.call(f"delete/{resource.uid}", fence), handler=handler)
+
+
+def _in_hand(view: View, operation: Operation) -> list[tuple[Resource, Handler]]:
+    """Returns what the handlers may have begun to remove: the target itself only when nothing is left below it."""
+    found = view.worked_on(operation.target, operation.name)
+    left_below = view.children(operation.target, 1)
+    return [
+        (resource, _handler(view, resource))
+        for resource in found
+        if not left_below or key(resource.name) != key(operation.target)
+    ]
+
+
+def _next(view: View, target: str) -> list[tuple[Resource, Handler]]:
+    """Returns what can be removed next, of which none is below another; at last the target itself."""
+    below = view.below(target, BATCH)
+    if not below:
+        root = view.resource(target)
+        below = [] if root is None else [root]
+    chosen: list[Resource] = []
+    for resource in below:  # the deepest come first
+        if not any(is_below(other.name, resource.name) for other in chosen):
+            chosen.append(resource)
+    return [(resource, _handler(view, resource)) for resource in chosen]
+
+
+def _handler(view: View, resource: Resource) -> Handler:
+    type = view.type(resource.type)
+    return RECORD if type is None else type.made_by
+
+
+def _take(unit: Unit, attempt: Attempt, resource: Resource) -> Resource:
+    current = unit.resource(resource.name)
+    assert current is not None  # only the holder of the operation removes what is below its target
+    if current.state is State.DELETING and current.operation == attempt.operation.name:
+        return current
+    going = lifecycle.begin(current, State.DELETING, attempt.operation.name)
+    return unit.put(
+        current, going, replace(attempt.entry(Change.PROGRESSED, Cause.CASCADE), origin=attempt.operation.target)
+    )
+
+
+def _remove_records(unit: Unit, attempt: Attempt, records: list[Resource]) -> None:
+    for record in records:
+        _remove(unit, attempt, _take(unit, attempt, record))
+
+
+def _gone(unit: Unit, attempt: Attempt, resource: Resource, warnings: tuple[str, ...] = ()) -> None:
+    current = unit.resource(resource.name)
+    assert current is not None
+    if warnings:
+        current = unit.put(
+            current, replace(current, findings=warned(current, warnings)), attempt.entry(Change.PROGRESSED)
+        )
+    _remove(unit, attempt, current)
+
+
+def _remove(unit: Unit, attempt: Attempt, resource: Resource) -> None:
+    """Removes a resource that is DELETING; with the target the operation ends."""
+    root = attempt.current(unit)
+    entry = attempt.entry(Change.DELETED, attempt.work.cause)
+    unit.remove(resource, resource, last_entry(entry, root, resource))
+    unit.announce(event("deleted", resource, attempt.operation, attempt.origin, unit.now))
+    if resource.uid == root.uid:
+        attempt.end(unit, OperationState.SUCCEEDED, None, None)

@@ -1,0 +1,272 @@
+"""What the domain needs from outside: a store that it can ask and change, and handlers that make resources real.
+
+Functions given to :class:`Store` are plain and may run again; they decide on what the view shows, as if alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from sutler.events import Event
+from sutler.idempotency import Once
+from sutler.operations.model import Operation
+from sutler.operations.model import State as OperationState
+
+from services.resource.handling import Found, HandlerCall, Said, Verdict
+from services.resource.history import Entry
+from services.resource.names import Name
+from services.resource.problems import Problem
+from services.resource.resource import Lock, Resource
+from services.resource.resource_type import Handler, ResourceType
+from services.resource.states import State
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """What has to be known of a scope or resource above another.
+
+    Attributes:
+        name: Its name.
+        type: Its type.
+        state: Where it stands.
+        lock: Its own lock.
+        group: The management group that it belongs to; empty if it belongs to none.
+        operation: The operation that works on it now; empty if none does.
+        revision: Tells whether it has changed.
+    """
+
+    name: str
+    type: str
+    state: State
+    lock: Lock
+    group: str
+    operation: str
+    revision: int
+
+
+class View(Protocol):
+    """What one tenant has at one moment. Names and types are compared ignoring case."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose view it is."""
+        ...
+
+    @property
+    def now(self) -> float:
+        """The time, in seconds since 1970."""
+        ...
+
+    def type(self, type: str) -> ResourceType | None:
+        """Returns a type of the tenant's own, or a built-in one."""
+        ...
+
+    def resource(self, name: str) -> Resource | None:
+        """Returns a resource."""
+        ...
+
+    def above(self, name: Name) -> tuple[Above, ...]:
+        """Returns what is above a name and exists: along its path, the nearest first, then management groups."""
+        ...
+
+    def groups(self, group: str) -> tuple[Above, ...]:
+        """Returns a management group and those above it, at most 9; none if it does not exist."""
+        ...
+
+    def children(self, name: str, limit: int) -> int:
+        """Returns how many resources stand below a name, at any depth; at most ``limit``."""
+        ...
+
+    def below(self, name: str, limit: int) -> list[Resource]:
+        """Returns resources below a name, the deepest first."""
+        ...
+
+    def worked_on(self, name: str, operation: str) -> list[Resource]:
+        """Returns the resources at and below a name on which an operation works, the deepest first."""
+        ...
+
+    def locked_below(self, name: str) -> Above | None:
+        """Returns a resource below a name that has a lock against deletion; None if there is none."""
+        ...
+
+    def busy_below(self, name: str) -> Above | None:
+        """Returns a resource below a name on which an operation works; None if there is none."""
+        ...
+
+    def types_below(self, name: str) -> list[str]:
+        """Returns the types of the resources below a name."""
+        ...
+
+    def user_of(self, name: str) -> str | None:
+        """Returns a resource elsewhere that refers to this one or to one below it; None if there is none."""
+        ...
+
+    def referred(self, name: str) -> list[str]:
+        """Returns the names that a resource refers to with ``references``."""
+        ...
+
+    def holder(self, key: bytes) -> str | None:
+        """Returns which resource holds a uniqueness key; None if it is free."""
+        ...
+
+    def of_type(self, type: str, after: str, since: int, limit: int) -> list[Resource]:
+        """Returns resources of a type by name: those after ``after`` that have changed since revision ``since``."""
+        ...
+
+    def child_type(self, type: str) -> str | None:
+        """Returns a type that stands below this one; None if there is none."""
+        ...
+
+    def newest(self) -> int:
+        """Returns the number of the newest revision; 0 if there is none."""
+        ...
+
+    def operation(self, name: str) -> Operation | None:
+        """Returns an operation."""
+        ...
+
+    def error_of(self, operation: Operation) -> Problem | None:
+        """Returns the error that an operation ended with; None if it did not."""
+        ...
+
+
+class Unit(View, Protocol):
+    """One change of the store: all of it happens, or nothing."""
+
+    def put(self, before: Resource | None, after: Resource, entry: Entry) -> Resource:
+        """Stores a resource with its revision and returns it as stored: with its revision number and update time.
+
+        Raises:
+            AlreadyExists: If ``before`` is None and the name is taken.
+            FailedPrecondition: If the state cannot move so.
+        """
+        ...
+
+    def remove(self, before: Resource, last: Resource, entry: Entry) -> None:
+        """Removes a resource, its keys and references, and stores its last revision.
+
+        Args:
+            before: As it is stored.
+            last: As it leaves: DELETING.
+            entry: What led to it.
+        """
+        ...
+
+    def hold_key(self, key: bytes, name: str) -> str:
+        """Has a resource hold a uniqueness key, and returns who holds it now: the resource, or another."""
+        ...
+
+    def drop_keys(self, name: str) -> None:
+        """Frees the uniqueness keys that a resource holds."""
+        ...
+
+    def drop_keys_of_type(self, type: str) -> None:
+        """Frees the uniqueness keys that all resources of a type hold."""
+        ...
+
+    def put_type(self, before: ResourceType | None, after: ResourceType) -> ResourceType | None:
+        """Stores a type and returns it as stored; None if ``before`` is None and the name is taken."""
+        ...
+
+    def remove_type(self, type: ResourceType) -> None:
+        """Removes a type."""
+        ...
+
+    def add_operation(self, operation: Operation, result: Resource | None) -> Operation:
+        """Stores an operation; the runner takes it up unless it has ended. A result is what it answers then."""
+        ...
+
+    def end_operation(
+        self, name: str, fence: int | None, state: OperationState, *, result: Resource | None, error: Problem | None
+    ) -> Operation:
+        """Ends an operation: with an error, or with a result, which is empty if the resource is gone.
+
+        Raises:
+            Conflict: If another holder works on it (LEASE_LOST).
+        """
+        ...
+
+    def request_cancel(self, name: str) -> None:
+        """Asks for the end of an operation; one that has ended stays as it is."""
+        ...
+
+    def tell_progress(self, name: str, fence: int, percent: int, step: str) -> None:
+        """Stores how far an operation is. Raises Conflict as :meth:`end_operation` does."""
+        ...
+
+    def postpone(self, name: str, fence: int, until: float, error: Problem) -> None:
+        """Gives an operation back until a time. Raises Conflict as :meth:`end_operation` does."""
+        ...
+
+    def check_held(self, name: str, fence: int) -> None:
+        """Checks that the caller still holds an operation. Raises Conflict as :meth:`end_operation` does."""
+        ...
+
+    def draw_fence(self) -> int:
+        """Returns a number larger than all that were drawn before, for handlers to tell late callers by."""
+        ...
+
+    def announce(self, *events: Event) -> None:
+        """Stores events to be told."""
+        ...
+
+    def remember(self, once: Once | None, result: Any) -> None:
+        """Remembers the answer to a request. Raises RequestRepeated if it was answered before."""
+        ...
+
+
+class Store(Protocol):
+    """Where everything is kept."""
+
+    async def read(self, tenant: str, fn: Callable[[View], T]) -> T:
+        """Runs a short read of what a tenant has."""
+        ...
+
+    async def scan(self, tenant: str, fn: Callable[[View], T]) -> T:
+        """Runs a longer read."""
+        ...
+
+    async def write(self, tenant: str, fn: Callable[[Unit], T]) -> T:
+        """Changes what a tenant has, and returns what ``fn`` returned when it is on disk."""
+        ...
+
+    async def ended(self, operation: Operation, seconds: float) -> Operation:
+        """Returns an operation as it is when it has ended, or after this time."""
+        ...
+
+
+class Handlers(Protocol):
+    """Calls handlers. Every method raises a SutlerError where the call itself fails."""
+
+    async def validate(self, call: HandlerCall, desired: Resource, previous: Resource | None) -> Verdict:
+        """Asks what a handler thinks of a change; an empty verdict if it has nothing to check."""
+        ...
+
+    def apply(self, call: HandlerCall, desired: Resource, previous: Resource | None) -> AsyncGenerator[Said, None]:
+        """Makes the real thing what is declared."""
+        ...
+
+    def delete(self, call: HandlerCall, resource: Resource, previous: Resource | None) -> AsyncGenerator[Said, None]:
+        """Removes the real thing."""
+        ...
+
+    async def find(self, call: HandlerCall, desired: Resource, previous: Resource | None) -> Found:
+        """Asks what is really there."""
+        ...
+
+
+class HandlerBook(Protocol):
+    """Says which handlers there are."""
+
+    def check(self, handler: Handler) -> None:
+        """Checks that a handler can be used.
+
+        Raises:
+            PermissionDenied: If its address is not on the operator's list (ADDRESS_NOT_ALLOWED).
+            FailedPrecondition: If no such plug-in is installed (PLUGIN_UNKNOWN).
+        """
+        ...

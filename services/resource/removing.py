@@ -1,0 +1,158 @@
+"""Deletes resources: at once where only records are concerned, else through an operation that a runner carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sutler.errors import not_found
+from sutler.etags import check_etag
+from sutler.idempotency import Once
+from sutler.operations.model import Operation
+
+from services.resource import lifecycle
+from services.resource.announcing import Origin, event
+from services.resource.callers import Caller
+from services.resource.declaring import Outcome
+from services.resource.deletable import check_deletable
+from services.resource.handling import Planned
+from services.resource.history import Cause, Change, Entry
+from services.resource.names import parse
+from services.resource.ports import Store, Unit, View
+from services.resource.resource import Resource
+from services.resource.resource_type import ResourceType, unknown_type
+from services.resource.states import State
+from services.resource.work import operation_for, work_for
+
+AT_ONCE = 200
+"""How many records may be deleted within a call; more are deleted by the runner."""
+
+MAX_PLAN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is to be deleted.
+
+    Attributes:
+        name: Which resource.
+        etag: The etag that must still be the current one; empty if any will do.
+        allow_missing: Succeeds if there is none.
+        force: Deletes all below it too.
+        cause: What leads to it.
+    """
+
+    name: str
+    etag: str = ""
+    allow_missing: bool = False
+    force: bool = False
+    cause: Cause = Cause.REQUEST
+
+
+class Removals:
+    """Deletes resources.
+
+    Args:
+        store: Where they are kept.
+        wait: Seconds to wait for a handler before a call answers.
+    """
+
+    def __init__(self, store: Store, *, wait: float = 0.0) -> None:
+        self._store = store
+        self._wait = wait
+
+    async def delete(self, caller: Caller, removal: Removal, *, once: Once | None, validate_only: bool) -> Outcome:
+        """Deletes a resource.
+
+        Args:
+            caller: Who asks.
+            removal: What is to be deleted.
+            once: How the answer, an :class:`~sutler.operations.Operation`, is remembered.
+            validate_only: Checks and changes nothing.
+
+        Raises:
+            SutlerError: As the contract of DeleteResource says.
+        """
+        parse(removal.name)
+        if validate_only:
+            plan = await self._store.scan(caller.tenant, lambda view: _plan(view, removal))
+            return Outcome(plan=tuple(plan))
+
+        def change(unit: Unit) -> Operation:
+            operation = _accept(unit, caller, removal)
+            unit.remember(once, operation)
+            return operation
+
+        operation = await self._store.write(caller.tenant, change)
+        if not operation.state.ended:
+            operation = await self._store.ended(operation, self._wait)
+        return Outcome(operation)
+
+
+def last_entry(entry: Entry, root: Resource, removed: Resource) -> Entry:
+    """Returns what the log says of a resource that goes because the root of a delete goes."""
+    if removed.uid == root.uid:
+        return replace(entry, kind=Change.DELETED)
+    return replace(entry, kind=Change.DELETED, cause=Cause.CASCADE, origin=root.name)
+
+
+def _checked(view: View, removal: Removal) -> Resource | None:
+    resource = view.resource(removal.name)
+    if resource is None:
+        if removal.allow_missing:
+            return None
+        raise not_found(removal.name)
+    check_etag(removal.etag, resource.etag, resource.name)
+    check_deletable(view, resource, view.above(parse(resource.name)), removal.force)
+    return resource
+
+
+def _plan(view: View, removal: Removal) -> list[Planned]:
+    resource = _checked(view, removal)
+    if resource is None:
+        return []
+    below = view.below(resource.name, MAX_PLAN - 1)
+    return [
+        *(Planned("DELETE", child.name, reason=f"it is below {resource.name}") for child in below),
+        Planned("DELETE", resource.name),
+    ]
+
+
+def _accept(unit: Unit, caller: Caller, removal: Removal) -> Operation:
+    resource = _checked(unit, removal)
+    if resource is None:
+        return unit.add_operation(operation_for(caller, removal.name, ended=True), None)
+    type = _type(unit, resource.type)
+    below = unit.children(resource.name, AT_ONCE + 1)
+    types = [type, *(_type(unit, name) for name in unit.types_below(resource.name))]
+    if below <= AT_ONCE and all(found.made_by.records for found in types):
+        return _remove_now(unit, caller, removal, resource)
+    work = replace(work_for(type, "delete", resource.uid, caller), children=below, cause=removal.cause)
+    operation = operation_for(caller, resource.name, ended=False, work=work)
+    entry = caller.entry(Change.PROGRESSED, operation.name, removal.cause)
+    going = lifecycle.begin(replace(resource, updater=caller.actor), State.DELETING, operation.name)
+    stored = unit.put(resource, going, entry)
+    operation = unit.add_operation(operation, None)
+    unit.announce(event("accepted", stored, operation, _origin(caller), unit.now))
+    return operation
+
+
+def _remove_now(unit: Unit, caller: Caller, removal: Removal, resource: Resource) -> Operation:
+    operation = unit.add_operation(operation_for(caller, resource.name, ended=True), None)
+    entry = caller.entry(Change.DELETED, operation.name, removal.cause)
+    unit.announce(event("accepted", resource, operation, _origin(caller), unit.now))
+    for gone in (*unit.below(resource.name, AT_ONCE), resource):
+        last = lifecycle.begin(replace(gone, updater=caller.actor), State.DELETING, operation.name)
+        unit.remove(gone, last, last_entry(entry, resource, gone))
+        unit.announce(event("deleted", last, operation, _origin(caller), unit.now))
+    return operation
+
+
+def _type(view: View, name: str) -> ResourceType:
+    type = view.type(name)
+    if type is None:
+        raise unknown_type(name)
+    return type
+
+
+def _origin(caller: Caller) -> Origin:
+    return Origin(caller.request_id, caller.traceparent)

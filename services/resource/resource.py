@@ -1,0 +1,123 @@
+"""What a resource is: what somebody declared, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from sutler.etags import make_etag
+
+from services.resource.problems import Problem
+from services.resource.states import State
+
+
+class Lock(IntEnum):
+    """What must not be done with a resource, by the numbers of ``sutler.resource.v1.Resource.Lock``."""
+
+    UNSPECIFIED = 0
+    NONE = 1
+    CAN_NOT_DELETE = 2
+    READ_ONLY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What somebody wishes: the fields that a caller can write.
+
+    Attributes:
+        type_version: The version of the type under which it was written.
+        display_name: What people call it.
+        properties: What is wished, as JSON data.
+        tags: Labels of the caller's own.
+        location: The name of a location; empty if it has none.
+        references: The names of other resources that it needs.
+        expire_time: When it is to be deleted, in seconds since 1970; None for never.
+        lock: What must not be done with it and all below it.
+    """
+
+    type_version: str = ""
+    display_name: str = ""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    location: str = ""
+    references: tuple[str, ...] = ()
+    expire_time: float | None = None
+    lock: Lock = Lock.UNSPECIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that stops nothing and is worth knowing.
+
+    Attributes:
+        source: The policy, or the resource type whose handler said it.
+        rule: The policy's rule; empty if a handler said it.
+        field: The path that it concerns.
+        message: What it is.
+    """
+
+    source: str
+    rule: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A declared thing.
+
+    Attributes:
+        tenant: Whose it is.
+        name: The full path, in the case of its creation.
+        uid: Tells it from an earlier one of the same name.
+        type: Its type, in the case of the type's registration.
+        declared: What is wished.
+        outputs: What the handler told about the real thing.
+        state: Where it stands; written by :mod:`services.resource.lifecycle` only.
+        state_reason: The reason of the last failure or cancellation.
+        error: The error of the last operation while FAILED or CANCELED.
+        operation: The operation that works on it now; empty if none does.
+        generation: Counts changes of what is wished, from 1.
+        observed_generation: The generation that was completed last; 0 if none yet.
+        revision: The number of its last change in the tenant's log; 0 before it is stored.
+        creator: Who created it.
+        updater: Who changed it last.
+        create_time: Seconds since 1970.
+        update_time: Seconds since 1970.
+        findings: What policies and handlers had to say about the last change.
+        applied: What was declared when it last succeeded, if that differs from what is declared now.
+    """
+
+    tenant: str
+    name: str
+    uid: str
+    type: str
+    declared: Declared
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    state: State = State.ACCEPTED
+    state_reason: str = ""
+    error: Problem | None = None
+    operation: str = ""
+    generation: int = 1
+    observed_generation: int = 0
+    revision: int = 0
+    creator: str = ""
+    updater: str = ""
+    create_time: float = 0.0
+    update_time: float = 0.0
+    findings: tuple[Finding, ...] = ()
+    applied: Declared | None = None
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change."""
+        return make_etag(self.uid, self.revision)
+
+    @property
+    def previous(self) -> Declared | None:
+        """What was declared when it last succeeded; None if it never did."""
+        if not self.observed_generation:
+            return None
+        return self.applied or self.declared

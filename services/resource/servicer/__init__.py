@@ -1,0 +1,49 @@
+"""The contract's RPCs: requests to calls of the domain, and what it returns to answers."""
+
+from __future__ import annotations
+
+from sutler.operations.servicer import OperationBook
+from sutler.paging import Pager
+
+from services.resource.adapters.log import Follower
+from services.resource.adapters.reading import Reader
+from services.resource.declaring import Declarations
+from services.resource.ending import Endings
+from services.resource.registering import Registrations
+from services.resource.removing import Removals
+from services.resource.servicer.history import HistoryServicer
+from services.resource.servicer.operations import ResourceOperationsServicer
+from services.resource.servicer.resources import ResourcesServicer
+from services.resource.servicer.types import TypesServicer
+
+
+class ResourceServicer(TypesServicer, ResourcesServicer, HistoryServicer, ResourceOperationsServicer):
+    """``sutler.resource.v1.ResourceService``, as far as it is built.
+
+    Args:
+        registrations: Registers types.
+        declarations: Creates and updates resources.
+        removals: Deletes resources.
+        endings: Ends operations.
+        reader: Reads.
+        follower: Follows changes.
+        book: Where operations are.
+        pager: Makes page tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        registrations: Registrations,
+        declarations: Declarations,
+        removals: Removals,
+        endings: Endings,
+        reader: Reader,
+        follower: Follower,
+        book: OperationBook,
+        pager: Pager,
+    ) -> None:
+        TypesServicer.__init__(self, registrations, reader, pager)
+        ResourcesServicer.__init__(self, declarations, removals, reader, pager)
+        HistoryServicer.__init__(self, follower, reader, pager)
+        ResourceOperationsServicer.__init__(self, book, endings)

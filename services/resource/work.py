@@ -1,0 +1,95 @@
+"""What an operation on a resource has to do: kept with the operation, so that any process can take it up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from sutler.ids import new_id
+from sutler.operations.model import Operation, State
+
+from services.resource.callers import Caller
+from services.resource.history import Cause, Change, Entry
+from services.resource.resource_type import Handler, ResourceType
+
+PREFIX = "resourceOperations/"
+TIMEOUT_SECONDS = 3600.0
+IDLE_SECONDS = 60.0
+MIN_BACKOFF_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 60.0
+CONCURRENCY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done, and with whom.
+
+    Attributes:
+        verb: ``apply`` makes the resource what is declared, ``delete`` removes it.
+        uid: The uid of the resource, so that a later one of the same name is not mistaken for it.
+        handler: The handler as it was when the operation began.
+        acts_for: For whom the handler acts, as :func:`sutler.auth.encode_principal` writes it.
+        request_id: The request id of the call that began it.
+        traceparent: The W3C trace context of that call.
+        children: How many resources were below when a delete began.
+        cause: What led to it.
+    """
+
+    verb: Literal["apply", "delete"]
+    uid: str
+    handler: Handler
+    acts_for: str = ""
+    request_id: str = ""
+    traceparent: str = ""
+    children: int = 0
+    cause: Cause = Cause.REQUEST
+
+    @classmethod
+    def of(cls, operation: Operation) -> Work:
+        """Returns the work of a stored operation."""
+        stored: dict[str, Any] = dict(operation.work)
+        return cls(**{**stored, "handler": Handler(**stored["handler"]), "cause": Cause(stored["cause"])})
+
+    def stored(self) -> Mapping[str, Any]:
+        """Returns it as JSON data."""
+        return {**asdict(self), "cause": int(self.cause)}
+
+    def deadline(self, operation: Operation) -> float:
+        """Returns when the operation must have ended, in seconds since 1970."""
+        return operation.start_time + (self.handler.timeout or TIMEOUT_SECONDS)
+
+
+def work_for(type: ResourceType, verb: Literal["apply", "delete"], uid: str, caller: Caller) -> Work:
+    """Returns the work of a call on a resource of a type."""
+    return Work(verb, uid, type.made_by, type.principal, caller.request_id, caller.traceparent)
+
+
+def operation_for(caller: Caller, target: str, *, ended: bool, work: Work | None = None) -> Operation:
+    """Returns a new operation for a call; one that has ended already has succeeded."""
+    return Operation(
+        name=f"{PREFIX}{new_id()}",
+        tenant=caller.tenant,
+        method=caller.method,
+        target=target,
+        state=State.SUCCEEDED if ended else State.PENDING,
+        progress=100 if ended else 0,
+        work={} if work is None else work.stored(),
+        principal=caller.encoded,
+        creator=caller.actor,
+        correlation_id=caller.correlation_id,
+    )
+
+
+def entry(operation: Operation, work: Work, kind: Change, cause: Cause = Cause.OPERATION, origin: str = "") -> Entry:
+    """Returns what the log says of a change that an operation makes."""
+    return Entry(
+        kind=kind,
+        cause=cause,
+        actor=operation.creator,
+        origin=origin,
+        method=operation.method,
+        request_id=work.request_id,
+        operation=operation.name,
+        correlation_id=operation.correlation_id,
+    )

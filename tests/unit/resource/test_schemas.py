@@ -1,0 +1,181 @@
+import time
+from typing import Any
+
+import pytest
+from sutler.errors import Invalid, Unimplemented
+
+from services.resource.defaults import fill, has_defaults
+from services.resource.schemas import MAX_DEPTH, SchemaInvalid, compile_schema, resolve, subschemas
+
+
+def nested(depth: int) -> dict[str, object]:
+    schema: dict[str, object] = {}
+    for _ in range(depth):
+        schema = {"properties": {"a": schema}}
+    return schema
+
+
+def doubling(levels: int) -> dict[str, object]:
+    defs = {"l0": {"type": "string"}}
+    for level in range(1, levels):
+        reference = {"$ref": f"#/$defs/l{level - 1}"}
+        defs[f"l{level}"] = {"allOf": [reference, reference]}  # type: ignore[dict-item]
+    return {"$defs": defs, "$ref": f"#/$defs/l{levels - 1}"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"type": "strin"}, "/type"),
+        ({"properties": {"a": {"type": "strin"}}}, "/properties/a/type"),
+        ({"properties": 3}, "/properties"),
+        ({"pattern": "("}, "/pattern"),
+        ({"pattern": "(?=a)b"}, "/pattern"),
+        ({"pattern": r"(a)\1"}, "/pattern"),
+        ({"pattern": "a" * 2000}, ""),
+        ({"patternProperties": {"a" * 2000: {}}}, ""),
+        ({"pattern": "((a{1,1000}){1,1000}){1,1000}"}, "/pattern"),
+        ({"$ref": "http://example.com/schema"}, ""),
+        ({"$ref": "#/nowhere"}, ""),
+        ({"$schema": "http://json-schema.org/draft-04/schema#"}, "/$schema"),
+        ({"required": "a"}, "/required"),
+        (nested(MAX_DEPTH + 1), ""),
+        ({"properties": {f"p{i}": {} for i in range(20_001)}}, None),
+        (doubling(40), ""),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_refused(schema: dict[str, object], pointer: str | None) -> None:
+    began = time.monotonic()
+    with pytest.raises(SchemaInvalid) as caught:
+        compile_schema(schema)
+    assert pointer is None or caught.value.pointer == pointer
+    assert caught.value.cause
+    error = caught.value.error("v1", "resource_type.versions[0].schema")
+    assert (error.reason, error.metadata["version"]) == ("SCHEMA_INVALID", "v1")
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"$schema": "https://json-schema.org/draft/2020-12/schema"},
+        {"properties": {"child": {"$ref": "#"}}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/a"}]}}},
+        nested(MAX_DEPTH - 2),
+        doubling(10),
+        {"properties": {"writeOnly": {"type": "boolean"}}, "const": {"writeOnly": True}},
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_accepted(schema: dict[str, object]) -> None:
+    compile_schema(schema).is_valid({"child": {"child": {}}})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"password": {"type": "string", "writeOnly": True}}},
+        {"$defs": {"secret": {"writeOnly": True}}},
+        {"items": {"anyOf": [{"writeOnly": True}]}},
+    ],
+)
+def test_secrets_are_refused_not_stored_in_clear(schema: dict[str, object]) -> None:
+    with pytest.raises(Unimplemented) as caught:
+        compile_schema(schema)
+    assert caught.value.metadata["feature"] == "writeOnly"
+
+
+def test_patterns_are_linear() -> None:
+    validator = compile_schema({"type": "string", "pattern": "^(a+)+$"})
+    began = time.process_time()
+    assert not validator.is_valid("a" * 200_000 + "!")
+    assert time.process_time() - began < 2
+
+
+def test_subschemas_leaves_data_out() -> None:
+    schema = {"properties": {"default": {"enum": [{"default": 1}]}}, "examples": [{"type": "x"}]}
+    assert [pointer for pointer, _ in subschemas(schema)] == ["", "/properties/default"]
+    assert not has_defaults(schema)
+    assert has_defaults({"properties": {"a": {"default": None}}})
+
+
+def test_resolve() -> None:
+    root = {"$defs": {"a/b": {"x": 1}, "l": [{"y": 2}]}}
+    assert resolve(root, "#") is root
+    assert resolve(root, "#/$defs/a~1b") == {"x": 1}
+    assert resolve(root, "#/$defs/l/0") == {"y": 2}
+    assert resolve(root, "#/$defs/l/7") is None
+    assert resolve(root, "http://x") is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "values", "filled"),
+    [
+        ({"properties": {"a": {"default": 1}}}, {}, {"a": 1}),
+        ({"properties": {"a": {"default": 1}}}, {"a": None}, {"a": None}),
+        ({"properties": {"a": {"default": None}}}, {}, {"a": None}),
+        ({"properties": {"a": {"properties": {"b": {"default": 1}}}}}, {}, {}),
+        ({"properties": {"a": {"properties": {"b": {"default": 1}}}}}, {"a": {}}, {"a": {"b": 1}}),
+        ({"properties": {"a": {"default": {}, "properties": {"b": {"default": 1}}}}}, {}, {"a": {"b": 1}}),
+        (
+            {"properties": {"l": {"items": {"properties": {"b": {"default": 1}}}}}},
+            {"l": [{}, {"b": 2}]},
+            {"l": [{"b": 1}, {"b": 2}]},
+        ),
+        ({"additionalProperties": {"properties": {"b": {"default": 1}}}}, {"x": {}}, {"x": {"b": 1}}),
+        ({"allOf": [{"properties": {"a": {"default": 1}}}]}, {}, {"a": 1}),
+        ({"anyOf": [{"properties": {"a": {"default": 1}}}]}, {}, {}),
+        ({"properties": {"a": {"$ref": "#/$defs/d"}}, "$defs": {"d": {"default": 7}}}, {}, {"a": 7}),
+        ({"$ref": "#/$defs/d", "$defs": {"d": {"properties": {"a": {"default": 1}}}}}, {}, {"a": 1}),
+        ({"$ref": "#", "properties": {"a": {"default": 1}}}, {}, {"a": 1}),
+        (
+            {"properties": {"c": {"$ref": "#"}, "a": {"default": 1}}},
+            {"c": {"c": {}}},
+            {"a": 1, "c": {"a": 1, "c": {"a": 1}}},
+        ),
+    ],
+)
+def test_defaults(schema: dict[str, object], values: dict[str, object], filled: dict[str, object]) -> None:
+    before = repr(values)
+    assert fill(schema, values) == filled
+    assert repr(values) == before
+
+
+WIDE: Any = {
+    "$ref": "#/$defs/l0",
+    "$defs": {
+        f"l{level}": {"properties": {f"p{i}": {"$ref": f"#/$defs/l{level + 1}", "default": {}} for i in range(30)}}
+        for level in range(6)
+    },
+}
+LARGE: Any = {"properties": {"a": {"items": {"properties": {"b": {"default": "x" * 100_000}}}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "values", "limit"),
+    [
+        ({"properties": {"a": {"$ref": "#", "default": {}}}}, {}, {"limit_levels": "20"}),
+        ({"properties": {"a": {"default": [], "items": {"$ref": "#"}}}}, {"a": [[{}]] * 9}, {}),
+        (WIDE, {}, {"limit_bytes": "1048576"}),
+        (LARGE, {"a": [{}] * 100_000}, {"limit_bytes": "1048576"}),
+    ],
+)
+def test_defaults_make_no_more_than_a_resource_may_have(schema: Any, values: Any, limit: dict[str, str]) -> None:
+    began = time.monotonic()
+    if limit:
+        with pytest.raises(Invalid) as caught:
+            fill(schema, values)
+        assert caught.value.reason == "TOO_LARGE"
+        assert limit.items() <= caught.value.metadata.items()
+    else:
+        assert fill(schema, values) == values
+    assert time.monotonic() - began < 5
+
+
+def test_defaults_are_copies() -> None:
+    schema = {"properties": {"a": {"default": {"list": []}}}}
+    first = fill(schema, {})
+    first["a"]["list"].append(1)
+    assert fill(schema, {}) == {"a": {"list": []}}
