@@ -1,0 +1,105 @@
+"""Accesses: counted in memory and stored now and then, so that a read writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from services.cache.caches import Cache
+from services.cache.entries import Entry
+
+RENEW_AT_ONCE_SECONDS = 3.0
+"""An access that renews a life which ends sooner than this is stored before it is answered.
+
+Other replicas, and this one after a crash, know of a life only what is stored: with accesses stored every second, an
+entry that is in use never seems expired.
+"""
+
+
+MAX_KEPT = 100_000
+"""How many entries' accesses are kept at the most while they cannot be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How an entry was used since this was last stored.
+
+    Attributes:
+        space: The number of its cache.
+        key: Its key.
+        put_time: When it was put; accesses to an entry that has been replaced do not count for the new one.
+        sliding: Whether its life is renewed.
+        hits: How often it was accessed.
+        last_time: When it was last accessed.
+    """
+
+    space: int
+    key: str
+    put_time: float
+    sliding: bool
+    hits: int
+    last_time: float
+
+
+class Accesses:
+    """Remembers accesses until they are taken to be stored."""
+
+    def __init__(self) -> None:
+        self._pending: dict[str, dict[tuple[int, str, float], list[float]]] = {}
+        self._sliding: set[int] = set()
+
+    def add(self, cache: Cache, entry: Entry, now: float) -> None:
+        """Counts an access to a living entry."""
+        pending = self._pending.get(cache.rules.metadata_backend)
+        if pending is None:
+            pending = self._pending.setdefault(cache.rules.metadata_backend, {})
+        known = pending.get((cache.space, entry.key, entry.put_time))
+        if known is not None:
+            known[0] += 1
+            known[1] = now
+            return
+        if cache.rules.sliding:
+            self._sliding.add(cache.space)
+        pending[cache.space, entry.key, entry.put_time] = [1, now]
+
+    def take(self) -> dict[str, list[Access]]:
+        """Returns what was remembered, by metadata backend, and forgets it."""
+        pending, sliding = self._pending, self._sliding
+        self._pending, self._sliding = {}, set()
+        return {
+            backend: [
+                Access(space, key, put_time, space in sliding, int(hits), last)
+                for (space, key, put_time), (hits, last) in accesses.items()
+            ]
+            for backend, accesses in pending.items()
+        }
+
+    def put_back(self, backend: str, accesses: Sequence[Access]) -> int:
+        """Remembers again what could not be stored, as far as there is room; returns how many are lost."""
+        pending = self._pending.setdefault(backend, {})
+        for index, access in enumerate(accesses):
+            if len(pending) >= MAX_KEPT:
+                return len(accesses) - index
+            known = pending.setdefault((access.space, access.key, access.put_time), [0, access.last_time])
+            known[0] += access.hits
+            known[1] = max(known[1], access.last_time)
+            if access.sliding:
+                self._sliding.add(access.space)
+        return 0
+
+
+def renewed(cache: Cache, entry: Entry, now: float) -> Entry:
+    """Returns an entry as an access leaves it: with a new life, if its cache slides and it has no absolute end."""
+    if not cache.rules.sliding or not entry.ttl:
+        return entry
+    return replace(entry, expire_time=now + entry.ttl)
+
+
+def must_store(cache: Cache, entry: Entry, now: float) -> bool:
+    """Returns whether an access must be stored before it is answered, because the stored life ends soon."""
+    return bool(
+        cache.rules.sliding
+        and entry.ttl
+        and entry.expire_time is not None
+        and entry.expire_time - now < RENEW_AT_ONCE_SECONDS
+    )

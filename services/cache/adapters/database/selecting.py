@@ -1,0 +1,147 @@
+"""Lists of entries, and the entries that an invalidation means."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from sutler.errors import invalid
+from sutler.filtering import Filter, after_sql, order_sql, position
+from sutler.paging import MAX_PAGE_BYTES
+from sutler.store import Transaction
+
+from services.cache.adapters.database import rows, totals, writing
+from services.cache.caches import Cache
+from services.cache.entries import Entry
+from services.cache.listing import ENTRIES, ENTRY_ORDER, Query, entry_item
+from services.cache.results import Listed
+from services.cache.selectors import Mark, Selector
+
+_ALIVE = "(expire_time IS NULL OR expire_time > ?)"
+
+
+def check_filter(wanted: Filter) -> None:
+    """Refuses a filter that cannot be compared with stored keys, whose control characters are escaped.
+
+    Raises:
+        Invalid: If it holds U+0001 (FILTER_INVALID).
+    """
+    if "\x01" in wanted.text:
+        position = str(wanted.text.index("\x01") + 1)
+        raise invalid("filter", "must not hold U+0001", reason="FILTER_INVALID", metadata={"position": position})
+
+
+def page(tx: Transaction, cache: Cache, query: Query) -> Listed:
+    """Returns one page: the keys first, then as many entries as fit into a message, so that memory stays bounded."""
+    rows.check_cache(tx, cache)
+    condition, values = query.filter.sql(tx.dialect)
+    parts, params = [f"space = ? AND {_ALIVE}", condition], [cache.space, tx.now, *values]
+    if query.prefix:
+        text, bounds = _prefix(query.prefix)
+        parts.append(text)
+        params += bounds
+    if query.after is not None:
+        text, last = after_sql(query.orders, ENTRIES, query.after, tx.dialect)
+        parts.append(f"({text})")
+        params += last
+    order, ordering = order_sql(query.orders, ENTRIES, tx.dialect)
+    found = tx.all(
+        f"SELECT key, listed_bytes FROM entries WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT ?",
+        (*params, *ordering, query.limit + 1),
+    )
+    keys = _fitting(found[: query.limit])
+    entries = _entries(tx, cache, keys)
+    return Listed(entries, [_position(entry, query) for entry in entries], more=len(keys) < len(found))
+
+
+def _position(entry: Entry, query: Query) -> list[Any]:
+    key = rows.stored_key(entry.key)
+    if query.orders == ENTRY_ORDER:
+        return [key]
+    return position({**entry_item(entry), "key": key}, query.orders, ENTRIES)
+
+
+def _fitting(found: Sequence[tuple[str, int]]) -> list[str]:
+    total = 0
+    keys: list[str] = []
+    for key, size in found:
+        total += size
+        if keys and total > MAX_PAGE_BYTES:
+            break
+        keys.append(rows.given_key(key))
+    return keys
+
+
+def _entries(tx: Transaction, cache: Cache, keys: Sequence[str]) -> list[Entry]:
+    most = rows.GROUPS[-1]
+    found: dict[str, Entry] = {}
+    for start in range(0, len(keys), most):
+        found |= rows.some(tx, cache, keys[start : start + most], value=False)
+    return [found[key] for key in keys]
+
+
+def _prefix(prefix: str) -> tuple[str, tuple[str, ...]]:
+    """Returns a range over keys, which the index answers, and its parameters."""
+    first = rows.stored_key(prefix)
+    kept = first.rstrip(chr(sys.maxunicode))
+    if not kept:
+        return "key >= ?", (first,)
+    code = ord(kept[-1]) + 1
+    return "key >= ? AND key < ?", (first, kept[:-1] + chr(0xE000 if code == 0xD800 else code))
+
+
+def select(tx: Transaction, cache: Cache, selector: Selector, after: str, limit: int, *, living: bool) -> list[Mark]:
+    """Returns entries that are meant, whose key is greater than ``after``, by key."""
+    rows.check_cache(tx, cache)
+    text, params = _selection(tx, cache, selector)
+    alive, now = (f"AND {_ALIVE}", [tx.now]) if living else ("", [])
+    found = tx.all(
+        f"SELECT key, put_time FROM entries WHERE space = ? AND key > ? {alive} AND {text} ORDER BY key LIMIT ?",
+        (cache.space, rows.stored_key(after), *now, *params, limit),  # type: ignore[arg-type]
+    )
+    return [Mark(rows.given_key(key), put_time) for key, put_time in found]
+
+
+def _selection(tx: Transaction, cache: Cache, selector: Selector) -> tuple[str, Sequence[object]]:
+    if selector.keys:
+        marks = ", ".join("?" * len(selector.keys))
+        return f"key IN ({marks})", [rows.stored_key(key) for key in selector.keys]
+    if selector.tags:
+        marks = ", ".join("?" * len(selector.tags))
+        return (
+            f"key IN (SELECT key FROM entry_tags WHERE space = ? AND tag IN ({marks}))",
+            [cache.space, *selector.tags],
+        )
+    if selector.prefix:
+        return _prefix(selector.prefix)
+    if selector.filter is not None:
+        return selector.filter.sql(tx.dialect)
+    assert selector.everything
+    return "TRUE", ()
+
+
+def discard(tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only: bool) -> int:
+    """Removes marked entries, or lets them expire, unless they were put anew; returns how many were alive."""
+    rows.check_cache(tx, cache)
+    total = totals.load(tx, cache.tenant, cache.space)
+    count = 0
+    for mark in marks:
+        entry = rows.held(tx, cache.space, mark.key)
+        if entry is None or entry.put_time != mark.put_time:
+            continue
+        count += entry.alive(tx.now)
+        if not expire_only:
+            writing.remove(tx, total, entry)
+        elif entry.alive(tx.now):
+            _expire(tx, cache, entry)
+    if not expire_only and marks:
+        total.save(tx)
+    return count
+
+
+def _expire(tx: Transaction, cache: Cache, entry: Entry) -> None:
+    tx.execute(
+        "UPDATE entries SET expire_time = ?, purge_time = ?, life_time = ? WHERE space = ? AND key = ?",
+        (tx.now, writing.purge_time(cache, tx.now), tx.now, cache.space, rows.stored_key(entry.key)),
+    )

@@ -1,0 +1,150 @@
+"""What a change of one entry does: pure decisions, made where nobody else changes the entry meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+from services.cache.caches import Cache, Usage
+from services.cache.entries import Blob, Entry, living, touch_life
+from services.cache.faults import cache_full, entry_changed
+
+
+class View(Protocol):
+    """What a decision may look at, as of the moment of the change."""
+
+    @property
+    def entry(self) -> Entry | None:
+        """What stands under the key, alive or expired."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """What the cache takes."""
+        ...
+
+    @property
+    def now(self) -> float:
+        """The time, in seconds since 1970."""
+        ...
+
+    def blob(self, sha256: str) -> Blob | None:
+        """Returns a blob that an entry of the cache has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A blob that is on its way into a cache: its bytes are durable, but no entry refers to them yet.
+
+    Attributes:
+        blob: What it is; without a locator if an equal one of the tenant was found, which must still be there.
+        written_time: When its file was written; after a while the sweep of orphans may take it.
+    """
+
+    blob: Blob
+    written_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The entry takes the place of what is there."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Only the life of the entry changes."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """What is there goes."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Nothing changes."""
+
+    entry: Entry | None
+
+
+Decision: TypeAlias = Store | Renew | Remove | Leave
+Decide: TypeAlias = Callable[[View], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One change of one entry.
+
+    Attributes:
+        key: Which.
+        decide: What to do; raises a SutlerError to refuse, and may be called again.
+        with_value: Whether it looks at the value.
+        draft: The blob that the entry would refer to.
+    """
+
+    key: str
+    decide: Decide
+    with_value: bool = False
+    draft: Draft | None = None
+
+
+def delete(cache: Cache, key: str, etag: str, allow_missing: bool) -> Row:
+    """Returns the change that deletes an entry.
+
+    It refuses with NotFound (ENTRY_NOT_FOUND, ENTRY_EXPIRED) unless ``allow_missing``, and with Conflict.
+    """
+
+    def decide(view: View) -> Decision:
+        found = view.entry
+        if allow_missing and (found is None or not found.alive(view.now)):
+            return Leave(None) if found is None else Remove(found)
+        entry = living(cache, key, found, view.now)
+        _check_etag(cache, entry, etag)
+        return Remove(entry)
+
+    return Row(key, decide)
+
+
+def touch(cache: Cache, key: str, ttl: float | None, etag: str) -> Row:
+    """Returns the change that gives an entry a new life.
+
+    It refuses with NotFound (ENTRY_NOT_FOUND, ENTRY_EXPIRED), Conflict, and Invalid (EXPIRY_NOT_ALLOWED).
+    """
+
+    def decide(view: View) -> Decision:
+        entry = living(cache, key, view.entry, view.now)
+        _check_etag(cache, entry, etag)
+        life = touch_life(cache, entry, ttl, view.now)
+        return Renew(replace(entry, ttl=life.ttl, expire_time=life.expire_time, life_time=view.now))
+
+    return Row(key, decide)
+
+
+def _check_etag(cache: Cache, entry: Entry, etag: str) -> None:
+    if etag and etag != "*" and etag.strip('"') != entry.etag.strip('"'):
+        raise entry_changed(cache.name, entry.key)
+
+
+def check_room(cache: Cache, view: View, after: Entry) -> None:
+    """Checks that a cache that does not evict has room for an entry.
+
+    Raises:
+        Exhausted: If the entry would grow the cache past a limit (CACHE_FULL).
+    """
+    if cache.evicts:
+        return
+    before, usage = view.entry, view.usage
+    if before is None and 0 < cache.rules.max_entries <= usage.entries:
+        raise cache_full(cache.name, "max_entries", cache.rules.max_entries)
+    added = 0 if after.blob is not None and view.blob(after.blob.sha256) else after.stored_size
+    grows = added - (before.stored_size if before is not None and before.blob is None else 0)
+    if cache.max_bytes and grows > 0 and usage.stored_bytes + grows > cache.max_bytes:
+        raise cache_full(cache.name, "max_bytes", cache.max_bytes)

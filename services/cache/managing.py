@@ -1,0 +1,110 @@
+"""The work behind the RPCs about caches themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sutler.errors import not_found
+from sutler.etags import check_etag
+from sutler.idempotency import Once
+
+from services.cache.backends import Backends
+from services.cache.caches import COLLECTION, Cache, Rules, check_rules
+from services.cache.evicting import Evictor
+from services.cache.listing import Query
+from services.cache.ports import Catalogue
+from services.cache.results import Deletion
+
+
+class Caches:
+    """Creates, changes and deletes caches.
+
+    Args:
+        catalogue: Where they are.
+        backends: Where their entries can be.
+        evictor: Makes room where a limit became lower.
+    """
+
+    def __init__(self, catalogue: Catalogue, backends: Backends, evictor: Evictor) -> None:
+        self._catalogue = catalogue
+        self._backends = backends
+        self._evictor = evictor
+
+    async def get(self, tenant: str, cache_id: str) -> Cache:
+        """Returns a cache.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        found = await self._catalogue.get(tenant, cache_id)
+        if found is None:
+            raise not_found(f"{COLLECTION}/{cache_id}")
+        return found
+
+    async def page(self, tenant: str, query: Query) -> list[Cache]:
+        """Returns caches of a tenant, one more than the limit if there are more."""
+        return await self._catalogue.page(tenant, query)
+
+    async def create(
+        self, tenant: str, cache_id: str, rules: Rules, once: Once | None, *, validate_only: bool
+    ) -> Cache:
+        """Creates a cache.
+
+        Raises:
+            AlreadyExists: If there is one.
+            Invalid: If the rules contradict each other, or a backend is not configured (BACKEND_UNKNOWN).
+            Unimplemented: If they ask for something that is not built yet.
+        """
+        cache = Cache(tenant=tenant, id=cache_id, rules=self._checked(rules))
+        return await self._catalogue.create(cache, once, validate_only=validate_only)
+
+    async def update(
+        self,
+        tenant: str,
+        cache_id: str,
+        etag: str,
+        change: Callable[[Cache], Rules],
+        once: Once | None,
+        *,
+        allow_missing: bool,
+        validate_only: bool,
+    ) -> Cache:
+        """Changes a cache, or creates it.
+
+        Args:
+            tenant: Whose it is.
+            cache_id: Which.
+            etag: The etag that it must have; any if empty.
+            change: Returns the new rules of a cache; it may be called again. Gets an empty one to create it.
+            once: What remembers the answer.
+            allow_missing: Whether to create it if there is none.
+            validate_only: Whether to change nothing.
+
+        Raises:
+            NotFound: If there is none.
+            Conflict: If it has another etag.
+            Invalid, Unimplemented: As :meth:`create`.
+        """
+
+        def decide(found: Cache | None) -> Cache:
+            if found is None:
+                if not allow_missing:
+                    raise not_found(f"{COLLECTION}/{cache_id}")
+                found = Cache(tenant=tenant, id=cache_id)
+            else:
+                check_etag(etag, found.etag, found.name)
+            return replace(found, rules=self._checked(change(found)))
+
+        updated = await self._catalogue.change(tenant, cache_id, decide, once, validate_only=validate_only)
+        if not validate_only:
+            self._evictor.wake(updated)
+        return updated
+
+    async def delete(self, deletion: Deletion, once: Once | None, *, validate_only: bool) -> None:
+        """Deletes a cache. Raises as :meth:`services.cache.ports.Catalogue.delete`."""
+        await self._catalogue.delete(deletion, once, validate_only=validate_only)
+
+    def _checked(self, rules: Rules) -> Rules:
+        check_rules(rules)
+        return self._backends.chosen(rules)

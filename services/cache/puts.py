@@ -1,0 +1,193 @@
+"""Puts: what comes in, under which condition, and the entry that it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sutler.errors import SutlerError
+from sutler.etags import make_etag
+
+from services.cache.caches import Cache
+from services.cache.changes import Decision, Draft, Leave, Row, Store, View, check_room
+from services.cache.entries import Blob, Entry, Kind, living, put_life
+from services.cache.faults import already_exists, blob_not_found, entry_changed, lease_lost, value_too_large
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold for a put; at most one is set.
+
+    Attributes:
+        absent: There is no entry, or it has expired.
+        etag: There is an entry with this etag.
+        lease_token: This lease has not ended.
+    """
+
+    absent: bool = False
+    etag: str = ""
+    lease_token: str = ""
+
+
+ALWAYS = Condition()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A value on its way in.
+
+    Attributes:
+        kind: What it is.
+        size: In bytes.
+        checksum: The xxh3-128, as 32 hexadecimal digits.
+        value: The bytes; None if they are in a blob.
+        blob: Where they are, if they are in a blob.
+    """
+
+    kind: Kind
+    size: int
+    checksum: str
+    value: bytes | None = None
+    blob: Blob | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """One put.
+
+    Attributes:
+        key: Under which key.
+        content: The value; None keeps the one that is there, or takes that of ``reference``.
+        reference: The SHA-256 of a blob that an entry of the cache has; empty if none is meant.
+        content_type: As in :class:`~services.cache.entries.Entry`.
+        data_type: Likewise.
+        metadata: Likewise.
+        tags: Likewise.
+        ttl: Seconds; the cache's default if None.
+        expire_time: An absolute end, in seconds since 1970.
+        condition: What must hold.
+        seed: Tells this request from all others: its request id or something random.
+    """
+
+    key: str
+    content: Content | None
+    reference: str = ""
+    content_type: str = ""
+    data_type: str = ""
+    metadata: str = "{}"
+    tags: tuple[str, ...] = ()
+    ttl: float | None = None
+    expire_time: float | None = None
+    condition: Condition = field(default=ALWAYS)
+    seed: str
+
+    @property
+    def keeps_value(self) -> bool:
+        """Whether the value that is there stays."""
+        return self.content is None and not self.reference
+
+
+def check_size(cache: Cache, size: int) -> None:
+    """Checks that a value may be put at all.
+
+    Raises:
+        Invalid: If it is larger than the cache takes (TOO_LARGE).
+    """
+    limits = [limit for limit in (cache.rules.max_entry_bytes, cache.max_bytes) if limit]
+    if limits and size > min(limits):
+        raise value_too_large("entry", size, min(limits))
+
+
+def put(cache: Cache, wanted: Put, draft: Draft | None = None) -> Row:
+    """Returns the change that puts an entry.
+
+    It refuses with AlreadyExists or Conflict (ETAG_MISMATCH, LEASE_LOST) if the condition does not hold, unless it
+    fails only because a first try of the same request wrote the entry; with NotFound (BLOB_NOT_FOUND, and as a get if
+    the value is kept), Invalid (TOO_LARGE, EXPIRY_NOT_ALLOWED) and Exhausted (CACHE_FULL).
+
+    Args:
+        cache: The cache.
+        wanted: What to put.
+        draft: The blob that holds the value, if one does.
+    """
+
+    etag = _etag(wanted)
+
+    def decide(view: View) -> Decision:
+        found = view.entry if view.entry is not None and view.entry.alive(view.now) else None
+        refusal = unmet(cache, wanted, found)
+        if refusal is not None:
+            if found is not None and found.etag == etag:
+                return Leave(found)
+            raise refusal
+        content = _content(cache, wanted, view)
+        check_size(cache, content.size)
+        life = put_life(cache, wanted.ttl, wanted.expire_time, view.now)
+        entry = Entry(
+            key=wanted.key,
+            kind=content.kind,
+            etag=etag,
+            ttl=life.ttl,
+            expire_time=life.expire_time,
+            life_time=view.now,
+            size=content.size,
+            stored_size=content.size,
+            checksum=content.checksum,
+            create_time=view.now if found is None else found.create_time,
+            put_time=view.now,
+            update_time=view.now,
+            content_type=wanted.content_type,
+            data_type=wanted.data_type,
+            metadata=wanted.metadata,
+            tags=wanted.tags,
+            value=content.value,
+            blob=content.blob,
+        )
+        check_room(cache, view, entry)
+        return Store(entry)
+
+    return Row(wanted.key, decide, with_value=wanted.keeps_value, draft=draft)
+
+
+def unmet(cache: Cache, wanted: Put, found: Entry | None) -> SutlerError | None:
+    """Returns why the condition of a put does not hold; None if it does.
+
+    Args:
+        cache: The cache.
+        wanted: What to put.
+        found: The living entry that is there.
+    """
+    condition = wanted.condition
+    if condition.absent and found is not None:
+        return already_exists(cache.name, wanted.key)
+    if condition.etag and (found is None or found.etag.strip('"') != condition.etag.strip('"')):
+        return entry_changed(cache.name, wanted.key)
+    # No lease is ever given by this release, so every token is one of a lease that has ended.
+    return lease_lost(cache.name, wanted.key) if condition.lease_token else None
+
+
+def _content(cache: Cache, wanted: Put, view: View) -> Content:
+    if wanted.content is not None:
+        return wanted.content
+    if wanted.reference:
+        blob = view.blob(wanted.reference)
+        if blob is None:
+            raise blob_not_found(cache.name, wanted.reference)
+        return Content(Kind.BYTES, blob.size, blob.checksum, blob=blob)
+    kept = living(cache, wanted.key, view.entry, view.now)
+    return Content(kept.kind, kept.size, kept.checksum, kept.value, kept.blob)
+
+
+def _etag(wanted: Put) -> str:
+    """Returns the etag of what is put: a repeat of the request makes the same one, any other request another."""
+    content = wanted.content.checksum[:16] if wanted.content else wanted.reference[:16]
+    return f'"{_origin(wanted)}{content}"'
+
+
+def written_by(wanted: Put, found: Entry | None) -> bool:
+    """Returns whether an earlier try of the same request may have written an entry, whatever its value."""
+    return found is not None and found.etag.startswith(f'"{_origin(wanted)}')
+
+
+def _origin(wanted: Put) -> str:
+    described = (wanted.content_type, wanted.data_type, wanted.metadata, *wanted.tags)
+    return make_etag(wanted.seed, wanted.key, wanted.ttl, wanted.expire_time, *described).strip('"')

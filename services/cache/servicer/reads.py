@@ -1,0 +1,54 @@
+"""The RPCs that read entries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sutler.cache.v1 import cache_pb2 as pb
+from sutler.context import current
+from sutler.filtering import parse
+from sutler.paging import fitting, page_size, parse_order_by
+
+from services.cache.listing import ENTRIES, ENTRY_ORDER, Query
+from services.cache.reading import Reading
+from services.cache.servicer.work import Rpcs
+from services.cache.wire.entries import VIEWS, to_entry, to_result
+
+
+class ReadRpcs(Rpcs):
+    """GetEntry, BatchGetEntries and ListEntries."""
+
+    async def GetEntry(self, request: pb.GetEntryRequest, context: Any) -> pb.Entry:
+        view = VIEWS[request.view]
+        reading = Reading(view, request.known_etag)
+        entry = await self._work.reads.get(current().tenant, request.cache, request.key, reading)
+        return to_entry(request.cache, entry, view)
+
+    async def BatchGetEntries(self, request: pb.BatchGetEntriesRequest, context: Any) -> pb.BatchGetEntriesResponse:
+        tenant, view = current().tenant, VIEWS[request.view]
+        start = (self._work.pager.position(tenant, "BatchGetEntries", request) or [0])[0]
+        found = await self._work.reads.get_many(tenant, request.cache, request.keys[start:], Reading(view))
+        results = [to_result(request.cache, result, view) for result in found]
+        count = fitting(result.ByteSize() for result in results)
+        answer = pb.BatchGetEntriesResponse(results=results[:count])
+        if start + count < len(request.keys):
+            answer.next_page_token = self._work.pager.token(tenant, "BatchGetEntries", request, [start + count])
+        return answer
+
+    async def ListEntries(self, request: pb.ListEntriesRequest, context: Any) -> pb.ListEntriesResponse:
+        tenant = current().tenant
+        query = Query(
+            filter=parse(request.filter, ENTRIES),
+            orders=parse_order_by(request.order_by, ENTRIES.orderable, ENTRY_ORDER),
+            after=self._work.pager.position(tenant, "ListEntries", request),
+            limit=page_size(request),
+            prefix=request.prefix,
+        )
+        found = await self._work.reads.page(tenant, request.cache, query)
+        entries = [to_entry(request.cache, entry) for entry in found.entries]
+        count = fitting(entry.ByteSize() for entry in entries)
+        answer = pb.ListEntriesResponse(entries=entries[:count])
+        if found.more or count < len(entries):
+            last = found.positions[count - 1]
+            answer.next_page_token = self._work.pager.token(tenant, "ListEntries", request, last)
+        return answer

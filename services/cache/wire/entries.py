@@ -1,0 +1,95 @@
+"""Entries on their way out: domain to protobuf."""
+
+from __future__ import annotations
+
+import orjson
+from google.protobuf.empty_pb2 import Empty
+from google.rpc.status_pb2 import Status
+from sutler.cache.v1 import cache_pb2 as pb
+from sutler.context import current
+from sutler.errors import SutlerError
+from sutler.status import to_status
+from sutler.wire import duration, timestamp, to_struct, to_value
+
+from services.cache.entries import MAX_INLINE_BYTES, Entry, Kind
+from services.cache.reading import View
+
+DOMAIN = "cache.sutler.dev"
+VIEWS = {
+    pb.ENTRY_VIEW_UNSPECIFIED: View.FULL,
+    pb.ENTRY_VIEW_FULL: View.FULL,
+    pb.ENTRY_VIEW_BASIC: View.BASIC,
+    pb.ENTRY_VIEW_VALUE: View.VALUE,
+}
+
+
+def to_entry(cache: str, entry: Entry, view: View = View.BASIC) -> pb.Entry:
+    """Returns an entry as the API shows it; with its value, if it was read and the view has it."""
+    message = pb.Entry(etag=entry.etag)
+    if view is not View.BASIC and entry.value is not None:
+        _set_value(message, entry)
+    elif entry.blob is not None and entry.size > MAX_INLINE_BYTES:
+        message.blob.sha256 = entry.blob.sha256
+    if entry.content_type:
+        message.content_type = entry.content_type
+    if entry.data_type:
+        message.data_type = entry.data_type
+    if entry.tags:
+        message.tags.extend(entry.tags)
+    if entry.ttl is not None:
+        message.ttl.CopyFrom(duration(entry.ttl))
+    if entry.expire_time is not None:
+        message.expire_time.CopyFrom(timestamp(entry.expire_time))
+    if view is not View.VALUE:
+        _describe(message, cache, entry)
+    return message
+
+
+def _describe(message: pb.Entry, cache: str, entry: Entry) -> None:
+    message.cache = cache
+    message.key = entry.key
+    message.size_bytes = entry.size
+    message.stored_size_bytes = entry.stored_size
+    message.checksum = entry.checksum
+    message.hit_count = entry.hit_count
+    if entry.metadata != "{}":
+        message.metadata.CopyFrom(to_struct(orjson.loads(entry.metadata)))
+    if entry.access_time is not None:
+        message.access_time.CopyFrom(timestamp(entry.access_time))
+    message.create_time.CopyFrom(timestamp(entry.create_time))
+    message.update_time.CopyFrom(timestamp(entry.update_time))
+
+
+def _set_value(message: pb.Entry, entry: Entry) -> None:
+    assert entry.value is not None
+    if entry.kind is Kind.BYTES:
+        message.inline_value = entry.value
+    elif entry.kind is Kind.COUNTER:
+        message.counter_value = int(entry.value)
+    else:
+        message.json_value.CopyFrom(to_value(orjson.loads(entry.value)))
+
+
+def to_result(cache: str, result: Entry | SutlerError | None, view: View = View.BASIC) -> pb.EntryResult:
+    """Returns what became of a row."""
+    if isinstance(result, SutlerError):
+        return pb.EntryResult(status=_status(result))
+    return pb.EntryResult() if result is None else pb.EntryResult(entry=to_entry(cache, result, view))
+
+
+def to_delete_result(result: Entry | SutlerError | None) -> pb.DeleteEntryResult:
+    """Returns what became of a row that was to be deleted."""
+    if isinstance(result, SutlerError):
+        return pb.DeleteEntryResult(status=_status(result))
+    return pb.DeleteEntryResult(deleted=Empty())
+
+
+def _status(error: SutlerError) -> Status:
+    return to_status(error, DOMAIN, current().correlation_id)
+
+
+def media_type(entry: Entry) -> str:
+    """Returns what a plain HTTP body says that it is."""
+    if entry.content_type:
+        return entry.content_type
+    return "application/octet-stream" if entry.kind is Kind.BYTES else "application/json"

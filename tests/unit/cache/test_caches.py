@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sutler.errors import Invalid, Unimplemented
+
+from services.cache.caches import Compression, Eviction, Rules, Usage, check_rules, passes_limit
+from tests.unit.cache.views import cache
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("rules", "fields"),
+    [
+        ({"default_ttl": 5.0}, ["cache.default_ttl"]),
+        ({"default_ttl": 0.0}, []),
+        ({"sliding": True}, ["cache.sliding"]),
+        ({"eviction": Eviction.LRU}, ["cache.eviction"]),
+        ({"eviction": Eviction.NONE}, []),
+        ({"default_ttl": 5.0, "sliding": True}, ["cache.default_ttl", "cache.sliding"]),
+    ],
+)
+def test_a_durable_store_has_no_rules_that_lose_things(rules: dict[str, object], fields: list[str]) -> None:
+    wanted = Rules(storage_mode=True, **rules)  # type: ignore[arg-type]
+    if fields:
+        with pytest.raises(Invalid) as caught:
+            check_rules(wanted)
+        assert [violation.field for violation in caught.value.violations] == fields
+    else:
+        check_rules(wanted)
+    check_rules(replace(wanted, storage_mode=False))
+
+
+@pytest.mark.parametrize(
+    ("rules", "field"),
+    [
+        (Rules(signing=True), "cache.signing"),
+        (Rules(compression=Compression.ZSTD), "cache.compression"),
+        (Rules(compression=Compression.LZ4), "cache.compression"),
+        (Rules(eviction=Eviction.LFU), "cache.eviction"),
+        (Rules(publish_invalidations=True), "cache.publish_invalidations"),
+    ],
+)
+def test_what_is_not_offered_is_refused(rules: Rules, field: str) -> None:
+    with pytest.raises(Unimplemented) as caught:
+        check_rules(rules)
+    assert caught.value.metadata["field"] == field
+
+
+def test_the_defaults_of_the_contract() -> None:
+    plain = cache()
+    assert (plain.ttl, plain.max_bytes, plain.inline_limit, plain.evicts) == (86_400, 2 * GIB, 65_536, True)
+    assert not cache(storage_mode=True).evicts
+    assert not cache(eviction=Eviction.NONE).evicts
+    assert cache(max_bytes=0).max_bytes == 0
+    assert cache(inline_limit=0).inline_limit == 0
+
+
+@pytest.mark.parametrize(
+    ("rules", "usage", "part", "passed"),
+    [
+        ({}, Usage(stored_bytes=2 * GIB), 1.0, False),
+        ({}, Usage(stored_bytes=2 * GIB + 1), 1.0, True),
+        ({}, Usage(entries=10**9), 1.0, False),
+        ({"max_bytes": 0}, Usage(stored_bytes=10**15), 1.0, False),
+        ({"max_entries": 10}, Usage(entries=10), 1.0, False),
+        ({"max_entries": 10}, Usage(entries=11), 1.0, True),
+        ({"max_entries": 10}, Usage(entries=9), 0.8, True),
+        ({"max_entries": 10}, Usage(entries=8), 0.8, False),
+    ],
+)
+def test_limits(rules: dict[str, int], usage: Usage, part: float, passed: bool) -> None:
+    assert passes_limit(cache(**rules), usage, part) is passed
+
+
+def test_an_etag_follows_the_revision_and_the_identity() -> None:
+    one = cache()
+    others = {replace(one, revision=2).etag, replace(one, uid="v").etag, one.etag}
+    assert len(others) == 3
+    assert replace(one, uid="").etag == ""
