@@ -1,0 +1,1 @@
+"""ErpGateway: connections to ERP systems, and the sandbox ERP for tests and trials."""

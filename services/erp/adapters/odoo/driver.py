@@ -1,0 +1,153 @@
+"""The driver ``odoo-jsonrpc``: Odoo through ``/jsonrpc``, versions 8 to 19."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from typing import Any
+
+from sutler.errors import Invalid, SutlerError, Violation
+
+from services.erp import faults
+from services.erp.adapters.odoo import views
+from services.erp.adapters.odoo.loading import to_cells, to_table
+from services.erp.adapters.odoo.meanings import Place
+from services.erp.adapters.odoo.reader import OdooReader, split_external_id
+from services.erp.adapters.odoo.refusals import refusal
+from services.erp.adapters.odoo.writing import Encoder
+from services.erp.faults import AnswerLostError
+from services.erp.ports import Capability, DriverInfo, Prepared
+from services.erp.schemas import ModelSchema
+from services.erp.selecting import SchemaSource
+from services.erp.subscriptions import Transition
+from services.erp.users import Ask
+
+INFO = DriverInfo(
+    driver="odoo-jsonrpc",
+    display_name="Odoo (JSON-RPC)",
+    erp_versions="8.0 to 19.0",
+    capabilities=(
+        Capability.CREATE_KEYS,
+        Capability.EXTERNAL_IDS,
+        Capability.ARCHIVING,
+        Capability.CHANGE_FEED,
+    ),
+    options_schema={"type": "object", "additionalProperties": False},
+)
+
+
+class OdooDriver(OdooReader):
+    """See :class:`services.erp.ports.Driver`."""
+
+    info = INFO
+
+    async def prepare(
+        self, ask: Ask, schema: ModelSchema, values: Mapping[str, Any], schemas: SchemaSource
+    ) -> Prepared:
+        """Brings values into Odoo's forms."""
+        encoder = Encoder(schemas, lambda model, name: self.find_external(ask, model, name))
+        encoded = await encoder.encode(schema, values)
+        cells = await to_cells(schema, encoded, schemas)
+        return Prepared(encoded, encoder.repeatable, cells is not None, cells)
+
+    async def create(
+        self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], keys: Sequence[str] = ()
+    ) -> list[int]:
+        """Creates records, through ``load`` if they carry keys."""
+        if keys:
+            return await self._load(ask, schema, rows, keys)
+        values = [dict(row.values) for row in rows]
+        told = await self._client.tell(ask, schema.name, "create", [values], {}, doing="write")
+        return [told] if isinstance(told, int) else list(self._answered(told, list))
+
+    async def write(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], prepared: Prepared) -> None:
+        """Changes values of records."""
+        args = [list(ids), dict(prepared.values)]
+        self._answered(await self._client.tell(ask, schema.name, "write", args, {}, doing="write", ids=ids), bool)
+
+    async def delete(self, ask: Ask, schema: ModelSchema, ids: Sequence[int]) -> None:
+        """Deletes records."""
+        args = [list(ids)]
+        self._answered(await self._client.tell(ask, schema.name, "unlink", args, {}, doing="delete", ids=ids), bool)
+
+    async def call(
+        self,
+        ask: Ask,
+        model: str,
+        method: str,
+        ids: Sequence[int],
+        positional: Sequence[Any],
+        named: Mapping[str, Any],
+    ) -> Any:
+        """Calls a method once."""
+        args = [list(ids), *positional] if ids else list(positional)
+        return await self._client.tell(ask, model, method, args, named, doing="call", ids=ids)
+
+    def view(self, schema: ModelSchema) -> tuple[str, ...]:
+        """Returns the fields of the driver's own view of a model."""
+        return views.view(schema)
+
+    def entity(self, model: str) -> str:
+        """Returns the first part of the types of a model's events."""
+        return views.entity(model)
+
+    def transitions(self, model: str) -> tuple[Transition, ...]:
+        """Returns which changes have an event of their own."""
+        return views.transitions(model)
+
+    def duplicate_key(self, error: Exception) -> bool:
+        """Returns whether a key was stored meanwhile."""
+        return isinstance(error, SutlerError) and error.reason in ("UNIQUE_VIOLATION", "WRITE_CONFLICT")
+
+    async def close(self) -> None:
+        """Closes network connections."""
+        await self._transport.close()
+
+    async def _load(self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], keys: Sequence[str]) -> list[int]:
+        columns, table = to_table([row.cells for row in rows], [".".join(split_external_id(key)) for key in keys])
+        named = {"context": {"tz": "UTC"}}  # Odoo reads times in a table as local ones
+        told = await self._client.tell(ask, schema.name, "load", [columns, table], named, doing="write")
+        answer = self._answered(told, dict)
+        if not answer.get("ids"):
+            raise self._refused_rows(ask, schema, rows, answer.get("messages") or [])
+        return [int(one) for one in answer["ids"]]
+
+    def _refused_rows(
+        self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], messages: Sequence[Mapping[str, Any]]
+    ) -> SutlerError:
+        """Returns what the messages of a load mean: each is the text of an error, without its type."""
+        wrong = [one for one in messages if one.get("type") == "error"]
+        errors = [self._refused_row(ask, schema, one) for one in wrong] or [self._refused_row(ask, schema, {})]
+        starts = list(accumulate((len(row.cells.rows()) for row in rows), initial=0))
+        violations = [
+            Violation(f"rows[{_record(one, starts)}].{v.field}", v.description, v.reason or error.reason)
+            for one, error in zip(wrong, errors, strict=False)
+            if isinstance(error, Invalid)
+            for v in error.violations
+        ]
+        return faults.rows_invalid(schema.name, violations) if len(rows) > 1 and violations else errors[0]
+
+    def _refused_row(self, ask: Ask, schema: ModelSchema, message: Mapping[str, Any]) -> SutlerError:
+        place = Place(self._name, self._database, ask.username, schema.name, "load", doing="write")
+        data = {"name": "odoo.exceptions.ValidationError", "message": message.get("message", "")}
+        error = refusal(place, data)
+        named = str(message.get("field") or "").partition("/")[0]
+        if named in schema.fields and not error.metadata.get("field"):
+            error.metadata["field"] = named
+            error.violations = tuple(replace(v, field=f"values.{named}") for v in error.violations)
+        return error
+
+    def _answered(self, value: Any, kind: type) -> Any:
+        """Returns the answer to a write; without one nobody knows whether it was done."""
+        if not isinstance(value, kind):
+            raise AnswerLostError(faults.answer_invalid(self._name, "neither result nor error"))
+        return value
+
+
+def _record(message: Mapping[str, Any], starts: Sequence[int]) -> int:
+    """Returns which record a message is about; some tell only the row of the table."""
+    if "record" in message:
+        return int(message["record"])
+    row = int((message.get("rows") or {}).get("from", 0))
+    return max(index for index, start in enumerate(starts) if start <= row)

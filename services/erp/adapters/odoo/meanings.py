@@ -1,0 +1,182 @@
+"""What the kinds of Odoo errors become; the table in :mod:`~services.erp.adapters.odoo.refusals` says when."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+from sutler.errors import FailedPrecondition, Invalid, NotFound, SutlerError, Unavailable, invalid
+
+from services.erp import faults
+
+log = structlog.get_logger("erp.odoo")
+
+Doing = Literal["read", "search", "write", "delete", "call", "login"]
+"""What the call was for; the same text means different things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What was asked, for the metadata of errors; and ``error``, the type that the ERP names."""
+
+    connection: str
+    database: str
+    username: str
+    model: str = ""
+    method: str = ""
+    ids: Sequence[int] = ()
+    doing: Doing = "read"
+    error: str = ""
+
+
+Make = Callable[[Place, str, re.Match[str]], SutlerError]
+
+
+def _told(place: Place, message: str, **more: str) -> dict[str, str]:
+    known = {"connection": place.connection, "model": place.model, "erp_message": message}
+    return {key: value for key, value in {**known, **more}.items() if value}
+
+
+def refused(kind: type[SutlerError], reason: str, **named: str) -> Make:
+    """Returns what makes an error with the ERP's own text; ``named`` takes metadata from groups of the match."""
+
+    def make(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+        more = {key: match[group] for key, group in named.items() if match.groupdict().get(group)}
+        return faults.refused(kind, reason, f"the ERP refuses: {message}", _told(place, message, **more))
+
+    return make
+
+
+def wrong_value(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """A value does not fit its field."""
+    groups = match.groupdict()
+    field = groups.get("field") or ""
+    error = invalid(
+        f"values.{field}" if field else "values",
+        f"does not fit: {message}",
+        reason="VALUE_INVALID",
+        metadata=_told(place, message, value=groups.get("value") or ""),
+    )
+    error.metadata["field"] = field
+    return error
+
+
+def missing_value(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """A value that is needed is missing."""
+    field = match.groupdict().get("field") or ""
+    where = f"values.{field}" if field else "values"
+    error = invalid(where, f"is needed: {message}", reason="VALUE_MISSING", metadata=_told(place, message))
+    error.metadata["field"] = field
+    return error
+
+
+def unknown_field(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """The model has no such field."""
+    model = match.groupdict().get("model") or place.model
+    where = {"write": "values", "search": "domain"}.get(place.doing, "fields")
+    return faults.field_not_found(model, match["field"], where)
+
+
+def foreign_key(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """A reference leads nowhere, or something refers to what would be deleted."""
+    if place.doing == "delete":
+        ids = ", ".join(str(one) for one in place.ids[:20])
+        return faults.refused(
+            FailedPrecondition,
+            "RECORD_REFERENCED",
+            f"other records point to {place.model} {ids}; archive it instead",
+            _told(place, message, id=ids),
+        )
+    table = place.model.replace(".", "_")
+    field = match["constraint"].removeprefix(f"{table}_").removesuffix("_fkey")
+    return faults.refused(
+        FailedPrecondition,
+        "REFERENCE_MISSING",
+        f"{place.model}.{field} points to a record that does not exist",
+        _told(place, message, field=field),
+    )
+
+
+def missing_record(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """A record does not exist, or the user of the cached login does not."""
+    if match["model"] == "res.users" and place.model != "res.users":
+        return faults.login_refused(place.connection, place.username)
+    listed = [int(part) for part in re.findall(r"\d+", match["ids"])] or list(place.ids)
+    return faults.record_missing(place.connection, match["model"], listed)
+
+
+def no_database(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """The server has no such database."""
+    return faults.database_not_found(place.connection, place.database)
+
+
+def database_down(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """The database behind the ERP does not answer."""
+    # Its text names hosts and ports of the ERP's own network.
+    return Unavailable(
+        f"the database behind the ERP of {place.connection} does not answer",
+        metadata={"dependency": "erp", "connection": place.connection, "cause": "database"},
+        retry_after=faults.RETRY_AFTER,
+    )
+
+
+def no_model(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """There is no such model."""
+    return faults.model_not_found(place.connection, match["model"])
+
+
+def no_method(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """The model has no such method."""
+    return faults.refused(
+        NotFound,
+        "METHOD_NOT_FOUND",
+        f"the model {place.model} has no method {place.method!r}",
+        {"connection": place.connection, "model": place.model, "method": place.method},
+    )
+
+
+def login(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """The user or the secret is refused."""
+    return faults.login_refused(place.connection, place.username)
+
+
+def private(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """The method is private."""
+    return faults.method_not_allowed(place.model, place.method)
+
+
+def bad_context(field: str) -> Make:
+    """Returns what makes the error for a context that the ERP does not know."""
+
+    def make(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+        value = match.groupdict().get("value") or ""
+        told = {"field": field, "value": value, "erp_message": message}
+        return invalid(field, f"is unknown to the ERP: {message}", reason="CONTEXT_INVALID", metadata=told)
+
+    return make
+
+
+def by_doing(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """A Python error without a rule of its own: what the caller sent decides what it says."""
+    if place.doing == "search":
+        error: SutlerError = faults.domain_invalid(place.model, message)
+    elif place.doing == "write":
+        error = wrong_value(place, message, match)
+    elif place.doing == "call":
+        error = faults.refused(Invalid, "ARGUMENTS_INVALID", f"the method does not take these arguments: {message}", {})
+    else:
+        return failed(place, message)
+    error.metadata.update(_told(place, message, method=place.method))
+    return error
+
+
+def failed(place: Place, message: str) -> SutlerError:
+    """The ERP failed in a way that no rule knows; the log has what it said."""
+    incident = uuid.uuid4().hex
+    log.error("erp failed", incident=incident, connection=place.connection, erp_error=place.error, message=message,
+              model=place.model, method=place.method)  # fmt: skip
+    return faults.erp_failed(place.connection, place.error or "an unknown error", incident)

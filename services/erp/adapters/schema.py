@@ -1,0 +1,159 @@
+"""The tables of the gateway: component ``erp``."""
+
+from __future__ import annotations
+
+from sutler.store import Migration
+
+MIGRATIONS = {
+    "erp": (
+        Migration(
+            1,
+            "connections, subscriptions, feeds, journal",
+            (
+                """
+                CREATE TABLE connections (
+                    tenant TEXT NOT NULL,
+                    key TEXT NOT NULL,
+                    name TEXT NOT NULL,
+                    uid TEXT NOT NULL UNIQUE,
+                    spec TEXT NOT NULL,
+                    secrets TEXT NOT NULL,
+                    revision BIGINT NOT NULL,
+                    epoch BIGINT NOT NULL,
+                    create_time DOUBLE PRECISION NOT NULL,
+                    update_time DOUBLE PRECISION NOT NULL,
+                    creator TEXT NOT NULL,
+                    state TEXT NOT NULL,
+                    state_reason TEXT NOT NULL,
+                    state_time DOUBLE PRECISION NOT NULL,
+                    server_version TEXT NOT NULL,
+                    clock_skew DOUBLE PRECISION,
+                    PRIMARY KEY (tenant, key)
+                )
+                """,
+                "CREATE INDEX connections_by_name ON connections (tenant, name)",
+                "CREATE INDEX connections_by_state ON connections (state)",
+                """
+                CREATE TABLE subscriptions (
+                    tenant TEXT NOT NULL,
+                    connection_uid TEXT NOT NULL,
+                    connection TEXT NOT NULL,
+                    key TEXT NOT NULL,
+                    name TEXT NOT NULL,
+                    uid TEXT NOT NULL UNIQUE,
+                    spec TEXT NOT NULL,
+                    revision BIGINT NOT NULL,
+                    create_time DOUBLE PRECISION NOT NULL,
+                    update_time DOUBLE PRECISION NOT NULL,
+                    creator TEXT NOT NULL,
+                    principal TEXT NOT NULL,
+                    event_count BIGINT NOT NULL,
+                    PRIMARY KEY (connection_uid, key)
+                )
+                """,
+                "CREATE INDEX subscriptions_by_name ON subscriptions (connection_uid, name)",
+                """
+                CREATE TABLE feeds (
+                    uid TEXT NOT NULL PRIMARY KEY,
+                    tenant TEXT NOT NULL,
+                    connection TEXT NOT NULL,
+                    connection_uid TEXT NOT NULL,
+                    kind TEXT NOT NULL,
+                    model TEXT NOT NULL,
+                    spec TEXT NOT NULL,
+                    principal TEXT NOT NULL,
+                    revision BIGINT NOT NULL,
+                    position TEXT NOT NULL,
+                    poll_time DOUBLE PRECISION,
+                    error BYTEA NOT NULL,
+                    expire_time DOUBLE PRECISION,
+                    log_start BIGINT NOT NULL
+                )
+                """,
+                "CREATE INDEX feeds_by_model ON feeds (connection_uid, model)",
+                "CREATE INDEX feeds_by_expire_time ON feeds (expire_time)",
+                """
+                CREATE TABLE observations (
+                    feed TEXT NOT NULL,
+                    record_id BIGINT NOT NULL,
+                    update_time DOUBLE PRECISION NOT NULL,
+                    hash TEXT NOT NULL,
+                    turn BIGINT NOT NULL,
+                    seen TEXT NOT NULL,
+                    display_name TEXT NOT NULL,
+                    generation BIGINT NOT NULL,
+                    PRIMARY KEY (feed, record_id)
+                )
+                """,
+                """
+                CREATE TABLE changes (
+                    seq BIGINT NOT NULL PRIMARY KEY,
+                    feed TEXT NOT NULL,
+                    time DOUBLE PRECISION NOT NULL,
+                    data TEXT NOT NULL
+                )
+                """,
+                "CREATE INDEX changes_by_feed ON changes (feed, seq)",
+                "CREATE INDEX changes_by_time ON changes (time)",
+                """
+                CREATE TABLE touches (
+                    seq BIGINT NOT NULL PRIMARY KEY,
+                    connection_uid TEXT NOT NULL,
+                    model TEXT NOT NULL,
+                    record_id BIGINT NOT NULL,
+                    correlation_id TEXT NOT NULL,
+                    actor TEXT NOT NULL,
+                    time DOUBLE PRECISION NOT NULL
+                )
+                """,
+                "CREATE INDEX touches_by_model ON touches (connection_uid, model, seq)",
+                "CREATE INDEX touches_by_time ON touches (time)",
+                """
+                CREATE TABLE journal (
+                    uid TEXT NOT NULL PRIMARY KEY,
+                    tenant TEXT NOT NULL,
+                    connection TEXT NOT NULL,
+                    connection_uid TEXT NOT NULL,
+                    name TEXT NOT NULL,
+                    kind TEXT NOT NULL,
+                    model TEXT NOT NULL,
+                    record_ids TEXT NOT NULL,
+                    payload TEXT NOT NULL,
+                    keys TEXT NOT NULL,
+                    repeatable BIGINT NOT NULL,
+                    method TEXT NOT NULL,
+                    request_id TEXT NOT NULL,
+                    digest BYTEA NOT NULL,
+                    creator TEXT NOT NULL,
+                    username TEXT NOT NULL,
+                    correlation_id TEXT NOT NULL,
+                    owner TEXT NOT NULL,
+                    lease_time DOUBLE PRECISION NOT NULL,
+                    state TEXT NOT NULL,
+                    create_time DOUBLE PRECISION NOT NULL,
+                    update_time DOUBLE PRECISION NOT NULL,
+                    end_time DOUBLE PRECISION,
+                    error BYTEA NOT NULL,
+                    revision BIGINT NOT NULL
+                )
+                """,
+                "CREATE UNIQUE INDEX journal_by_request ON journal (tenant, method, request_id) WHERE request_id <> ''",
+                "CREATE INDEX journal_by_time ON journal (tenant, connection, create_time)",
+                "CREATE INDEX journal_by_lease ON journal (state, repeatable, lease_time)",
+                "CREATE INDEX journal_by_update_time ON journal (update_time)",
+                """
+                CREATE TABLE field_sets (
+                    digest TEXT NOT NULL PRIMARY KEY,
+                    fields TEXT NOT NULL,
+                    binaries BIGINT NOT NULL,
+                    language TEXT NOT NULL,
+                    use_time DOUBLE PRECISION NOT NULL
+                )
+                """,
+                "CREATE INDEX field_sets_by_use_time ON field_sets (use_time)",
+                "CREATE INDEX outbox_by_time ON outbox (time)",
+            ),
+        ),
+    )
+}
+"""The migrations, for :func:`sutler.store.open_database`."""

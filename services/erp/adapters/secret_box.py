@@ -1,0 +1,138 @@
+"""Secrets at rest: AES-256-GCM, with keys from the settings or from a file beside the data."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sutler.errors import FailedPrecondition
+
+VERSION = b"\x01"
+KEY_BYTES = 32
+NAME_BYTES = 8
+NONCE_BYTES = 12
+KEY_FILE = "erp.key"
+SETTING = "SUTLER_ERP_SECRET_KEYS"
+
+
+class AesGcmBox:
+    """See :class:`services.erp.ports.SecretBox`.
+
+    Args:
+        keys: 32 bytes each. The first encrypts; all decrypt, so that a key can be changed.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = keys
+        self._ciphers = {_name(key): AESGCM(key) for key in keys}
+        self._first = _name(keys[0])
+
+    def derived(self, purpose: str) -> AesGcmBox:
+        """Returns a box for something else, with keys that are made of these: neither opens what the other sealed."""
+        return AesGcmBox([hmac.digest(key, f"sutler-erp\0{purpose}".encode(), "sha256") for key in self._keys])
+
+    def seal(self, secret: str, *, owner: str) -> bytes:
+        """Returns version, name of the key, nonce and what was encrypted."""
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._ciphers[self._first].encrypt(nonce, secret.encode(), owner.encode())
+        return VERSION + self._first + nonce + sealed
+
+    def open(self, sealed: bytes, *, owner: str) -> str:
+        """Returns the secret."""
+        name, rest = sealed[1 : 1 + NAME_BYTES], sealed[1 + NAME_BYTES :]
+        cipher = self._ciphers.get(name)
+        if sealed[:1] != VERSION or cipher is None:
+            raise ValueError("no configured key has sealed this")
+        try:
+            return cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], owner.encode()).decode()
+        except InvalidTag as error:
+            raise ValueError("this was changed, or sealed for another owner") from error
+
+
+def make_box(keys: str, folder: Path | None) -> AesGcmBox:
+    """Returns the box of a deployment.
+
+    Args:
+        keys: Base64 of 32 bytes each, with commas between them; empty for a key file.
+        folder: Where the key file is, or is made with mode 0600; None if there is no such place.
+
+    Raises:
+        FailedPrecondition: If a key is malformed, or none is given and there is no place for a file, or the file cannot
+            be made or read.
+    """
+    if keys.strip():
+        return AesGcmBox([_decoded(part.strip(), SETTING) for part in keys.split(",") if part.strip()])
+    if folder is None:
+        raise FailedPrecondition(
+            f"secrets of connections need a key: set {SETTING} to the base64 of 32 random bytes "
+            "(openssl rand -base64 32), the same in all replicas",
+            metadata={"setting": SETTING},
+        )
+    return AesGcmBox([_from_file(folder / KEY_FILE)])
+
+
+def data_folder(url: str) -> Path | None:
+    """Returns the folder of a SQLite file; None for any other database."""
+    scheme, _, rest = url.partition("://")
+    return Path(rest[1:]).parent if scheme == "sqlite" and rest != "/:memory:" else None
+
+
+def _from_file(path: Path) -> bytes:
+    """Returns the key in a file, which is made once."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make(path)
+        return _decoded(path.read_bytes().strip(), str(path))
+    except OSError as error:
+        raise FailedPrecondition(
+            f"the key file {path} cannot be made or read ({error.strerror}): see to its folder, its rights and the "
+            f"disk, or set {SETTING}",
+            metadata={"path": str(path)},
+        ) from error
+
+
+def _make(path: Path) -> None:
+    """Makes a key file: complete, for its owner only, and on disk before it is used."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # if another process was first, its key counts
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _decoded(text: str | bytes, place: str) -> bytes:
+    """Returns a key, or raises FailedPrecondition; ``place`` says where it was found."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise FailedPrecondition(
+            f"a key for secrets in {place} is not the base64 of 32 bytes; put the one back that sealed the secrets, or "
+            "make a new one with: openssl rand -base64 32",
+            metadata={"setting": SETTING, "place": place},
+        )
+    return key
+
+
+def _name(key: bytes) -> bytes:
+    return hashlib.sha256(b"sutler-erp-key\0" + key).digest()[:NAME_BYTES]

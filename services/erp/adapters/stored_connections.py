@@ -1,0 +1,211 @@
+"""Connections and what etags cover, in the store."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, not_found
+from sutler.idempotency import Once
+from sutler.store import Database, Transaction, requests
+
+from services.erp import filters
+from services.erp.adapters.rows import CONNECTIONS, CURSOR, FEEDS
+from services.erp.adapters.stored_feeds import feeds_changed
+from services.erp.connections import COLLECTION, Condition, Connection, State
+from services.erp.feed.looking import beginning
+from services.erp.records import FieldSet
+from services.erp.stores import Query
+
+DAY_SECONDS = 86_400.0
+MAX_KNOWN = 10_000
+
+
+class StoredConnections:
+    """See :class:`services.erp.stores.ConnectionStore`.
+
+    Args:
+        db: The store.
+        keep: For how long answers to requests are remembered.
+    """
+
+    def __init__(self, db: Database, keep: timedelta) -> None:
+        self._db = db
+        self._keep = keep
+
+    async def get(self, tenant: str, connection_id: str) -> Connection:
+        """Returns a connection."""
+        found = await self._db.read(lambda tx: find_connection(tx, tenant, connection_id))
+        if found is None:
+            raise not_found(f"{COLLECTION}{connection_id}")
+        return found
+
+    async def page(self, tenant: str, query: Query) -> list[Connection]:
+        """Returns a page of a tenant's connections."""
+        return await self._db.scan(lambda tx: CONNECTIONS.page(tx, "tenant = ?", (tenant,), query, filters.CONNECTIONS))
+
+    async def in_state(self, states: Sequence[State], limit: int) -> list[Connection]:
+        """Returns connections of all tenants that are in one of the states."""
+        marks = ", ".join("?" * len(states))
+        names = [str(state) for state in states]
+
+        def find(tx: Transaction) -> list[Connection]:
+            rows = tx.all(f"{CONNECTIONS.select} WHERE state IN ({marks}) ORDER BY state_time LIMIT ?", (*names, limit))
+            return [CONNECTIONS.read(row) for row in rows]
+
+        return await self._db.scan(find)
+
+    async def save(
+        self,
+        tenant: str,
+        connection_id: str,
+        edit: Callable[[Connection | None, float], Connection],
+        once: Once | None,
+    ) -> Connection:
+        """Stores what ``edit`` makes of a connection."""
+
+        def change(tx: Transaction) -> Connection:
+            stored = CONNECTIONS.find(tx, "tenant = ? AND key = ?", (tenant, connection_id.lower()))
+            mine = stored if stored is not None and stored.id == connection_id else None
+            made = edit(mine, tx.now)
+            if mine is None and stored is not None:
+                raise AlreadyExists(f"{stored.name} exists; names differ in more than case", resource=stored.name)
+            if mine is not None and mine.epoch != made.epoch:
+                _begin_feeds_anew(tx, made)
+            CONNECTIONS.put(tx, made)
+            requests.remember(tx, once, made, self._keep)
+            return made
+
+        return await self._db.write(change)
+
+    async def delete(
+        self,
+        tenant: str,
+        connection_id: str,
+        check: Callable[[Connection | None], bool],
+        once: Once | None,
+        *,
+        force: bool,
+    ) -> str | None:
+        """Deletes a connection with what belongs to it."""
+
+        def change(tx: Transaction) -> str | None:
+            stored = find_connection(tx, tenant, connection_id)
+            go_on = check(stored)
+            if stored is not None:
+                _check_children(tx, stored, force=force)
+            if go_on and stored is not None:
+                _delete(tx, stored)
+            if go_on or stored is None:
+                requests.remember(tx, once, None, self._keep)
+            return stored.uid if go_on and stored is not None else None
+
+        return await self._db.write(change)
+
+    async def keep_condition(self, connection: Connection, condition: Condition) -> None:
+        """Stores how well a connection's ERP answers."""
+        await self._db.write(
+            lambda tx: tx.execute(
+                "UPDATE connections SET state = ?, state_reason = ?, state_time = ?, server_version = ?, clock_skew = ?"
+                " WHERE uid = ? AND revision = ?",
+                (
+                    str(condition.state),
+                    condition.reason,
+                    condition.since,
+                    condition.server_version,
+                    condition.clock_skew,
+                    connection.uid,
+                    connection.revision,
+                ),
+            )
+        )
+
+
+def find_connection(tx: Transaction, tenant: str, connection_id: str) -> Connection | None:
+    """Returns a connection by its exact id, or None."""
+    found = CONNECTIONS.find(tx, "tenant = ? AND key = ?", (tenant, connection_id.lower()))
+    return found if found is not None and found.id == connection_id else None
+
+
+def _begin_feeds_anew(tx: Transaction, connection: Connection) -> None:
+    """What was known is of other data; what exists in the new ones is the baseline."""
+    row = tx.one("SELECT MAX(seq) FROM touches")
+    cursor = beginning(tx.now, (row[0] if row else None) or 0)
+    feeds_changed(tx)
+    feeds = [FEEDS.read(row) for row in tx.all(f"{FEEDS.select} WHERE connection_uid = ?", (connection.uid,))]
+    for feed in feeds:
+        tx.execute("DELETE FROM observations WHERE feed = ?", (feed.uid,))
+        # A revision that subscriptions never reach by themselves, so that the runner notices.
+        tx.execute(
+            "UPDATE feeds SET position = ?, revision = revision + 1000000, error = ? WHERE uid = ?",
+            (CURSOR.dump_json(cursor).decode(), b"", feed.uid),
+        )
+
+
+def _check_children(tx: Transaction, connection: Connection, *, force: bool) -> None:
+    row = tx.one("SELECT COUNT(*) FROM subscriptions WHERE connection_uid = ?", (connection.uid,))
+    assert row is not None
+    if row[0] and not force:
+        raise FailedPrecondition(
+            f"{connection.name} has {row[0]} subscriptions; set force to delete them too",
+            reason="HAS_CHILDREN",
+            metadata={"children": str(row[0])},
+            resource=connection.name,
+        )
+    busy = tx.one(
+        "SELECT name FROM journal WHERE connection_uid = ? AND state = 'RUNNING' AND lease_time > ? LIMIT 1",
+        (connection.uid, tx.now),
+    )
+    if busy is not None:
+        raise Conflict(
+            f"{busy[0]} writes through {connection.name} now; try again when it has ended",
+            reason="OPERATION_IN_PROGRESS",
+            metadata={"operation": busy[0]},
+        )
+
+
+def _delete(tx: Transaction, connection: Connection) -> None:
+    feeds_changed(tx)
+    of_feeds = "feed IN (SELECT uid FROM feeds WHERE connection_uid = ?)"
+    for table in ("observations", "changes"):
+        tx.execute(f"DELETE FROM {table} WHERE {of_feeds}", (connection.uid,))
+    for table in ("touches", "feeds", "subscriptions"):
+        tx.execute(f"DELETE FROM {table} WHERE connection_uid = ?", (connection.uid,))
+    tx.execute("DELETE FROM connections WHERE uid = ?", (connection.uid,))
+
+
+class StoredFieldSets:
+    """See :class:`services.erp.stores.FieldSets`.
+
+    Args:
+        db: The store.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._kept: dict[str, float] = {}
+
+    async def keep(self, fields: FieldSet) -> None:
+        """Remembers a set of fields; one that was noted today costs nothing."""
+        digest, now = fields.digest, time.time()
+        if now - self._kept.get(digest, 0.0) < DAY_SECONDS:
+            return
+        await self._db.write(
+            lambda tx: tx.execute(
+                "INSERT INTO field_sets (digest, fields, binaries, language, use_time) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (digest) DO UPDATE SET use_time = excluded.use_time",
+                (digest, json.dumps(fields.fields), int(fields.binaries), fields.language, tx.now),
+            )
+        )
+        if len(self._kept) >= MAX_KNOWN:
+            self._kept.clear()
+        self._kept[digest] = now
+
+    async def find(self, digest: str) -> FieldSet | None:
+        """Returns the set of fields that an etag names."""
+        row = await self._db.read(
+            lambda tx: tx.one("SELECT fields, binaries, language FROM field_sets WHERE digest = ?", (digest,))
+        )
+        return None if row is None else FieldSet(tuple(json.loads(row[0])), bool(row[1]), row[2])

@@ -1,0 +1,165 @@
+"""Puts ErpGateway together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from sutler.background import background
+from sutler.client import connect
+from sutler.erp.v1.erp_pb2_grpc import add_ErpGatewayServicer_to_server
+from sutler.health import Check
+from sutler.ids import new_id
+from sutler.neighbours import is_serving, neighbour, service_token
+from sutler.paging import Pager
+from sutler.publishing import RulePublisher
+from sutler.server import Runtime, Service
+from sutler.store import Database, open_database
+from sutler.store.holding import Lease, lead
+from sutler.store.keys import token_sealer
+from sutler.store.relay import OutboxRelay
+from sutler.store.requests import StoredAnswers
+from sutler.store.retention import Sweep, Sweeper
+from sutler.watch import Watcher
+
+from services.erp.adapters import DRIVERS
+from services.erp.adapters.cache_service import CacheServiceCache
+from services.erp.adapters.schema import MIGRATIONS
+from services.erp.adapters.sealed_values import SealedValues
+from services.erp.adapters.secret_box import data_folder, make_box
+from services.erp.adapters.stored_connections import StoredConnections, StoredFieldSets
+from services.erp.adapters.stored_feeds import LEASE, StoredFeeds
+from services.erp.adapters.stored_journal import StoredJournal
+from services.erp.adapters.stored_subscriptions import StoredSubscriptions
+from services.erp.administration import Administration, Rules
+from services.erp.attempts import Attempts
+from services.erp.caching import Answers
+from services.erp.creating import Creating
+from services.erp.feed.running import FeedRunner
+from services.erp.feed.watching import Watching
+from services.erp.keeping import Keeper
+from services.erp.links import Links
+from services.erp.reading import Reading
+from services.erp.searching import Searching
+from services.erp.servicer import ErpGatewayServicer
+from services.erp.servicer.gateway import AREA, Gateway
+from services.erp.settings import Settings
+from services.erp.subscribing import Delivery, Subscribing
+from services.erp.wire import subscriptions as wire
+from services.erp.writing import Writing
+
+Works = dict[str, Callable[[], Coroutine[Any, Any, None]]]
+"""What goes on behind the calls: begun last, when everything else stands."""
+
+
+@asynccontextmanager
+async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
+    """Composes the service."""
+    keep = timedelta(days=settings.request_retention_days)
+    ttl = timedelta(seconds=settings.lease_seconds)
+    poll = settings.poll_interval_seconds
+    box = make_box(settings.secret_keys.get_secret_value(), data_folder(settings.data))
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings.data, name=AREA, migrations=MIGRATIONS))
+        works: Works = {"retention": _sweeper(settings, database).run}
+        neighbours: dict[str, Check] = {}
+        values = SealedValues(box.derived("cache"), runtime.telemetry.meter)
+        cache = await _cache(settings, values, stack, works, neighbours)
+        relay = await _relay(settings, stack, database, works, neighbours)
+
+        store = StoredConnections(database, keep)
+        links = Links(store, {name: make for name, (_, make) in DRIVERS.items()}, box)
+        stack.push_async_callback(links.close)
+        field_sets, journal = StoredFieldSets(database), StoredJournal(database, keep)
+        feeds, subscriptions = StoredFeeds(database), StoredSubscriptions(database, keep)
+        answers = Answers(cache)
+        reading = Reading(answers, field_sets)
+        attempts = Attempts(journal, owner=new_id())
+        delivery = Delivery(settings.rule_address, lambda: relay.failure if relay else "")
+        sealer = await token_sealer(database)
+        rules = Rules(settings.allowed_urls, settings.allow_skip_certificate_check)
+        infos = {name: info for name, (info, _) in DRIVERS.items()}
+        gateway = Gateway(
+            administration=Administration(store, links, box, infos, rules, answers),
+            links=links,
+            reading=reading,
+            searching=Searching(reading, answers),
+            writing=Writing(journal, attempts, reading, field_sets, answers),
+            creating=Creating(journal, attempts, reading, answers),
+            journal=journal,
+            subscribing=Subscribing(subscriptions, feeds, links, reading, delivery, poll),
+            watching=Watching(
+                feeds,
+                reading,
+                Watcher(sealer, runtime.shutdown),
+                poll,
+                settings.watch_idle_seconds,
+                lambda one: wire.change(one).ByteSize(),
+            ),
+            pager=Pager(sealer),
+        )
+
+        async def forget() -> None:
+            await feeds.expire()
+            await feeds.forget_log(timedelta(days=settings.change_retention_days).total_seconds())
+
+        runner = FeedRunner(feeds, subscriptions, links, reading, answers, poll)
+        keeper = Keeper(store, links, attempts, forget)
+
+        async def keep_house(lease: Lease) -> None:
+            await keeper.run()
+
+        works["feeds"] = lambda: lead(database, LEASE, runner.work, ttl=ttl)
+        works["housekeeping"] = lambda: lead(database, "erp.housekeeping", keep_house, ttl=ttl)
+        works["conditions"] = links.keep_conditions
+        running = await stack.enter_async_context(background({name: begin() for name, begin in works.items()}))
+        yield Service(
+            area=AREA,
+            servicers={"sutler.erp.v1.ErpGateway": (add_ErpGatewayServicer_to_server, ErpGatewayServicer(gateway))},
+            needed={"store": database.health, "work": running.check},
+            neighbours=neighbours,
+            answers=StoredAnswers(database),
+        )
+
+
+async def _cache(
+    settings: Settings, values: SealedValues, stack: AsyncExitStack, works: Works, neighbours: dict[str, Check]
+) -> CacheServiceCache | None:
+    """Connects to CacheService, if one is configured, as the gateway itself: callers need no rights there."""
+    if not settings.cache_address:
+        return None
+    ca = settings.neighbour_ca.read_bytes() if settings.neighbour_ca else None
+    connection = await stack.enter_async_context(
+        connect(settings.cache_address, token=service_token(settings, AREA), ca=ca, attempts=1)
+    )
+    cache = CacheServiceCache(connection, settings.cache_name, values)
+    works["cache"] = cache.catch_up
+    neighbours["cache"] = is_serving(connection, "cache")
+    return cache
+
+
+async def _relay(
+    settings: Settings, stack: AsyncExitStack, database: Database, works: Works, neighbours: dict[str, Check]
+) -> OutboxRelay | None:
+    """Connects to RuleService, if one is configured; without, events wait in the outbox."""
+    if not settings.rule_address:
+        return None
+    connection = await stack.enter_async_context(neighbour(settings, AREA, settings.rule_address))
+    ttl = timedelta(seconds=settings.lease_seconds)
+    relay = OutboxRelay(database, RulePublisher(connection).publish, ttl=ttl)
+    works["events"] = relay.run
+    neighbours["rule"] = is_serving(connection, "rule")
+    return relay
+
+
+def _sweeper(settings: Settings, database: Database) -> Sweeper:
+    sweeps = [
+        Sweep("journal", "update_time", timedelta(days=settings.journal_retention_days)),
+        Sweep("touches", "time", timedelta(days=1)),
+        Sweep("field_sets", "use_time", timedelta(days=settings.etag_retention_days)),
+    ]
+    if not settings.rule_address:
+        sweeps.append(Sweep("outbox", "time", timedelta(days=settings.event_retention_days)))
+    return Sweeper(database, sweeps)

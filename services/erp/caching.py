@@ -1,0 +1,174 @@
+"""Keeps answers of the ERP in CacheService, and drops them when something they are made of changes.
+
+A key names tenant, connection, user, model, record and fields, so that nobody sees what another user would. Tags name
+the connection, the model and each record that an answer is made of.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from sutler.errors import Unavailable
+
+from services.erp.expanding import Touched
+from services.erp.links import Link
+from services.erp.ports import RecordCache
+from services.erp.records import DataSource, Origin, Record, key_of
+from services.erp.wanting import View, Wanted
+
+MAX_TAGS = 900
+STALE_SECONDS = 86_400.0
+
+Read = Callable[[Sequence[int]], Awaitable[dict[int, tuple[Record, Touched]]]]
+
+
+def connection_tag(uid: str) -> str:
+    """Returns the tag of everything that was read through a connection."""
+    return f"erp/{uid}"
+
+
+def model_tag(uid: str, model: str) -> str:
+    """Returns the tag of answers to searches in a model."""
+    return f"erp/{uid}/{model}"
+
+
+def record_tag(uid: str, model: str, record_id: int) -> str:
+    """Returns the tag of everything that is made of a record."""
+    return f"erp/{uid}/{model}/{record_id}"
+
+
+class Answers:
+    """Reads through a cache.
+
+    Args:
+        cache: Where answers are kept; None if no cache is configured.
+    """
+
+    def __init__(self, cache: RecordCache | None) -> None:
+        self._cache = cache
+        self._changes: Counter[str] = Counter()
+
+    async def records(self, view: View, ids: Sequence[int], wanted: Wanted, read: Read) -> dict[int, Record]:
+        """Returns records from the cache, and from the ERP those that it does not have."""
+        cache, spec = self._cache, view.link.connection.spec
+        ttl = spec.ttl(wanted.model, search=False)
+        if cache is None or ttl <= 0:
+            return {record_id: record for record_id, (record, _) in (await read(ids)).items()}
+        keys = [_key(view, str(record_id)) for record_id in ids]
+        kept = [_record(view, one) for one in await cache.get_many(view.link.connection.tenant, keys)]
+        greatest = ttl if wanted.max_staleness is None else min(ttl, wanted.max_staleness)
+        found = {record_id: one for record_id, one in zip(ids, kept, strict=True) if one and _age(one) < greatest}
+        missing = [record_id for record_id in ids if record_id not in found]
+        if not missing:
+            return found
+        changes = self._changes[view.link.connection.uid]
+        try:
+            fresh = await read(missing)
+        except Unavailable as error:
+            older = {record_id: one for record_id, one in zip(ids, kept, strict=True) if one}
+            if not wanted.allow_stale or not all(record_id in older for record_id in missing):
+                raise
+            return {record_id: _stale(one, error) for record_id, one in older.items()}
+        if self._changes[view.link.connection.uid] == changes:
+            entries = {
+                _key(view, str(record_id)): (_plain(record), _tags(view.link, touched))
+                for record_id, (record, touched) in fresh.items()
+                if len(touched) <= MAX_TAGS
+            }
+            await cache.put(view.link.connection.tenant, entries, ttl + STALE_SECONDS)
+        return {
+            record_id: found[record_id] if record_id in found else fresh[record_id][0]
+            for record_id in ids
+            if record_id in found or record_id in fresh
+        }
+
+    async def search(
+        self,
+        view: View,
+        what: Any,
+        wanted: Wanted,
+        models: Iterable[str],
+        read: Callable[[], Awaitable[Any]],
+    ) -> tuple[Any, DataSource]:
+        """Returns the answer to a search or count, as JSON data, and where it comes from.
+
+        Args:
+            view: How the caller reads.
+            what: What tells this search from others.
+            wanted: How old the answer may be.
+            models: The models that the answer is made of.
+            read: Asks the ERP.
+        """
+        cache, connection = self._cache, view.link.connection
+        ttl = connection.spec.ttl(wanted.model, search=True)
+        if cache is None or ttl <= 0:
+            return await read(), DataSource(read_time=time.time())
+        key = _key(view, f"search/{key_of(what)}")
+        kept = await cache.get(connection.tenant, key)
+        greatest = ttl if wanted.max_staleness is None else min(ttl, wanted.max_staleness)
+        if kept is not None and time.time() - kept["read_time"] < greatest:
+            return kept["answer"], DataSource(origin=Origin.CACHE_SERVICE, read_time=kept["read_time"])
+        changes, now = self._changes[connection.uid], time.time()
+        try:
+            answer = await read()
+        except Unavailable as error:
+            if kept is None or not wanted.allow_stale:
+                raise
+            source = DataSource(origin=Origin.CACHE_SERVICE, read_time=kept["read_time"], stale=True, error=error)
+            return kept["answer"], source
+        if self._changes[connection.uid] == changes:
+            tags = [connection_tag(connection.uid), *(model_tag(connection.uid, model) for model in models)]
+            await cache.put(connection.tenant, {key: ({"answer": answer, "read_time": now}, tags)}, ttl + STALE_SECONDS)
+        return answer, DataSource(read_time=now)
+
+    async def changed(self, link: Link, model: str, ids: Iterable[int]) -> None:
+        """Drops what is made of records that have changed, and all searches in their model."""
+        uid = link.connection.uid
+        self._changes[uid] += 1
+        if self._cache is not None:
+            tags = [model_tag(uid, model), *(record_tag(uid, model, one) for one in ids)]
+            for start in range(0, len(tags), MAX_TAGS):
+                await self._cache.invalidate(link.connection.tenant, tags[start : start + MAX_TAGS])
+
+    async def forget(self, tenant: str, uid: str) -> None:
+        """Drops everything that was read through a connection."""
+        self._changes[uid] += 1
+        if self._cache is not None:
+            await self._cache.invalidate(tenant, [connection_tag(uid)])
+
+
+def _key(view: View, what: str) -> str:
+    connection, context = view.link.connection, view.ask.context
+    form = [view.covers.digest, context.time_zone, context.company_ids, dict(context.extra)]
+    scope = [connection.tenant, connection.uid, str(connection.epoch), view.ask.identity]
+    return "/".join([*scope, view.schema.name, what, key_of(form)])
+
+
+def _tags(link: Link, touched: Touched) -> list[str]:
+    uid = link.connection.uid
+    return [connection_tag(uid), *(record_tag(uid, model, one) for model, one in sorted(touched))]
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    return asdict(replace(record, source=None)) | {"read_time": record.source.read_time if record.source else 0.0}
+
+
+def _record(view: View, kept: Any) -> Record | None:
+    if not isinstance(kept, dict) or kept.get("model") != view.schema.name:
+        return None
+    source = DataSource(origin=Origin.CACHE_SERVICE, read_time=kept["read_time"])
+    fields = {name: value for name, value in kept.items() if name != "read_time"}
+    return Record(**{**fields, "source": source})
+
+
+def _stale(record: Record, error: Unavailable) -> Record:
+    source = record.source or DataSource()
+    return replace(record, source=replace(source, stale=True, error=error))
+
+
+def _age(record: Record) -> float:
+    return time.time() - (record.source.read_time if record.source else 0.0)

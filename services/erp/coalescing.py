@@ -1,0 +1,76 @@
+"""Joins reads: calls that come within a few milliseconds and ask for the same fields become one call to the ERP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from services.erp.ports import Driver
+from services.erp.records import Row, canonical
+from services.erp.schemas import ModelSchema
+from services.erp.users import Ask
+
+MAX_IDS = 1000
+
+Key = tuple[str, str, bytes, str, tuple[str, ...], bool]
+
+
+@dataclass(slots=True)
+class _Joint:
+    """A call that others may still join."""
+
+    ids: dict[int, None] = field(default_factory=dict)
+    call: asyncio.Task[dict[int, Row]] | None = None
+
+
+class Coalescer:
+    """Reads records by id.
+
+    Args:
+        driver: Makes the calls.
+        window: How many seconds a call waits for others; 0 does not wait.
+    """
+
+    def __init__(self, driver: Driver, window: float) -> None:
+        self._driver = driver
+        self._window = window
+        self._joints: dict[Key, _Joint] = {}
+
+    async def read(
+        self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool
+    ) -> dict[int, Row]:
+        """Returns the records by id; those that do not exist or are hidden are left out.
+
+        Raises:
+            SutlerError: Why the ERP did not answer; everybody who joined gets the same.
+        """
+        if not self._window or len(ids) >= MAX_IDS:
+            return _by_id(await self._driver.read(ask, schema, ids, fields, binaries=binaries))
+        context = canonical([ask.context.language, ask.context.time_zone, ask.context.company_ids, ask.context.extra])
+        key: Key = (ask.username, ask.secret, context, schema.name, tuple(sorted(fields)), binaries)
+        joint = self._joints.get(key)
+        if joint is None or len(joint.ids) + len(ids) > MAX_IDS:
+            joint = self._joints[key] = _Joint()
+            joint.call = asyncio.create_task(self._later(key, joint, ask, schema))
+            joint.call.add_done_callback(_noticed)
+        joint.ids.update(dict.fromkeys(ids))
+        assert joint.call is not None
+        found = await asyncio.shield(joint.call)
+        return {record_id: found[record_id] for record_id in ids if record_id in found}
+
+    async def _later(self, key: Key, joint: _Joint, ask: Ask, schema: ModelSchema) -> dict[int, Row]:
+        await asyncio.sleep(self._window)
+        if self._joints.get(key) is joint:
+            del self._joints[key]
+        return _by_id(await self._driver.read(ask, schema, list(joint.ids), key[4], binaries=key[5]))
+
+
+def _noticed(call: asyncio.Task[dict[int, Row]]) -> None:
+    """Takes note of an error that nobody waits for any more."""
+    if not call.cancelled():
+        call.exception()
+
+
+def _by_id(rows: Sequence[Row]) -> dict[int, Row]:
+    return {row.id: row for row in rows}

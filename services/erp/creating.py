@@ -1,0 +1,226 @@
+"""Creating records, so that a repeat finds what the first call created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sutler.context import Principal
+from sutler.errors import Invalid, PermissionDenied, SutlerError, Unimplemented, Violation
+from sutler.idempotency import Once
+from sutler.ids import derive, new_id
+
+from services.erp import faults
+from services.erp.attempts import Attempt, Attempts, touches
+from services.erp.caching import Answers
+from services.erp.connections import ErpContext
+from services.erp.faults import AnswerLostError
+from services.erp.journal import Kind
+from services.erp.links import Link
+from services.erp.ports import Prepared
+from services.erp.reach import reachable
+from services.erp.reading import Reading
+from services.erp.records import Record
+from services.erp.schemas import ModelSchema
+from services.erp.selecting import SchemaSource
+from services.erp.stores import JournalStore
+from services.erp.users import Ask
+from services.erp.wanting import Wanted
+
+KEY_MODULE = "__sutler__"
+"""Where the external ids stand that the gateway makes of request ids."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRecord:
+    """One record to create: its values, and the caller's own key for it."""
+
+    values: Mapping[str, Any]
+    external_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """What a caller wants to create.
+
+    Attributes:
+        model: The model.
+        rows: The records.
+        fields: What to read back.
+        context: Language, time zone, companies.
+        validate_only: Only checks.
+        batch: Whether faults are told by row.
+    """
+
+    model: str
+    rows: tuple[NewRecord, ...]
+    fields: tuple[str, ...] = ()
+    context: ErpContext | None = None
+    validate_only: bool = False
+    batch: bool = False
+
+
+class Creating:
+    """Creates records.
+
+    Args:
+        journal: What the ERP is asked is on disk before.
+        attempts: Keeps the journal around writes.
+        reading: Reads what was created.
+        answers: The cache, whose searches the new records may belong to.
+    """
+
+    def __init__(self, journal: JournalStore, attempts: Attempts, reading: Reading, answers: Answers) -> None:
+        self._journal = journal
+        self._attempts = attempts
+        self._reading = reading
+        self._answers = answers
+
+    async def create(self, link: Link, principal: Principal, wanted: Creation, once: Once | None) -> list[Record]:
+        """Creates records, all or none, and returns them in order.
+
+        Raises:
+            SutlerError: As the contract says of CreateRecord and BatchCreateRecords.
+        """
+        ask = link.ask(principal, wanted.context)
+        schema = await link.catalogue.schema(ask, wanted.model)
+        back = Wanted(model=wanted.model, fields=wanted.fields, context=wanted.context, max_staleness=0)
+        if wanted.fields:
+            await self._reading.view(link, principal, back)
+        rows = await self._prepare(link, ask, schema, wanted, reachable(link, ask, principal))
+        if wanted.validate_only:
+            await self._check_rights(link, ask, schema)
+            return [Record(model=wanted.model, id=0, values=dict(row.values)) for row in wanted.rows]
+        keys = _keys(link, wanted, rows, once)
+        entry = self._attempts.entry(
+            link, ask, Kind.CREATE, wanted.model, once, repeatable=bool(keys), keys=tuple(keys),
+            payload={"rows": [dict(row.values) for row in wanted.rows]},
+        )  # fmt: skip
+        async with self._attempts.journalled(entry) as attempt:
+            if attempt.ids is None:
+                ids = await self._create(link, ask, schema, wanted, rows, attempt)
+                attempt.applied = True
+            else:
+                ids = list(attempt.ids)
+            await self._answers.changed(link, wanted.model, ids)
+            if wanted.fields and not keys and attempt.ids is None:
+                await self._journal.done(attempt.entry, ids, touches(entry, ids))
+            records = await self._read_back(link, principal, back, ids, wanted)
+            result: Any = records if wanted.batch else records[0]
+            await self._journal.finish(attempt.entry, once, result, touches(entry, ids))
+            return records
+
+    async def _prepare(
+        self, link: Link, ask: Ask, schema: ModelSchema, wanted: Creation, related: SchemaSource
+    ) -> list[Prepared]:
+        prepared, violations = [], []
+        for index, row in enumerate(wanted.rows):
+            try:
+                prepared.append(await link.driver.prepare(ask, schema, row.values, related))
+            except Invalid as error:
+                if not wanted.batch:
+                    raise
+                violations += [Violation(f"rows[{index}].{v.field}", v.description, v.reason) for v in error.violations]
+        if violations:
+            raise faults.rows_invalid(schema.name, violations)
+        return prepared
+
+    async def _create(
+        self,
+        link: Link,
+        ask: Ask,
+        schema: ModelSchema,
+        wanted: Creation,
+        rows: Sequence[Prepared],
+        attempt: Attempt,
+    ) -> list[int]:
+        keys = attempt.entry.keys
+        if not keys:
+            return await link.driver.create(ask, schema, rows)
+        tries = link.connection.spec.attempts
+        for count in range(tries):
+            # First, always: a load over keys that exist would overwrite their records.
+            found = await self._found(link, ask, schema, wanted, attempt)
+            if found is not None:
+                return found
+            try:
+                return await link.driver.create(ask, schema, rows, keys)
+            except AnswerLostError:
+                attempt.lost = True
+                if count == tries - 1:
+                    raise
+            except SutlerError as error:
+                # An earlier try, whose answer was lost, may have stored the key a moment ago.
+                if not link.driver.duplicate_key(error) or not (attempt.again or attempt.lost):
+                    raise
+                found = await self._found(link, ask, schema, wanted, attempt)
+                if found is None:
+                    raise
+                return found
+        raise AssertionError("unreachable")
+
+    async def _found(
+        self, link: Link, ask: Ask, schema: ModelSchema, wanted: Creation, attempt: Attempt
+    ) -> list[int] | None:
+        """Returns the records behind the keys, None if there are none; all were stored together.
+
+        Raises:
+            AlreadyExists: If no earlier try of this write can have taken a key of the caller's own.
+            NotFound: If some of the records were deleted since.
+        """
+        keys = attempt.entry.keys
+        known = await link.driver.find_externals(ask, schema.name, keys)
+        if not known:
+            return None
+        taken = next((row.external_id for row in wanted.rows if row.external_id in known), "")
+        if taken and not (attempt.again or attempt.lost):
+            raise faults.external_id_taken(link.name, taken)
+        missing = [index for index, key in enumerate(keys) if key not in known]
+        if missing:
+            raise faults.created_rows_missing(link.name, schema.name, missing)
+        return [known[key] for key in keys]
+
+    async def _check_rights(self, link: Link, ask: Ask, schema: ModelSchema) -> None:
+        if not (await link.catalogue.rights(ask, schema.name)).value.creatable:
+            raise PermissionDenied(
+                f"the ERP does not allow {ask.username!r} to create {schema.name}",
+                reason="ERP_ACCESS_DENIED",
+                metadata={"model": schema.name, "username": ask.username},
+            )
+
+    async def _read_back(
+        self, link: Link, principal: Principal, back: Wanted, ids: Sequence[int], wanted: Creation
+    ) -> list[Record]:
+        if not back.fields:
+            return [
+                Record(model=back.model, id=one, external_id=row.external_id)
+                for one, row in zip(ids, wanted.rows, strict=True)
+            ]
+        view = await self._reading.view(link, principal, back)
+        found = await self._reading.batch(view, ids, back)
+        missing = [one for one in ids if one not in found]
+        if missing:
+            raise faults.record_missing(link.name, back.model, missing)
+        return [replace(found[one], source=None) for one in ids]
+
+
+def _keys(link: Link, wanted: Creation, rows: Sequence[Prepared], once: Once | None) -> list[str]:
+    """Returns one external id for each record: the caller's own, or one made of the request; none if there is neither.
+
+    Raises:
+        Unimplemented: If the caller gave one and the values have a form that cannot carry it.
+    """
+    own = [row.external_id for row in wanted.rows]
+    if not all(row.keyed for row in rows):
+        if any(own):
+            raise Unimplemented(
+                "values of this form cannot be created together with an external id",
+                metadata={"method": "external_id", "model": wanted.model},
+            )
+        return []
+    if once is None and not any(own):
+        return []
+    # Without the method, two methods with one request id would write the same records.
+    parent = "/".join([once.tenant, link.connection.uid, once.method, once.request_id.lower()]) if once else new_id()
+    return [key or f"{KEY_MODULE}.{derive(parent, f'{wanted.model}/{i}')}" for i, key in enumerate(own)]

@@ -1,0 +1,118 @@
+"""The gate before an ERP: how many calls at once, how many in a time, and none while it is down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sutler.errors import SutlerError, Unavailable
+from sutler.resilience import Breaker, BreakerState, Bulkhead, RateLimit
+
+from services.erp import faults
+from services.erp.connections import BreakerPolicy, ConnectionSpec
+from services.erp.faults import AnswerLostError
+
+Report = Callable[[SutlerError | None, bool], None]
+"""Told how each call ended: with an error of transport or without, and whether the breaker is open now."""
+
+
+class Gate:
+    """Gives calls to one ERP their turn, in the order in which they came.
+
+    Args:
+        connection: The name of the connection, for errors.
+        spec: The limits.
+        report: Told how each call ended.
+    """
+
+    def __init__(self, connection: str, spec: ConnectionSpec, report: Report) -> None:
+        policy = spec.breaker_policy or BreakerPolicy()
+        wait = spec.queue_wait_seconds
+        rate = spec.rate_limit
+        self._connection = connection
+        self._disabled = spec.disabled
+        self._report = report
+        self._places = Bulkhead(connection, limit=spec.concurrency, max_wait=wait)
+        self._rate = (
+            RateLimit(connection, rate=rate.calls, seconds=rate.interval or 1.0, max_wait=wait) if rate else None
+        )
+        self._policy = policy
+        self._breaker = self._new_breaker()
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def _new_breaker(self) -> Breaker:
+        policy = self._policy
+        # The contract counts how many failures open it; the breaker counts how many are borne.
+        return Breaker(
+            self._connection,
+            failures=(policy.failure_limit or 5) - 1,
+            window=policy.interval or 60.0,
+            pause=policy.open_duration or 30.0,
+        )
+
+    @property
+    def open(self) -> bool:
+        """Whether the breaker refuses calls."""
+        return self._breaker.state is BreakerState.OPEN
+
+    async def idle(self) -> None:
+        """Returns when no call is under way."""
+        await self._idle.wait()
+
+    def reset(self) -> None:
+        """Closes the breaker: the ERP was checked, and it answers."""
+        self._breaker = self._new_breaker()
+
+    @asynccontextmanager
+    async def turn(self, *, probe: bool = False) -> AsyncIterator[None]:
+        """Holds a place while one network call is made.
+
+        Args:
+            probe: Goes past an open breaker, for a check that somebody asked for.
+
+        Raises:
+            FailedPrecondition: If the connection is switched off.
+            Exhausted: If the turn does not come in time (OVERLOADED, RATE_LIMITED).
+            Unavailable: If the breaker is open (BREAKER_OPEN).
+        """
+        if self._disabled:
+            raise faults.connection_disabled(self._connection)
+        async with self._places.place():
+            if self._rate is not None:
+                await self._rate.turn()
+            self._calls += 1
+            self._idle.clear()
+            try:
+                async with self._told() if probe else self._guarded():
+                    yield
+            finally:
+                self._calls -= 1
+                if not self._calls:
+                    self._idle.set()
+
+    @asynccontextmanager
+    async def _guarded(self) -> AsyncIterator[None]:
+        admitted = False
+        try:
+            async with self._told(), self._breaker.guard(Unavailable, AnswerLostError):
+                admitted = True
+                yield
+        except Unavailable as error:
+            if admitted:
+                raise
+            raise faults.breaker_open(self._connection, error.retry_after) from error
+
+    @asynccontextmanager
+    async def _told(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            self._report(error, self.open)
+            raise
+        except AnswerLostError as lost:
+            self._report(lost.error, self.open)
+            raise
+        self._report(None, self.open)

@@ -1,0 +1,209 @@
+"""Links: open connections of this process, each with its driver, its logins and its memory of models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sutler.context import Principal
+from sutler.errors import SutlerError
+
+from services.erp import faults
+from services.erp.catalogue import Catalogue
+from services.erp.coalescing import Coalescer
+from services.erp.conditions import Observer
+from services.erp.connections import Condition, Connection, ErpContext
+from services.erp.gate import Gate
+from services.erp.locks import RecordLocks
+from services.erp.ports import Driver, MakeDriver, SecretBox
+from services.erp.records import key_of
+from services.erp.schemas import ModelSchema
+from services.erp.selecting import SchemaSource
+from services.erp.stores import ConnectionStore
+from services.erp.users import Ask, Login, choose_login
+
+RETIRE_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Link:
+    """One connection in use, with the settings of one revision.
+
+    Attributes:
+        connection: Its settings.
+        driver: Speaks to the ERP.
+        gate: Where its calls take their turn.
+        observer: Follows how well it goes.
+        catalogue: Remembers models.
+        reads: Joins reads that come together.
+        locks: One writer for each record; the same for all revisions.
+    """
+
+    connection: Connection
+    driver: Driver
+    gate: Gate
+    observer: Observer
+    catalogue: Catalogue
+    reads: Coalescer
+    locks: RecordLocks
+    _box: SecretBox
+    _opened: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of the connection."""
+        return self.connection.name
+
+    def ask(self, principal: Principal, context: ErpContext | None = None) -> Ask:
+        """Returns as whom a caller works, in a context or the connection's default one.
+
+        Raises:
+            PermissionDenied: If no user mapping names the caller (USER_MAPPING_MISSING).
+            FailedPrecondition: If the connection is switched off, or the secret cannot be read (SECRET_UNREADABLE).
+        """
+        if self.connection.spec.disabled:
+            raise faults.connection_disabled(self.name)
+        return self._ask(choose_login(self.connection, principal.actor), context)
+
+    def own_ask(self) -> Ask:
+        """Returns the connection's own user, for checks. Raises as :meth:`ask`, but for mappings."""
+        if self.connection.spec.disabled:
+            raise faults.connection_disabled(self.name)
+        return self._ask(Login(self.connection.spec.username), None)
+
+    def schemas(self, ask: Ask) -> SchemaSource:
+        """Returns what gives the schemas of models to this user."""
+
+        async def source(model: str) -> ModelSchema:
+            return await self.catalogue.schema(ask, model)
+
+        return source
+
+    async def check(self, ask: Ask) -> None:
+        """Logs in, unless that is remembered, and learns the ERP's version and clock.
+
+        Raises:
+            SutlerError: Why it cannot be used.
+        """
+        try:
+            version = self.driver.server_version or await self.driver.version()
+            await self.driver.log_in(ask)
+        except SutlerError as error:
+            self.observer.refused(error)
+            raise
+        self.observer.logged_in(version, self.driver.clock_skew)
+
+    def _ask(self, login: Login, context: ErpContext | None) -> Ask:
+        identity = key_of([login.username, login.slot])
+        return Ask(login.username, self._secret(login.slot), self.connection.spec.context(context), identity)
+
+    def _secret(self, slot: str) -> str:
+        if slot not in self._opened:
+            sealed = self.connection.secrets.get(slot)
+            try:
+                self._opened[slot] = self._box.open(sealed, owner=self.connection.uid) if sealed else ""
+            except ValueError as error:
+                raise faults.secret_unreadable(self.name) from error
+        return self._opened[slot]
+
+
+class Links:
+    """Opens connections when they are first used, and anew when their settings have changed.
+
+    Args:
+        store: Where connections are stored.
+        drivers: What makes the driver of each kind.
+        box: Opens secrets.
+    """
+
+    def __init__(self, store: ConnectionStore, drivers: Mapping[str, MakeDriver], box: SecretBox) -> None:
+        self._store = store
+        self._drivers = drivers
+        self._box = box
+        self._open: dict[str, Link] = {}
+        self._retired: set[asyncio.Task[None]] = set()
+        self._conditions: dict[str, tuple[Connection, Condition]] = {}
+        self._told = asyncio.Event()
+
+    async def find(self, tenant: str, connection_id: str) -> Link:
+        """Returns the link of a connection.
+
+        Raises:
+            NotFound: If the tenant has no such connection.
+            Unavailable: If the store does not answer.
+        """
+        return self.of(await self._store.get(tenant, connection_id))
+
+    def of(self, connection: Connection) -> Link:
+        """Returns the link of a connection as it was just read."""
+        known = self._open.get(connection.uid)
+        if known is not None and known.connection.revision == connection.revision:
+            return known
+        link = self._make(connection, known.locks if known else RecordLocks())
+        self._open[connection.uid] = link
+        if known is not None:
+            self._retire(known)
+        return link
+
+    def forget(self, uid: str) -> None:
+        """Closes the link of a connection that was deleted."""
+        known = self._open.pop(uid, None)
+        if known is not None:
+            self._retire(known)
+
+    async def keep_conditions(self) -> None:
+        """Stores each new condition, until cancelled. A state that cannot be stored is stored a little later."""
+        while True:
+            await self._told.wait()
+            self._told.clear()
+            waiting, self._conditions = self._conditions, {}
+            for connection, condition in waiting.values():
+                try:
+                    await self._store.keep_condition(connection, condition)
+                except SutlerError:
+                    self._conditions.setdefault(connection.uid, (connection, condition))
+                    self._told.set()
+                    await asyncio.sleep(1)
+
+    async def close(self) -> None:
+        """Closes all links."""
+        for task in self._retired:
+            task.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
+        for link in self._open.values():
+            await link.driver.close()
+
+    def _make(self, connection: Connection, locks: RecordLocks) -> Link:
+        observer = Observer(connection, self._tell, connection.condition)
+        gate = Gate(connection.name, connection.spec, observer.call_ended)
+        driver = self._drivers[connection.spec.driver](connection, gate)
+        window = connection.spec.coalesce_window
+        return Link(
+            connection,
+            driver,
+            gate,
+            observer,
+            Catalogue(driver, connection.spec),
+            Coalescer(driver, 0.003 if window is None else window),
+            locks,
+            self._box,
+        )
+
+    def _tell(self, connection: Connection, condition: Condition) -> None:
+        self._conditions[connection.uid] = (connection, condition)
+        self._told.set()
+
+    def _retire(self, link: Link) -> None:
+        task = asyncio.create_task(_close_when_idle(link))
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+
+async def _close_when_idle(link: Link) -> None:
+    """Lets the calls that are under way end with the old settings."""
+    try:
+        await asyncio.sleep(RETIRE_SECONDS)
+        await link.gate.idle()
+    finally:
+        await link.driver.close()

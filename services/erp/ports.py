@@ -1,0 +1,262 @@
+"""What the domain needs from outside: drivers that speak to ERPs, and a box for secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sutler.paging import Order
+
+from services.erp.connections import Connection
+from services.erp.gate import Gate
+from services.erp.records import Row
+from services.erp.schemas import ErpUser, Model, ModelRights, ModelSchema
+from services.erp.selecting import SchemaSource, Selector
+from services.erp.subscriptions import Transition
+from services.erp.users import Ask
+
+
+class Capability(StrEnum):
+    """What a driver can do beyond reading and writing records; the names are those of the contract."""
+
+    CREATE_KEYS = "CREATE_KEYS"
+    ATOMIC_ETAG = "ATOMIC_ETAG"
+    EXTERNAL_IDS = "EXTERNAL_IDS"
+    ARCHIVING = "ARCHIVING"
+    AGGREGATES = "AGGREGATES"
+    CHANGE_FEED = "CHANGE_FEED"
+    CUSTOMER_VIEWS = "CUSTOMER_VIEWS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverInfo:
+    """What a driver says of itself. The attributes are those of the contract's Driver."""
+
+    driver: str
+    display_name: str
+    erp_versions: str
+    capabilities: tuple[Capability, ...] = ()
+    options_schema: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Values that were checked and are in the ERP's own forms.
+
+    Attributes:
+        values: What the driver writes.
+        repeatable: Whether writing them twice is the same as once; not so if they create related records.
+        keyed: Whether a create of them can carry a key; then ``cells`` has them in the form that this needs.
+        cells: The driver's own.
+    """
+
+    values: Mapping[str, Any]
+    repeatable: bool = True
+    keyed: bool = False
+    cells: Any = None
+
+
+class Driver(Protocol):
+    """Speaks to one ERP. Reads that get no answer raise Unavailable and may be repeated; writes see below.
+
+    Every method that asks the ERP raises SutlerErrors with the reasons of the contract. ``create``, ``write``,
+    ``delete`` and ``call`` raise :class:`services.erp.faults.AnswerLostError` where the ERP was asked and did not
+    answer, so that it may have done what was asked; Unavailable means that it has not.
+
+    Attributes:
+        info: What it can do.
+    """
+
+    info: DriverInfo
+
+    @property
+    def clock_skew(self) -> float | None:
+        """How many seconds the ERP's clock is ahead; None if it has not told."""
+        ...
+
+    @property
+    def server_version(self) -> str:
+        """The version as the ERP names itself; empty until it told."""
+        ...
+
+    async def log_in(self, ask: Ask, *, anew: bool = False) -> int:
+        """Logs in, unless that is remembered, and returns the user's id in the ERP."""
+        ...
+
+    async def version(self) -> str:
+        """Returns the ERP's version as it names itself."""
+        ...
+
+    async def user(self, ask: Ask) -> ErpUser:
+        """Returns the user as which ``ask`` works: a small call."""
+        ...
+
+    async def databases(self) -> list[str]:
+        """Returns the server's databases; none where it does not tell."""
+        ...
+
+    async def rights(self, ask: Ask, model: str) -> ModelRights:
+        """Returns what the user may do with a model."""
+        ...
+
+    async def models(self, ask: Ask) -> list[Model]:
+        """Returns the models that the user may read, by name."""
+        ...
+
+    async def schema(self, ask: Ask, model: str) -> ModelSchema:
+        """Returns a model with its fields."""
+        ...
+
+    async def read(
+        self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool = False
+    ) -> list[Row]:
+        """Reads records, archived ones too; those that do not exist or are hidden are left out."""
+        ...
+
+    async def search(
+        self,
+        ask: Ask,
+        schema: ModelSchema,
+        selector: Selector,
+        *,
+        fields: Sequence[str] = (),
+        order: Sequence[Order] = (Order("id"),),
+        offset: int = 0,
+        limit: int = 0,
+        binaries: bool = False,
+    ) -> list[Row]:
+        """Finds and reads records, all of them if ``limit`` is 0."""
+        ...
+
+    async def count(self, ask: Ask, schema: ModelSchema, selector: Selector, limit: int = 0) -> int:
+        """Counts records, up to ``limit`` if it is not 0."""
+        ...
+
+    async def names(self, ask: Ask, schema: ModelSchema, query: str, selector: Selector, limit: int) -> list[Row]:
+        """Finds records by what people type, in the ERP's order; rows have ids and display names."""
+        ...
+
+    async def follow(self, schema: ModelSchema, domain: Sequence[Any], schemas: SchemaSource) -> None:
+        """Asks ``schemas`` for every model that a raw domain leads to, so that it may refuse what must not be reached.
+
+        Raises:
+            Invalid: If the domain is malformed (DOMAIN_INVALID) or names an unknown field (FIELD_NOT_FOUND).
+            SutlerError: What ``schemas`` raises.
+        """
+        ...
+
+    async def find_external(self, ask: Ask, model: str, external_id: str) -> int | None:
+        """Returns the record behind an external id; None if there is none of this model."""
+        ...
+
+    async def find_externals(self, ask: Ask, model: str, external_ids: Sequence[str]) -> dict[str, int]:
+        """Returns the records behind external ids, of those that are records of this model."""
+        ...
+
+    async def external_ids(self, ask: Ask, model: str, ids: Sequence[int]) -> dict[int, str]:
+        """Returns the external ids of records, of those that have one."""
+        ...
+
+    async def prepare(
+        self, ask: Ask, schema: ModelSchema, values: Mapping[str, Any], schemas: SchemaSource
+    ) -> Prepared:
+        """Checks values and brings them into the ERP's own forms; asks the ERP only to resolve external ids.
+
+        Asks ``schemas`` for every model whose records the values change, so that it may refuse.
+
+        Raises:
+            Invalid: With a violation for every value that does not fit (FIELD_NOT_FOUND, VALUE_INVALID).
+        """
+        ...
+
+    async def create(
+        self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], keys: Sequence[str] = ()
+    ) -> list[int]:
+        """Creates records, all or none, and returns their ids in order; with ``keys``, one external id for each."""
+        ...
+
+    async def write(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], prepared: Prepared) -> None:
+        """Changes values of records."""
+        ...
+
+    async def delete(self, ask: Ask, schema: ModelSchema, ids: Sequence[int]) -> None:
+        """Deletes records for good."""
+        ...
+
+    async def call(
+        self,
+        ask: Ask,
+        model: str,
+        method: str,
+        ids: Sequence[int],
+        positional: Sequence[Any],
+        named: Mapping[str, Any],
+    ) -> Any:
+        """Calls a method and returns its answer as JSON data; None where it answers nothing."""
+        ...
+
+    def view(self, schema: ModelSchema) -> tuple[str, ...]:
+        """Returns the fields of the driver's own view of a model, also dotted ones."""
+        ...
+
+    def entity(self, model: str) -> str:
+        """Returns the first part of the types of a model's events, such as ``order``."""
+        ...
+
+    def transitions(self, model: str) -> tuple[Transition, ...]:
+        """Returns which changes of a model have an event of their own."""
+        ...
+
+    def duplicate_key(self, error: Exception) -> bool:
+        """Returns whether a create failed because its key was stored meanwhile, by an earlier try."""
+        ...
+
+    async def close(self) -> None:
+        """Closes network connections."""
+        ...
+
+
+MakeDriver = Callable[[Connection, Gate], Driver]
+"""Makes the driver of a connection; each network call takes its turn at the gate."""
+
+
+class SecretBox(Protocol):
+    """Encrypts secrets at rest."""
+
+    def seal(self, secret: str, *, owner: str) -> bytes:
+        """Returns a secret encrypted; ``owner`` is authenticated, so that it cannot be moved elsewhere."""
+        ...
+
+    def open(self, sealed: bytes, *, owner: str) -> str:
+        """Returns the secret.
+
+        Raises:
+            ValueError: If no configured key opens it for this owner.
+        """
+        ...
+
+
+class RecordCache(Protocol):
+    """Keeps answers of ERPs. It never fails: a cache that does not answer is a miss."""
+
+    async def get(self, tenant: str, key: str) -> Any | None:
+        """Returns what is kept under a key, or None."""
+        ...
+
+    async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Any | None]:
+        """Returns what is kept under each key, or None."""
+        ...
+
+    async def put(self, tenant: str, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float) -> None:
+        """Keeps JSON data under keys, each with tags, for ``ttl`` seconds."""
+        ...
+
+    async def invalidate(self, tenant: str, tags: Sequence[str]) -> None:
+        """Drops everything that has one of the tags."""
+        ...
+
+
+Background = Callable[[Awaitable[Any]], None]
+"""Runs something beside the call that asks for it."""

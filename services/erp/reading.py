@@ -1,0 +1,137 @@
+"""Reading records: the fields that a caller asks for, from a cache or the ERP, as records with an etag."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sutler.context import Principal
+
+from services.erp import faults
+from services.erp.caching import Answers
+from services.erp.expanding import Expander, Touched, check_paths
+from services.erp.links import Link
+from services.erp.reach import reachable
+from services.erp.records import (
+    DISPLAY_NAME,
+    EXTERNAL_ID,
+    DataSource,
+    FieldSet,
+    Origin,
+    Record,
+    Row,
+    Tree,
+    expand_star,
+    field_tree,
+    record_etag,
+)
+from services.erp.stores import FieldSets
+from services.erp.wanting import View, Wanted
+
+
+class Reading:
+    """Reads records.
+
+    Args:
+        answers: Keeps answers of the ERP.
+        field_sets: Remembers what etags cover.
+    """
+
+    def __init__(self, answers: Answers, field_sets: FieldSets) -> None:
+        self._answers = answers
+        self._field_sets = field_sets
+
+    async def view(self, link: Link, principal: Principal, wanted: Wanted) -> View:
+        """Returns how a caller reads a model.
+
+        Raises:
+            NotFound: If there is no such model (MODEL_NOT_FOUND).
+            Invalid: If a field does not exist (FIELD_NOT_FOUND).
+            PermissionDenied: If a path leads to a model that the caller may not reach.
+            SutlerError: Why the ERP cannot be asked.
+        """
+        ask = link.ask(principal, wanted.context)
+        schema = await link.catalogue.schema(ask, wanted.model)
+        fields = expand_star(wanted.fields, schema) or [DISPLAY_NAME]
+        tree = field_tree(fields)
+        own = Tree(below={name: node for name, node in tree.below.items() if name != EXTERNAL_ID})
+        external = EXTERNAL_ID not in schema.fields
+        related = reachable(link, ask, principal, wanted.permission)
+        await check_paths(own if external else tree, schema, related)
+        covers = FieldSet(tuple(fields), wanted.binaries, ask.context.language)
+        await self._field_sets.keep(covers)
+        return View(link, ask, schema, tree, covers, related)
+
+    async def get(self, link: Link, principal: Principal, wanted: Wanted, record_id: int) -> Record:
+        """Returns one record.
+
+        Raises:
+            NotFound: If it does not exist or is hidden.
+            SutlerError: As :meth:`view`.
+        """
+        view = await self.view(link, principal, wanted)
+        found = await self.batch(view, [record_id], wanted)
+        if record_id not in found:
+            raise faults.record_missing(link.name, wanted.model, [record_id])
+        return found[record_id]
+
+    async def batch(self, view: View, ids: Sequence[int], wanted: Wanted) -> dict[int, Record]:
+        """Returns records by id; those that do not exist or are hidden are left out."""
+        distinct = list(dict.fromkeys(ids))
+
+        async def read(missing: Sequence[int]) -> dict[int, tuple[Record, Touched]]:
+            return await self.fresh(view, missing)
+
+        return await self._answers.records(view, distinct, wanted, read)
+
+    async def fresh(self, view: View, ids: Sequence[int]) -> dict[int, tuple[Record, Touched]]:
+        """Reads records from the ERP, each with the records that it is made of."""
+        rows = await view.link.reads.read(
+            view.ask, view.schema, ids, view.columns or [DISPLAY_NAME], binaries=view.covers.binaries
+        )
+        return await self.to_records(view, list(rows.values()))
+
+    async def to_records(self, view: View, rows: Sequence[Row]) -> dict[int, tuple[Record, Touched]]:
+        """Returns rows as records, with their relations followed."""
+        values = [{name: copy.copy(row.values.get(name)) for name in view.columns} for row in rows]
+        expander = Expander(view.link.reads, view.ask, view.link.schemas(view.ask))
+        own = Tree(below={name: view.tree.below[name] for name in view.columns})
+        touched = await expander.expand(values, own, view.schema)
+        external = await self._external(view, rows)
+        source = DataSource(origin=Origin.ERP, read_time=time.time())
+        return {
+            row.id: (
+                replace(record_of(view, row, one, external.get(row.id, "")), source=source),
+                touched | {(view.schema.name, row.id)},
+            )
+            for row, one in zip(rows, values, strict=True)
+        }
+
+    async def current_etag(self, view: View, record_id: int) -> str | None:
+        """Returns the etag of a record as it is in the ERP now; None if it does not exist."""
+        found = await self.fresh(view, [record_id])
+        return found[record_id][0].etag if record_id in found else None
+
+    async def _external(self, view: View, rows: Sequence[Row]) -> Mapping[int, str]:
+        if not view.names_external or not rows:
+            return {}
+        return await view.link.driver.external_ids(view.ask, view.schema.name, [row.id for row in rows])
+
+
+def record_of(view: View, row: Row, values: dict[str, Any], external_id: str) -> Record:
+    """Returns a row as a record whose relations were followed."""
+    if view.names_external:
+        values[EXTERNAL_ID] = external_id or None
+    return Record(
+        model=view.schema.name,
+        id=row.id,
+        values=values,
+        display_name=row.display_name,
+        external_id=external_id,
+        etag=record_etag(values, view.covers),
+        create_time=row.create_time,
+        update_time=row.update_time,
+    )

@@ -1,0 +1,1 @@
+"""What every model can do: search, read, write, group, load, describe."""

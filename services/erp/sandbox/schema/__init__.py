@@ -1,0 +1,1 @@
+"""What the sandbox stores: fields, models, and the tables made from them."""

@@ -1,0 +1,1 @@
+"""Protobuf to the domain's objects and back."""

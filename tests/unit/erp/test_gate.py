@@ -1,0 +1,99 @@
+"""What many calls share: the gate before an ERP, and locks of records."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sutler.errors import Exhausted, FailedPrecondition, Unavailable
+
+from services.erp.connections import BreakerPolicy, RateLimit
+from services.erp.faults import AnswerLostError
+from services.erp.gate import Gate
+from services.erp.locks import RecordLocks
+from tests.unit.erp.test_connections import a_connection
+
+
+async def test_one_writer_for_each_record_and_nothing_is_kept() -> None:
+    locks, inside, most = RecordLocks(), 0, 0
+
+    async def write(ids: list[int]) -> None:
+        nonlocal inside, most
+        async with locks.hold("m", ids):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(write([1, 2]) for _ in range(20)), *(write([2, 1]) for _ in range(20)))
+    assert most == 1
+    assert locks._locks == {}
+
+
+def a_gate(told: list[Any] | None = None, **spec: Any) -> Gate:
+    heard = told if told is not None else []
+    return Gate("connections/main", a_connection(**spec).spec, lambda error, is_open: heard.append((error, is_open)))
+
+
+async def test_the_gate_bounds_calls_and_the_wait_for_them() -> None:
+    gate, inside, most = a_gate(max_concurrency=3, max_queue_wait=0.02), 0, 0
+    release = asyncio.Event()
+
+    async def call() -> None:
+        nonlocal inside, most
+        async with gate.turn():
+            inside += 1
+            most = max(most, inside)
+            await release.wait()
+
+    calls = [asyncio.create_task(call()) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Exhausted) as caught:
+        async with gate.turn():
+            pass
+    assert caught.value.reason == "OVERLOADED"
+    release.set()
+    await asyncio.gather(*calls)
+    await gate.idle()
+    assert most == 3
+
+
+async def test_the_gate_leaves_an_erp_alone_that_fails_and_probes_once() -> None:
+    told: list[Any] = []
+    gate = a_gate(told, breaker_policy=BreakerPolicy(failure_limit=2, open_duration=0.05))
+    for error in (Unavailable("x"), AnswerLostError(Unavailable("y"))):
+        with pytest.raises((Unavailable, AnswerLostError)):
+            async with gate.turn():
+                raise error
+    assert [is_open for _, is_open in told] == [False, True]
+    with pytest.raises(Unavailable) as caught:
+        async with gate.turn():
+            pytest.fail("was let through")
+    assert caught.value.reason == "BREAKER_OPEN"
+    assert caught.value.retry_after is not None
+    async with gate.turn(probe=True):
+        pass
+    await asyncio.sleep(0.06)
+    async with gate.turn():
+        with pytest.raises(Unavailable):
+            async with gate.turn():
+                pytest.fail("a second probe was let through")
+    async with gate.turn():
+        pass
+    assert not gate.open
+
+
+async def test_the_gate_keeps_to_the_rate_and_is_shut_when_switched_off() -> None:
+    gate = a_gate(rate_limit=RateLimit(calls=2, interval=10.0), max_queue_wait=0.0)
+    for _ in range(2):
+        async with gate.turn():
+            pass
+    with pytest.raises(Exhausted) as caught:
+        async with gate.turn():
+            pass
+    assert caught.value.reason == "RATE_LIMITED"
+    with pytest.raises(FailedPrecondition) as off:
+        async with a_gate(disabled=True).turn():
+            pass
+    assert off.value.reason == "CONNECTION_DISABLED"

@@ -1,0 +1,1 @@
+"""The sandbox ERP from the inside: domains, times, orders, imports, rights."""
