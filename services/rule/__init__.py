@@ -1,0 +1,1 @@
+"""RuleService: events, subjects, and the rules that tie them together."""

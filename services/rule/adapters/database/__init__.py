@@ -1,0 +1,1 @@
+"""Everything that RuleService stores, in SQLite or PostgreSQL."""

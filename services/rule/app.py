@@ -1,0 +1,121 @@
+"""The composition root of RuleService."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+from sutler.background import background
+from sutler.errors import SutlerError
+from sutler.neighbours import is_serving
+from sutler.paging import Pager
+from sutler.rule.v1.rule_pb2_grpc import add_RuleServiceServicer_to_server
+from sutler.server import Runtime, Service
+from sutler.store import Database, open_database
+from sutler.store.keys import token_sealer
+from sutler.store.requests import StoredAnswers
+from sutler.store.retention import Sweeper
+
+from services.rule.adapters.calls import GrpcCaller, connections
+from services.rule.adapters.database.accepting import Acceptor
+from services.rule.adapters.database.indexes import Indexes
+from services.rule.adapters.database.interventions import DatabaseInterventions
+from services.rule.adapters.database.log import DatabaseLog
+from services.rule.adapters.database.migrations import COMPONENT, MIGRATIONS
+from services.rule.adapters.database.reading import Reading
+from services.rule.adapters.database.retention import BREAKERS, Retention
+from services.rule.adapters.database.rules import DatabaseRules
+from services.rule.adapters.database.subject_store import DatabaseSubjects
+from services.rule.adapters.database.tenure import tenure
+from services.rule.adapters.database.work import DatabaseWork
+from services.rule.adapters.methods import ContractMethods
+from services.rule.attempts import Attempts
+from services.rule.authoring import Rules
+from services.rule.backlog import Backlog
+from services.rule.endings import Endings
+from services.rule.engine import Engine
+from services.rule.measures import Measures
+from services.rule.publishing import Publishing
+from services.rule.servicer import Parts, RuleServicer
+from services.rule.settings import Settings
+from services.rule.subject_updates import Subjects
+from services.rule.working import Worker
+
+BACKLOG_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
+    """Composes the service."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_store(settings))
+        neighbours = await stack.enter_async_context(connections(settings, frozenset(settings.targets.values())))
+
+        methods = ContractMethods(settings.targets)
+        acceptor = Acceptor(Indexes(), settings.max_depth)
+        work = DatabaseWork(database, acceptor)
+        events = DatabaseLog(database, acceptor)
+        rule_store = DatabaseRules(database)
+        subject_store = DatabaseSubjects(database, acceptor)
+
+        measures = Measures(runtime.telemetry.meter, runtime.telemetry.tracer)
+        endings, backlog = Endings(), Backlog(settings.max_waiting)
+        engine = Engine(
+            work,
+            Worker(work, Attempts(work, GrpcCaller(methods, neighbours)), measures),
+            lambda: tenure(database, settings.lease_seconds),
+            database.changes,
+            endings,
+            concurrency=settings.concurrency,
+            lease_seconds=settings.lease_seconds,
+        )
+        parts = Parts(
+            rules=Rules(rule_store, methods),
+            rule_store=rule_store,
+            publishing=Publishing(events, engine, backlog, endings, measures, runtime.shutdown.is_set),
+            subjects=Subjects(subject_store, engine, backlog),
+            subject_store=subject_store,
+            interventions=DatabaseInterventions(database),
+            reading=Reading(database),
+            pager=Pager(await token_sealer(database)),
+            shutdown=runtime.shutdown,
+        )
+
+        retention = Retention(database, subject_store, settings.ages, timedelta(seconds=settings.sweep_seconds))
+        sweeper = Sweeper(database, [BREAKERS], every=timedelta(seconds=settings.sweep_seconds))
+        works = {
+            "engine": engine.run(),
+            "backlog": count(events, backlog),
+            "retention": retention.run(),
+            "sweeper": sweeper.run(),
+        }
+        going = await stack.enter_async_context(background(works))
+        yield Service(
+            area="rule",
+            servicers={"sutler.rule.v1.RuleService": (add_RuleServiceServicer_to_server, RuleServicer(parts))},
+            needed={"store": database.health, "work": going.check},
+            neighbours={
+                service: is_serving(neighbours[address], service) for service, address in settings.targets.items()
+            },
+            answers=StoredAnswers(database),
+        )
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Database]:
+    """Opens the database; the folder of the default one is made."""
+    if settings.data == Settings.model_fields["data"].default:
+        await asyncio.to_thread(Path(".sutler").mkdir, exist_ok=True)
+    async with open_database(settings.data, name="rule", migrations={COMPONENT: MIGRATIONS}) as database:
+        yield database
+
+
+async def count(events: DatabaseLog, backlog: Backlog) -> None:
+    """Counts what waits, again and again, until cancelled."""
+    while True:
+        with suppress(SutlerError):  # told by the health of the store
+            backlog.recount(await events.backlog())
+        await asyncio.sleep(BACKLOG_SECONDS)

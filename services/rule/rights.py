@@ -1,0 +1,32 @@
+"""What the author of a rule must be allowed, so that a rule does nothing that its author could not do itself."""
+
+from __future__ import annotations
+
+from sutler.auth import authorize
+from sutler.context import Principal
+
+from services.rule.definitions import Deed, DeleteProperty, EmitEvent, SetProperty
+from services.rule.subjects import subject_name
+
+SUBJECTS_UPDATE = "rule.subjects.update"
+EVENTS_PUBLISH = "rule.events.batchPublish"
+
+
+def check_rights(author: Principal, deed: Deed) -> None:
+    """Checks that an author may do in this service what an action does; what it calls, the called service checks.
+
+    Permissions and targets are those of UpdateSubject, which also removes properties, and of BatchPublishEvents, which
+    has no target, so that a grant with a pattern does not cover it.
+
+    Args:
+        author: The principal that wrote the rule.
+        deed: What the action does. Where its subject is empty because only an event will tell it, some grant will do.
+
+    Raises:
+        PermissionDenied: As the direct call would (PERMISSION_MISSING).
+    """
+    match deed:
+        case SetProperty(subject=subject) | DeleteProperty(subject=subject):
+            authorize(author, SUBJECTS_UPDATE, [subject_name(subject)] if subject else None)
+        case EmitEvent():
+            authorize(author, EVENTS_PUBLISH, ())

@@ -1,0 +1,146 @@
+"""The actions of rules."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from sutler.errors import Unimplemented
+from sutler.rule.v1 import rule_pb2 as pb
+from sutler.wire import duration, from_struct, from_value, seconds, to_struct, to_value
+
+from services.rule.definitions import (
+    Action,
+    CallMethod,
+    Deed,
+    Delay,
+    DeleteProperty,
+    EmitEvent,
+    SetProperty,
+)
+from services.rule.wire.times import given, span_pb
+
+
+def action_from(message: pb.Action, field: str) -> Action:
+    """Returns an action of a request.
+
+    Raises:
+        Unimplemented: If this release does not offer its kind.
+    """
+    kind = message.WhichOneof("action") or ""
+    if kind not in _READERS:
+        raise Unimplemented(
+            f"{field}: actions of the kind {kind} are not offered by this release",
+            metadata={"field": field, "action": kind},
+        )
+    return Action(message.id, _READERS[kind](getattr(message, kind)))
+
+
+def action_pb(action: Action) -> pb.Action:
+    """Returns an action as the API shows it."""
+    message = pb.Action(id=action.id)
+    _write(message, action.do)
+    return message
+
+
+def _set_property(message: Any) -> SetProperty:
+    ext = isinstance(message, pb.SetExtProperty)
+    return SetProperty(
+        message.property,
+        message.subject,
+        from_value(message.value) if message.HasField("value") else None,
+        message.expression,
+        False if ext else message.muted,
+        ext,
+        "set_ext_property" if ext else "set_property",
+    )
+
+
+def _delete_property(message: pb.DeleteProperty) -> DeleteProperty:
+    return DeleteProperty(message.property, message.subject, message.muted, message.ext)
+
+
+def _emit_event(message: pb.EmitEvent) -> EmitEvent:
+    draft = message.event
+    return EmitEvent(
+        draft.type,
+        draft.source,
+        draft.subject if draft.HasField("subject") else None,
+        draft.datacontenttype,
+        draft.dataschema,
+        from_value(draft.data) if draft.HasField("data") else None,
+        draft.HasField("data"),
+        base64.b64encode(draft.binary_data).decode(),
+        dict(draft.extensions),
+        from_struct(draft.extra),
+        seconds(draft.delay),
+    )
+
+
+def _call_method(message: pb.CallMethod) -> CallMethod:
+    return CallMethod(message.method, from_struct(message.request), message.target, given(message, "timeout"))
+
+
+def _delay(message: pb.Delay) -> Delay:
+    return Delay(seconds(message.duration), message.expression)
+
+
+_READERS: dict[str, Any] = {
+    "set_property": _set_property,
+    "set_ext_property": _set_property,
+    "delete_property": _delete_property,
+    "emit_event": _emit_event,
+    "call_method": _call_method,
+    "delay": _delay,
+}
+"""The kinds of actions that this release offers."""
+
+
+def _write(message: pb.Action, do: Deed) -> None:
+    match do:
+        case SetProperty():
+            target = message.set_ext_property if do.ext else message.set_property
+            target.subject, target.property = do.subject, do.property
+            if do.expression:
+                target.expression = do.expression
+            else:
+                target.value.CopyFrom(to_value(do.value))
+            if not do.ext:
+                message.set_property.muted = do.muted
+        case DeleteProperty():
+            message.delete_property.CopyFrom(
+                pb.DeleteProperty(subject=do.subject, property=do.property, muted=do.muted, ext=do.ext)
+            )
+        case EmitEvent():
+            message.emit_event.event.CopyFrom(_draft(do))
+        case CallMethod():
+            message.call_method.CopyFrom(
+                pb.CallMethod(
+                    method=do.method, request=to_struct(do.request), target=do.target, timeout=span_pb(do.timeout)
+                )
+            )
+        case Delay():
+            if do.expression:
+                message.delay.expression = do.expression
+            else:
+                message.delay.duration.CopyFrom(duration(do.duration))
+
+
+def _draft(do: EmitEvent) -> pb.EventDraft:
+    draft = pb.EventDraft(
+        type=do.type,
+        source=do.source,
+        subject=do.subject,
+        datacontenttype=do.datacontenttype,
+        dataschema=do.dataschema,
+        extensions=do.extensions,
+    )
+    if do.has_data:
+        draft.data.CopyFrom(to_value(do.data))
+    elif do.binary_data:
+        draft.binary_data = base64.b64decode(do.binary_data)
+    if do.extra:
+        draft.extra.CopyFrom(to_struct(do.extra))
+    if do.delay:
+        draft.delay.CopyFrom(duration(do.delay))
+    return draft
