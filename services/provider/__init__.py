@@ -1,0 +1,1 @@
+"""ProviderService: machines, asked for once, started once, never forgotten."""

@@ -1,0 +1,84 @@
+"""The tables of ProviderService. A row holds its thing as JSON, and beside it what is looked up or ordered by."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sutler.store import Migration
+from sutler.store.retention import Sweep
+
+COMPONENT = "provider"
+
+MIGRATIONS = (
+    Migration(
+        1,
+        "providers, templates, machine requests, machines, sets, changes",
+        (
+            """CREATE TABLE providers (
+                tenant TEXT NOT NULL, id_key TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, body TEXT NOT NULL,
+                PRIMARY KEY (tenant, id_key)
+            )""",
+            "CREATE INDEX providers_type ON providers (type, tenant, name)",
+            """CREATE TABLE templates (
+                tenant TEXT NOT NULL, id_key TEXT NOT NULL, name TEXT NOT NULL, provider TEXT NOT NULL,
+                body TEXT NOT NULL,
+                PRIMARY KEY (tenant, id_key)
+            )""",
+            "CREATE INDEX templates_provider ON templates (tenant, provider)",
+            """CREATE TABLE machine_requests (
+                tenant TEXT NOT NULL, id_key TEXT NOT NULL, name TEXT NOT NULL, state BIGINT NOT NULL,
+                ended BIGINT NOT NULL, template TEXT NOT NULL, provider TEXT NOT NULL, owner TEXT NOT NULL,
+                create_time DOUBLE PRECISION NOT NULL, end_time DOUBLE PRECISION, due_time DOUBLE PRECISION,
+                body TEXT NOT NULL,
+                PRIMARY KEY (tenant, id_key)
+            )""",
+            "CREATE INDEX machine_requests_due ON machine_requests (due_time)",
+            "CREATE INDEX machine_requests_end ON machine_requests (end_time)",
+            "CREATE INDEX machine_requests_create ON machine_requests (tenant, create_time)",
+            "CREATE INDEX machine_requests_owner ON machine_requests (tenant, owner, ended)",
+            "CREATE INDEX machine_requests_template ON machine_requests (tenant, template, ended)",
+            "CREATE INDEX machine_requests_provider ON machine_requests (tenant, provider, ended)",
+            """CREATE TABLE machines (
+                tenant TEXT NOT NULL, id_key TEXT NOT NULL, name TEXT NOT NULL, state BIGINT NOT NULL,
+                live BIGINT NOT NULL, template TEXT NOT NULL, provider TEXT NOT NULL, owner TEXT NOT NULL,
+                machine_request TEXT NOT NULL, return_request TEXT NOT NULL, place TEXT NOT NULL,
+                create_time DOUBLE PRECISION NOT NULL, end_time DOUBLE PRECISION, due_time DOUBLE PRECISION,
+                body TEXT NOT NULL,
+                PRIMARY KEY (tenant, id_key)
+            )""",
+            "CREATE INDEX machines_due ON machines (due_time)",
+            "CREATE INDEX machines_end ON machines (end_time)",
+            "CREATE INDEX machines_place ON machines (live, place, name)",
+            "CREATE INDEX machines_request ON machines (tenant, machine_request, name)",
+            "CREATE INDEX machines_return ON machines (tenant, return_request, name)",
+            "CREATE INDEX machines_owner ON machines (tenant, owner, live)",
+            "CREATE INDEX machines_template ON machines (tenant, template, live)",
+            "CREATE INDEX machines_provider ON machines (tenant, provider, live)",
+            """CREATE TABLE machine_sets (
+                tenant TEXT NOT NULL, resource TEXT NOT NULL, fence BIGINT NOT NULL, attempt BIGINT NOT NULL,
+                idempotency_key TEXT NOT NULL, rounds BIGINT NOT NULL, update_time DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (tenant, resource)
+            )""",
+            "CREATE INDEX machine_sets_update ON machine_sets (update_time)",
+            """CREATE TABLE changes (
+                seq BIGINT NOT NULL PRIMARY KEY, collection TEXT NOT NULL, tenant TEXT NOT NULL,
+                change_time DOUBLE PRECISION NOT NULL, body_before TEXT, body_after TEXT
+            )""",
+            "CREATE INDEX changes_collection ON changes (collection, tenant, seq)",
+            "CREATE INDEX changes_time ON changes (change_time)",
+        ),
+    ),
+)
+
+
+def sweeps(keep: timedelta, keep_changes: timedelta) -> tuple[Sweep, ...]:
+    """Returns what is deleted by age alone; machines and requests go with their files, by their driver.
+
+    Args:
+        keep: How long what has ended is kept.
+        keep_changes: How long a watch can be resumed.
+    """
+    return (
+        Sweep("changes", "change_time", keep_changes),
+        Sweep("machine_sets", "update_time", keep),
+    )

@@ -1,0 +1,48 @@
+"""What ProviderService can be told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+from sutler.settings import ServerSettings
+
+
+class Settings(ServerSettings):
+    """ProviderService: machines, requests, templates."""
+
+    model_config = SettingsConfigDict(env_prefix="SUTLER_PROVIDER_")
+
+    port: int = Field(50055, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    data: str = Field(
+        "sqlite:///.sutler/provider.db",
+        description="Database URL: sqlite:///FILE or postgresql://…; see libs/README.md",
+    )
+    machines: Path = Field(Path(".sutler/machines"), description="Folder of the locks and outputs of process machines")
+    host_name: str = Field("", description="Name of this host, the same for the life of its machines; its own if empty")
+    process_programs: list[str] = Field(
+        ["*"], description="Patterns of the programs that templates may name, as a JSON list"
+    )
+    process_path: str = Field(
+        os.defpath.lstrip(":"),
+        min_length=1,
+        max_length=4096,
+        description="Where programs are looked for; providers may only say otherwise if PROCESS_PROGRAMS allows all",
+    )
+    rule_address: str = Field(
+        "", description="Address of RuleService, which is told of machines and requests; empty tells nobody"
+    )
+    lease_seconds: float = Field(
+        5.0, ge=0.5, le=600, description="After how long another copy of the service takes over from one that died"
+    )
+    max_count: int = Field(100, ge=1, le=10_000, description="Most machines that one request may ask for")
+    max_machines: int = Field(1000, ge=0, description="Most machines that may live at once in all; 0 is no limit")
+    max_tenant_machines: int = Field(1000, ge=0, description="Most machines of one tenant; 0 is no limit")
+    launches: int = Field(32, ge=1, le=1000, description="Machines that are started or ended at once")
+    check_seconds: float = Field(30.0, gt=0, le=3600, description="How often providers are checked")
+    sweep_seconds: float = Field(2.0, gt=0, le=60, description="How often running machines are looked at")
+    keep_days: float = Field(30.0, gt=0, le=3650, description="Days that ended machines, requests and operations stay")
+    keep_request_ids_days: float = Field(7.0, gt=0, le=365, description="Days that first answers are remembered")
+    keep_changes_hours: float = Field(24.0, gt=0, le=8760, description="Hours that a watch can be resumed")

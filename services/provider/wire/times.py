@@ -1,0 +1,17 @@
+"""Times and spans that may not be set."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from sutler.wire import duration, timestamp
+
+
+def stamp(time: float | None) -> Timestamp | None:
+    """Returns a time in seconds since 1970 as a Timestamp; None stays None."""
+    return None if time is None else timestamp(time)
+
+
+def span(length: float | None) -> Duration | None:
+    """Returns a length in seconds as a Duration; None stays None."""
+    return None if length is None else duration(length)
