@@ -1,0 +1,1 @@
+"""The whole of Sutler on one machine: `make run`, `make demo`."""

@@ -1,0 +1,1 @@
+"""The demonstration: sample declarations (the YAML files) and what plays and shows them."""
