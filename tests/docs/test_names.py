@@ -1,0 +1,75 @@
+"""READMEs name what there is: every RPC, setting, make target."""
+
+import re
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pool
+from sutler.contracts import modules
+from sutler.settings import ServerSettings
+
+from deploy.envoy.descriptors import gateway_services
+from deploy.local.layout import AREAS
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = {area: service for service, area in gateway_services().items()}
+READMES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("README.md") if not path.parts[-2].startswith("."))
+
+
+def words(path: Path) -> set[str]:
+    return set(re.findall(r"[A-Za-z0-9_]+", (ROOT / path).read_text()))
+
+
+def named_rpcs(text: str) -> str:
+    """Returns the text with ``Get/ListThings`` spelled out as ``GetThings ListThings``."""
+
+    def spell(match: re.Match[str]) -> str:
+        verbs, noun = match[1].split("/"), match[2]
+        return " ".join(f"{verb}{noun}" for verb in verbs)
+
+    return re.sub(r"((?:[A-Z][a-z]+/)+[A-Z][a-z]+)([A-Z]\w+)", spell, text)
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_every_service_has_a_readme_and_a_row_in_the_table(area: str) -> None:
+    assert (ROOT / f"services/{area}/README.md").is_file(), f"services/{area}/README.md is missing"
+    assert f"\n| `{area}/` |" in (ROOT / "services/README.md").read_text(), f"services/README.md: no row of {area}/"
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_service_readme_names_every_rpc(area: str) -> None:
+    modules()
+    text = (ROOT / f"services/{area}/README.md").read_text()
+    named = set(re.findall(r"\w+", named_rpcs(text))) | set(re.findall(r"\w+", text))
+    rpcs = descriptor_pool.Default().FindServiceByName(SERVICES[area]).methods_by_name
+    missing = sorted(set(rpcs) - named)
+    assert not missing
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_service_readme_names_every_setting(area: str) -> None:
+    settings = __import__(f"services.{area}.settings", fromlist=["Settings"]).Settings
+    own = set(settings.model_fields) - set(ServerSettings.model_fields)
+    named = {word.lower().removeprefix(f"sutler_{area}_") for word in words(Path(f"services/{area}/README.md"))}
+    missing = sorted(own - named)
+    assert not missing
+
+
+def test_library_readme_names_every_shared_setting() -> None:
+    missing = sorted(set(ServerSettings.model_fields) - {word.lower() for word in words(Path("libs/README.md"))})
+    assert not missing
+
+
+@pytest.mark.parametrize("path", READMES, ids=str)
+def test_named_make_targets_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", (ROOT / path).read_text(), re.MULTILINE))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("path", READMES, ids=str)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / path).read_text(), flags=re.DOTALL)
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    dead = [link for link in links if not (ROOT / path.parent / link).exists()]
+    assert not dead
