@@ -49,6 +49,28 @@ def session(tx: Transaction) -> int:
     return int(row[0])
 
 
+async def test_rows_follow_a_change_that_was_taken_back(postgresql_place: Place, opens: Opens) -> None:
+    """psycopg deallocates all prepared statements after a ROLLBACK, and takes the next one's for later ones."""
+
+    def refuse(tx: Transaction) -> None:
+        tx.one("SELECT 1")
+        raise ValueError
+
+    def rows(first: int) -> Callable[[Transaction], None]:
+        return lambda tx: tx.many(
+            "INSERT INTO items (key, number) VALUES (?, ?)", [(f"{number:02}", number) for number in (first, first + 1)]
+        )
+
+    async with opens(postgresql_place) as db:
+        await db.write(rows(0))
+        async with busy_writer(db):
+            refused, added = asyncio.create_task(db.write(refuse)), asyncio.create_task(db.write(rows(2)))
+            await asyncio.sleep(0)
+        assert isinstance((await asyncio.gather(refused, added, return_exceptions=True))[0], ValueError)
+        await db.write(rows(4))
+        assert await db.read(keys) == [f"{number:02}" for number in range(6)]
+
+
 async def test_a_connection_lost_between_changes_is_not_noticed(
     postgresql_place: Place, opens: Opens, terminate: Callable[[int], None]
 ) -> None:

@@ -35,7 +35,6 @@ class PostgresqlConnection:
         self._before_commit = before_commit
         self._reading = not opening
         self._marked = False
-        self._clean = False
         self._stack = ExitStack()
         self._pipeline = None if self._reading else self._stack.enter_context(raw.pipeline())
 
@@ -52,7 +51,7 @@ class PostgresqlConnection:
 
     def begin(self) -> None:
         """Opens the transaction and waits for the lock of all writers; PostgreSQL grants it in order of arrival."""
-        self._marked = self._clean = False
+        self._marked = False
         self._control(*self._opening)
 
     def begin_read(self) -> None:
@@ -61,16 +60,18 @@ class PostgresqlConnection:
 
     def savepoint(self) -> None:
         """Marks where the next change starts."""
-        if self._marked and not self._clean:
+        if self._marked:
             self._control("RELEASE change", wait=False)
-        if not self._clean:
-            self._control("SAVEPOINT change", wait=False)
-        self._marked, self._clean = True, False
+        self._control("SAVEPOINT change", wait=False)
+        self._marked = True
 
     def undo(self) -> None:
-        """Takes back all since :meth:`savepoint`; the savepoint stays, for the next change."""
+        """Takes back all since :meth:`savepoint`.
+
+        After a ROLLBACK psycopg deallocates all prepared statements, but only behind the statement that it sends next,
+        with what that has prepared. So that must not be one that prepares: here it is that of :meth:`savepoint`.
+        """
         self._control("ROLLBACK TO change")
-        self._clean = True
 
     def commit(self) -> None:
         """Commits; the server answers when its log is on disk.
