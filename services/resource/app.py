@@ -35,6 +35,7 @@ from services.resource.conducting import Conductor
 from services.resource.declaring import Declarations
 from services.resource.ending import Endings
 from services.resource.expiring import Expiry
+from services.resource.invoking import Invocations
 from services.resource.registering import Registrations
 from services.resource.removing import Removals
 from services.resource.servicer import ResourceServicer
@@ -61,6 +62,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             registrations=Registrations(store, handlers, Compatibility(store)),
             declarations=Declarations(store, compiler, handlers, wait=settings.wait_seconds),
             removals=removals,
+            invocations=Invocations(store, compiler, handlers, wait=settings.wait_seconds),
             endings=Endings(store),
             reader=Reader(database),
             follower=Follower(database, Watcher(sealer, runtime.shutdown)),

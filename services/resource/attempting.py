@@ -18,7 +18,7 @@ from services.resource.attempts import Again, Over, judge, misbehaved, timed_out
 from services.resource.handling import Done, HandlerCall, Progress, Refused, Said
 from services.resource.history import Cause, Change, Entry
 from services.resource.listening import Ended, listen, silence
-from services.resource.ports import Store, Unit
+from services.resource.ports import Result, Store, Unit
 from services.resource.problems import Problem
 from services.resource.resource import Resource
 from services.resource.resource_type import Handler
@@ -176,7 +176,7 @@ class Attempt:
         stored = unit.put(resource, failed, self.entry(Change.PROGRESSED))
         unit.announce(event("failed", stored, self.operation, self.origin, unit.now, why))
 
-    def end(self, unit: Unit, state: OperationState, result: Resource | None, why: Problem | None) -> None:
+    def end(self, unit: Unit, state: OperationState, result: Result, why: Problem | None) -> None:
         """Ends the operation, within a change."""
         unit.end_operation(self.operation.name, self.operation.fence, state, result=result, error=why)
 

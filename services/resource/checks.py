@@ -33,10 +33,10 @@ def check_standing(view: View, proposal: Proposal) -> None:
     """
     before = proposal.before
     if before is not None and before.state is State.DELETING:
-        raise _being_deleted(before.name)
+        raise being_deleted(before.name)
     for scope in proposal.above:
         if scope.state is State.DELETING and is_below(proposal.name.text, scope.name):
-            raise _being_deleted(scope.name)
+            raise being_deleted(scope.name)
     if before is not None and before.operation:
         raise in_progress(before.name, before.operation)
 
@@ -130,5 +130,6 @@ def _only_lock_differs(old: Declared, new: Declared) -> bool:
     return same(old, replace(new, lock=old.lock))
 
 
-def _being_deleted(name: str) -> FailedPrecondition:
+def being_deleted(name: str) -> FailedPrecondition:
+    """Returns the error for a resource that is being deleted."""
     return FailedPrecondition(f"{name} is being deleted", metadata={"state": State.DELETING.name}, resource=name)

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonschema_rs
 from sutler.errors import Invalid, SutlerError, Violation, invalid_fields
 from sutler.expressions import ExpressionInvalid
 
 from services.resource import defaults, paths
+from services.resource.actions import CompiledAction, compile_action
 from services.resource.normalizing import CHANGES, FIELDS
-from services.resource.resource_type import Normalization, ResourceType, Version
+from services.resource.resource_type import Action, Normalization, ResourceType, Version
 from services.resource.rules import CompiledRule, compile_rule
 from services.resource.schemas import SchemaInvalid, compile_schema
 
 KEPT = 1000
-"""How many compiled versions are kept; a compiled schema takes some 100 KiB at the most."""
+"""How many compiled versions are kept, and how many actions; a compiled schema takes some 100 KiB at the most."""
+
+Key = tuple[str, int, str]
+"""The uid and revision of a type, and the version or action."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +143,35 @@ class Compiler:
     """Keeps compiled versions by the revision of their type, so that a change of a type counts at once."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int, str], Compiled] = OrderedDict()
+        self._kept: OrderedDict[Key, Compiled] = OrderedDict()
+        self._actions: OrderedDict[Key, CompiledAction] = OrderedDict()
 
     def compiled(self, type: ResourceType, version: Version) -> Compiled:
         """Returns a version of a stored type, compiled."""
-        key = (type.uid, type.revision, version.version)
-        found = self._kept.get(key)
-        if found is None:
-            index = type.versions.index(version)
-            found = self._kept[key] = compile_version(version, f"resource_type.versions[{index}]")
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(key)
-        return found
+        index = type.versions.index(version)
+        return _kept(
+            self._kept,
+            (type.uid, type.revision, version.version),
+            lambda: compile_version(version, f"resource_type.versions[{index}]"),
+        )
+
+    def action(self, type: ResourceType, action: Action) -> CompiledAction:
+        """Returns an action of a stored type, compiled."""
+        index = type.actions.index(action)
+        return _kept(
+            self._actions,
+            (type.uid, type.revision, action.id),
+            lambda: compile_action(type.type, action, f"resource_type.actions[{index}]"),
+        )
+
+
+def _kept(kept: OrderedDict[Key, T], key: Key, make: Callable[[], T]) -> T:
+    """Returns what is kept under a key, or makes and keeps it; what was used longest ago goes."""
+    found = kept.get(key)
+    if found is None:
+        found = kept[key] = make()
+        if len(kept) > KEPT:
+            kept.popitem(last=False)
+    else:
+        kept.move_to_end(key)
+    return found

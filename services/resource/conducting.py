@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 
 from sutler.operations.model import Operation
 
+from services.resource.acting import Acting
 from services.resource.attempting import Attempt
 from services.resource.compiling import Compiler
 from services.resource.deprovisioning import Deprovisioning
 from services.resource.ports import Handlers, Store
 from services.resource.provisioning import Provisioning
+from services.resource.work import Verb
 
 
 class Conductor:
@@ -24,8 +27,11 @@ class Conductor:
 
     def __init__(self, store: Store, handlers: Handlers, compiler: Compiler) -> None:
         self._store = store
-        self._provisioning = Provisioning(handlers, compiler)
-        self._deprovisioning = Deprovisioning(handlers)
+        self._carry_out: Mapping[Verb, Callable[[Attempt], Awaitable[None]]] = {
+            "apply": Provisioning(handlers, compiler).run,
+            "delete": Deprovisioning(handlers).run,
+            "invoke": Acting(handlers, compiler).run,
+        }
 
     async def attempt(self, operation: Operation, cancelled: asyncio.Event) -> None:
         """Makes one attempt, which ends the operation, or gives it back for another one.
@@ -39,7 +45,4 @@ class Conductor:
             SutlerError: If the store does not work.
         """
         attempt = Attempt(self._store, operation, cancelled)
-        if attempt.work.verb == "delete":
-            await self._deprovisioning.run(attempt)
-        else:
-            await self._provisioning.run(attempt)
+        await self._carry_out[attempt.work.verb](attempt)

@@ -15,13 +15,13 @@ from services.resource.callers import Caller
 from services.resource.checks import STAGES
 from services.resource.compiling import Compiler
 from services.resource.differences import FieldChange, differences
-from services.resource.handling import HandlerCall, Planned
+from services.resource.handling import Planned
 from services.resource.names import Name, compose, key, parse
-from services.resource.ports import Above, Handlers, Store, Unit, View
+from services.resource.ports import Above, Handlers, Result, Store, Unit, View
 from services.resource.proposals import Proposal, check_content, completed, immutable, rejected
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType, unknown_type
-from services.resource.work import TIMEOUT_SECONDS
+from services.resource.work import question_for
 
 MAX_REPEATS = 20
 """How often a change is checked anew because its type, parent or resource changed meanwhile."""
@@ -50,13 +50,13 @@ class Outcome:
 
     Attributes:
         operation: Its operation; None if it was only checked.
-        resource: The resource as it would be, if it was only checked; None if it would be gone.
+        result: What the operation would answer, if it was only checked.
         changes: What would differ, if it was only checked.
         plan: The steps that would be taken, as far as that can be told.
     """
 
     operation: Operation | None = None
-    resource: Resource | None = None
+    result: Result = None
     changes: tuple[FieldChange, ...] = ()
     plan: tuple[Planned, ...] = ()
 
@@ -202,21 +202,10 @@ class Declarations:
             Unavailable: If it cannot be asked (DEPENDENCY_UNAVAILABLE).
         """
         now = await self._store.read(caller.tenant, lambda view: view.now)
-        handler, before = proposal.type.made_by, proposal.before
-        call = HandlerCall(
-            tenant=caller.tenant,
-            handler=handler,
-            principal=caller.actor,
-            acts_for=proposal.type.principal,
-            correlation_id=caller.correlation_id,
-            traceparent=caller.traceparent,
-            request_id=caller.request_id,
-            deadline=now + (handler.timeout or TIMEOUT_SECONDS),
-            validate_only=validate_only,
-        )
-        verdict = await self._handlers.validate(call, proposal.would_be, before)
+        call = question_for(proposal.type, caller, now, validate_only=validate_only)
+        verdict = await self._handlers.validate(call, proposal.would_be, proposal.before)
         if verdict.violations:
-            raise rejected(proposal, verdict.violations)
+            raise rejected(proposal.type.type, verdict.violations)
         return verdict.plan
 
 

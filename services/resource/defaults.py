@@ -21,6 +21,7 @@ from sutler.validation import MAX_OPEN_BYTES, MAX_OPEN_DEPTH
 from services.resource.resource_type import Json
 from services.resource.schemas import resolve, subschemas
 
+PROPERTIES = "resource.properties"
 LEAST_BYTES = 8
 """What a property takes as a message at the least, beside its name."""
 
@@ -33,38 +34,44 @@ def has_defaults(schema: Json) -> bool:
     return any("default" in found for _, found in subschemas(schema))
 
 
-def fill(schema: Json, values: Any) -> Any:
+def fill(schema: Json, values: Any, field: str = PROPERTIES) -> Any:
     """Returns values with the defaults of a schema filled in; the argument stays as it is.
+
+    Args:
+        schema: The schema.
+        values: What was given.
+        field: Where it stands in the request.
 
     Raises:
         Invalid: If they become larger or deeper than open data may be (TOO_LARGE).
     """
-    return _Filling(schema).fill(schema, values, frozenset(), 0)
+    return _Filling(schema, field).fill(schema, values, frozenset(), 0)
 
 
-def check_size(properties: Mapping[str, Any]) -> None:
-    """Checks properties that were completed or merged.
+def check_size(values: Mapping[str, Any], field: str = PROPERTIES) -> None:
+    """Checks values that were completed or merged; ``field`` is where they stand in the request.
 
     Raises:
         Invalid: If they are larger or deeper than open data may be (TOO_LARGE).
     """
-    if too_deep(properties):
-        raise _exceeded("limit_levels", MAX_OPEN_DEPTH)
-    if too_large(properties):
-        raise _exceeded("limit_bytes", MAX_OPEN_BYTES)
+    if too_deep(values):
+        raise _exceeded(field, "limit_levels", MAX_OPEN_DEPTH)
+    if too_large(values):
+        raise _exceeded(field, "limit_bytes", MAX_OPEN_BYTES)
 
 
-def _exceeded(which: str, limit: int) -> Invalid:
+def _exceeded(field: str, which: str, limit: int) -> Invalid:
     return Invalid(
-        f"resource.properties would exceed its {which} of {limit}, with what is stored and the defaults of the type",
+        f"{field} would exceed its {which} of {limit}, with what is stored and the defaults of the type",
         reason="TOO_LARGE",
-        metadata={"field": "resource.properties", which: str(limit)},
+        metadata={"field": field, which: str(limit)},
     )
 
 
 class _Filling:
-    def __init__(self, root: Json) -> None:
+    def __init__(self, root: Json, field: str) -> None:
         self._root = root
+        self._field = field
         self._left = MAX_OPEN_BYTES
 
     def fill(self, schema: Any, value: Any, seen: frozenset[int], depth: int) -> Any:
@@ -102,10 +109,10 @@ class _Filling:
 
     def _copy(self, name: str, default: Any, depth: int) -> Any:
         if depth >= MAX_OPEN_DEPTH:
-            raise _exceeded("limit_levels", MAX_OPEN_DEPTH)
+            raise _exceeded(self._field, "limit_levels", MAX_OPEN_DEPTH)
         self._left -= LEAST_BYTES + len(name) + len(orjson.dumps(default)) // LONGEST_JSON
         if self._left < 0:
-            raise _exceeded("limit_bytes", MAX_OPEN_BYTES)
+            raise _exceeded(self._field, "limit_bytes", MAX_OPEN_BYTES)
         return copy.deepcopy(default)
 
 

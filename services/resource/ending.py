@@ -19,6 +19,7 @@ from services.resource.resource import Resource
 from services.resource.work import Work, entry
 
 ABANDONED = "ABANDONED"
+DONE = {"apply": "made for", "delete": "not yet removed for", "invoke": "changed of"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ def _abandon(unit: Unit, caller: Caller, name: str) -> Abandoned:
 
 def _fail(unit: Unit, operation: Operation, resource: Resource, why: Problem) -> None:
     work = Work.of(operation)
-    stored = unit.put(resource, lifecycle.fail(resource, why), entry(operation, work, Change.PROGRESSED, Cause.ABANDON))
+    after = lifecycle.release(resource) if work.verb == "invoke" else lifecycle.fail(resource, why)
+    stored = unit.put(resource, after, entry(operation, work, Change.PROGRESSED, Cause.ABANDON))
     unit.announce(event("failed", stored, operation, Origin(work.request_id, work.traceparent), unit.now, why))
 
 
@@ -109,9 +111,9 @@ def _leftovers(unit: Unit, operation: Operation, left: list[Resource]) -> tuple[
     if not operation.attempt:
         return ("nothing: the handler was not called yet",)
     names = [resource.name for resource in left] or [operation.target]
-    verb = "made" if work.verb == "apply" else "not yet removed"
+    handler = work.handler.address or work.handler.plugin or "of a child"
     return tuple(
-        f"whatever the handler {work.handler.address or work.handler.plugin or 'of a child'} has {verb} for {name}; "
+        f"whatever the handler {handler} has {DONE[work.verb]} {name}; "
         f"its call of attempt {operation.attempt} may still go on"
         for name in names
     )

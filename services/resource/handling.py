@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sutler.errors import Violation
@@ -58,10 +58,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A handler has succeeded; outputs are None where it gave none."""
+    """A handler has succeeded.
+
+    Attributes:
+        outputs: What is known of the real thing; None if as before.
+        warnings: What is worth knowing.
+        result: What an action gave back.
+    """
 
     outputs: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    result: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,14 @@ class Refused:
 
 
 Said = Progress | Done | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """An action that is to be carried out: its id among those of the type, and what it is given."""
+
+    action: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

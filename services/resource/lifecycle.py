@@ -10,7 +10,7 @@ from sutler.errors import FailedPrecondition
 
 from services.resource.problems import Problem
 from services.resource.resource import Finding, Resource
-from services.resource.states import LEAVES, MOVES, State
+from services.resource.states import ACTS, LEAVES, MOVES, State
 
 
 def check(name: str, old: State, new: State) -> None:
@@ -87,6 +87,29 @@ def cancel(resource: Resource, problem: Problem) -> Resource:
         FailedPrecondition: If its state cannot move so (STATE_INVALID).
     """
     return _end(resource, State.CANCELED, problem)
+
+
+def engage(resource: Resource, operation: str) -> Resource:
+    """Returns a resource on which an action begins to work; its state stays.
+
+    Raises:
+        FailedPrecondition: If its state allows no action (STATE_INVALID).
+    """
+    if resource.state not in ACTS:
+        raise _refused(resource.name, resource.state, "take an action", sorted(ACTS))
+    return replace(resource, operation=operation)
+
+
+def release(
+    resource: Resource, outputs: Mapping[str, Any] | None = None, findings: tuple[Finding, ...] | None = None
+) -> Resource:
+    """Returns a resource on which an action has ended; None for what stays as it was."""
+    return replace(
+        resource,
+        operation="",
+        outputs=resource.outputs if outputs is None else outputs,
+        findings=resource.findings if findings is None else findings,
+    )
 
 
 def first_state(resource: Resource) -> State:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from enum import Enum
 
 from sutler.errors import Code, SutlerError
@@ -100,9 +101,7 @@ def _with_known(answer: Done | Refused, latest: Progress | None) -> Done | Refus
     """Returns the answer with the outputs that progress told of, if it has none itself."""
     if answer.outputs is not None or latest is None or latest.outputs is None:
         return answer
-    if isinstance(answer, Done):
-        return Done(latest.outputs, answer.warnings)
-    return Refused(answer.problem, latest.outputs)
+    return replace(answer, outputs=latest.outputs)
 
 
 class _Teller:

@@ -14,15 +14,18 @@ from sutler.idempotency import Once
 from sutler.operations.model import Operation
 from sutler.operations.model import State as OperationState
 
-from services.resource.handling import Found, HandlerCall, Said, Verdict
+from services.resource.handling import Found, HandlerCall, Invocation, Said, Verdict
 from services.resource.history import Entry
 from services.resource.names import Name
 from services.resource.problems import Problem
-from services.resource.resource import Lock, Resource
+from services.resource.resource import ActionResult, Lock, Resource
 from services.resource.resource_type import Handler, ResourceType
 from services.resource.states import State
 
 T = TypeVar("T")
+
+Result = Resource | ActionResult | None
+"""What an operation answers in the end; None for nothing, where the thing is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +179,12 @@ class Unit(View, Protocol):
         """Removes a type."""
         ...
 
-    def add_operation(self, operation: Operation, result: Resource | None) -> Operation:
+    def add_operation(self, operation: Operation, result: Result) -> Operation:
         """Stores an operation; the runner takes it up unless it has ended. A result is what it answers then."""
         ...
 
     def end_operation(
-        self, name: str, fence: int | None, state: OperationState, *, result: Resource | None, error: Problem | None
+        self, name: str, fence: int | None, state: OperationState, *, result: Result, error: Problem | None
     ) -> Operation:
         """Ends an operation: with an error, or with a result, which is empty if the resource is gone.
 
@@ -256,6 +259,14 @@ class Handlers(Protocol):
 
     async def find(self, call: HandlerCall, desired: Resource, previous: Resource | None) -> Found:
         """Asks what is really there."""
+        ...
+
+    async def validate_action(self, call: HandlerCall, resource: Resource, invocation: Invocation) -> Verdict:
+        """Asks what a handler thinks of an action; an empty verdict if it has nothing to check."""
+        ...
+
+    def invoke(self, call: HandlerCall, resource: Resource, invocation: Invocation) -> AsyncGenerator[Said, None]:
+        """Carries out an action."""
         ...
 
 

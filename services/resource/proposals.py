@@ -118,9 +118,9 @@ def check_outputs(compiled: Compiled, outputs: Any) -> str:
     return "; ".join(f"{v.field or 'outputs'}: {v.description}"[:200] for v in found[:5])
 
 
-def rejected(proposal: Proposal, violations: Sequence[Violation]) -> Invalid:
-    """Returns the error for what a handler's Validate refused; its paths are those of a resource."""
-    return _error("HANDLER_REJECTED", [_below(violation) for violation in violations], {"type": proposal.type.type})
+def rejected(type: str, violations: Sequence[Violation], prefix: str = PREFIX) -> Invalid:
+    """Returns the error for what the Validate of a type's handler refused; the prefix comes before its paths."""
+    return _error("HANDLER_REJECTED", [_below(violation, prefix=prefix) for violation in violations], {"type": type})
 
 
 def _check_immutable(proposal: Proposal) -> None:
@@ -174,10 +174,10 @@ def _error(reason: str, violations: Sequence[Violation], metadata: dict[str, str
     )
 
 
-def _below(violation: Violation, *parts: str) -> Violation:
+def _below(violation: Violation, *parts: str, prefix: str = PREFIX) -> Violation:
     """Returns a violation with its path as it stands in the request, and a description of bounded length."""
-    path = ".".join([PREFIX, *parts])
+    path = ".".join(part for part in (prefix, *parts) if part)
     if violation.field:
-        path += violation.field if violation.field.startswith("[") else f".{violation.field}"
+        path += violation.field if not path or violation.field.startswith("[") else f".{violation.field}"
     description = violation.description
     return Violation(path, description if len(description) <= 300 else f"{description[:300]}…", violation.reason)

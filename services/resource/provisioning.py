@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from sutler.errors import SutlerError
 from sutler.operations.model import State as OperationState
@@ -85,14 +87,12 @@ class Provisioning:
 
     async def _succeed(self, attempt: Attempt, resource: Resource, done: Done) -> None:
         wrong = await attempt.store.read(
-            attempt.operation.tenant, lambda view: self._wrong_outputs(view, resource, done)
+            attempt.operation.tenant, lambda view: wrong_outputs(self._compiler, view, resource, done.outputs)
         )
         if wrong:
             await attempt.end_failed(misbehaved(resource.name, wrong), done.outputs)
             return
-        findings = tuple(
-            Finding(f"resourceTypes/{resource.type.replace('/', '.')}", "", "", text) for text in done.warnings
-        )
+        findings = warned(resource, done.warnings)
 
         def change(unit: Unit) -> None:
             current = attempt.current(unit)
@@ -114,19 +114,6 @@ class Provisioning:
 
         await attempt.store.write(attempt.operation.tenant, change)
 
-    def _wrong_outputs(self, view: View, resource: Resource, done: Done) -> str:
-        """Returns what is wrong with the outputs that a handler gave with its success; empty if nothing is."""
-        type = view.type(resource.type)
-        version = (
-            next((v for v in type.versions if v.version == resource.declared.type_version), None) if type else None
-        )
-        if type is None or version is None or version.output_schema is None:
-            return ""
-        outputs = resource.outputs if done.outputs is None else done.outputs
-        if not outputs:
-            return "no outputs"
-        return check_outputs(self._compiler.compiled(type, version), outputs)
-
 
 def _take(unit: Unit, attempt: Attempt) -> Resource:
     """Moves the resource into the state in which the handler works on it."""
@@ -141,6 +128,23 @@ def previous(resource: Resource) -> Resource | None:
     """Returns the resource as it was applied last with success, without outputs; None if it never was."""
     declared = resource.previous
     return None if declared is None else replace(resource, declared=declared, outputs={})
+
+
+def wrong_outputs(compiler: Compiler, view: View, resource: Resource, outputs: Mapping[str, Any] | None) -> str:
+    """Returns what is wrong with the outputs that a handler gave with its success; empty if nothing is.
+
+    Args:
+        compiler: Compiles types.
+        view: The store at this moment.
+        resource: The resource as it was when the handler was called.
+        outputs: What the handler gave; None for what was known before.
+    """
+    type = view.type(resource.type)
+    version = next((v for v in type.versions if v.version == resource.declared.type_version), None) if type else None
+    if type is None or version is None or version.output_schema is None:
+        return ""
+    told = resource.outputs if outputs is None else outputs
+    return check_outputs(compiler.compiled(type, version), told) if told else "no outputs"
 
 
 def warned(resource: Resource, warnings: tuple[str, ...]) -> tuple[Finding, ...]:

@@ -12,6 +12,7 @@ from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.ids import new_id
 
+from services.resource.actions import check_actions
 from services.resource.callers import Caller
 from services.resource.compatibility import Change, Compatibility
 from services.resource.compiling import compile_version
@@ -209,6 +210,7 @@ class Registrations:
             wanted.find(wanted.default_version)
         for index, version in enumerate(wanted.versions):
             compile_version(version, f"resource_type.versions[{index}]")
+        check_actions(wanted)
         handler = wanted.made_by
         self._book.check(handler)
         if not handler.records:

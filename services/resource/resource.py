@@ -121,3 +121,11 @@ class Resource:
         if not self.observed_generation:
             return None
         return self.applied or self.declared
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What an action led to: what the handler gave back, and the resource after it."""
+
+    result: Mapping[str, Any]
+    resource: Resource

@@ -36,3 +36,6 @@ MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
 
 LEAVES = frozenset((State.DELETING,))
 """The states after which a resource may be gone."""
+
+ACTS = frozenset((State.SUCCEEDED, State.FAILED))
+"""The states in which a resource may take an action, which leaves them as they are."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from sutler.ids import new_id
 from sutler.operations.model import Operation, State
 
 from services.resource.callers import Caller
+from services.resource.handling import HandlerCall
 from services.resource.history import Cause, Change, Entry
 from services.resource.resource_type import Handler, ResourceType
 
@@ -20,13 +21,15 @@ MIN_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
 CONCURRENCY = 64
 
+Verb = Literal["apply", "delete", "invoke"]
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """What is to be done, and with whom.
 
     Attributes:
-        verb: ``apply`` makes the resource what is declared, ``delete`` removes it.
+        verb: ``apply`` makes the resource what is declared, ``delete`` removes it, ``invoke`` carries out an action.
         uid: The uid of the resource, so that a later one of the same name is not mistaken for it.
         handler: The handler as it was when the operation began.
         acts_for: For whom the handler acts, as :func:`sutler.auth.encode_principal` writes it.
@@ -34,9 +37,11 @@ class Work:
         traceparent: The W3C trace context of that call.
         children: How many resources were below when a delete began.
         cause: What led to it.
+        action: The id of the action.
+        parameters: What the action is given.
     """
 
-    verb: Literal["apply", "delete"]
+    verb: Verb
     uid: str
     handler: Handler
     acts_for: str = ""
@@ -44,6 +49,8 @@ class Work:
     traceparent: str = ""
     children: int = 0
     cause: Cause = Cause.REQUEST
+    action: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, operation: Operation) -> Work:
@@ -60,9 +67,25 @@ class Work:
         return operation.start_time + (self.handler.timeout or TIMEOUT_SECONDS)
 
 
-def work_for(type: ResourceType, verb: Literal["apply", "delete"], uid: str, caller: Caller) -> Work:
+def work_for(type: ResourceType, verb: Verb, uid: str, caller: Caller) -> Work:
     """Returns the work of a call on a resource of a type."""
     return Work(verb, uid, type.made_by, type.principal, caller.request_id, caller.traceparent)
+
+
+def question_for(type: ResourceType, caller: Caller, now: float, *, validate_only: bool) -> HandlerCall:
+    """Returns how a handler is called before there is an operation."""
+    handler = type.made_by
+    return HandlerCall(
+        tenant=caller.tenant,
+        handler=handler,
+        principal=caller.actor,
+        acts_for=type.principal,
+        correlation_id=caller.correlation_id,
+        traceparent=caller.traceparent,
+        request_id=caller.request_id,
+        deadline=now + (handler.timeout or TIMEOUT_SECONDS),
+        validate_only=validate_only,
+    )
 
 
 def operation_for(caller: Caller, target: str, *, ended: bool, work: Work | None = None) -> Operation:

@@ -18,7 +18,7 @@ from sutler.context import ANONYMOUS, Call, set_current
 from sutler.errors import FailedPrecondition, Internal, PermissionDenied, SutlerError, Unavailable, Unimplemented
 
 from services.resource.attempts import misbehaved
-from services.resource.handling import Found, HandlerCall, Refused, Said, Verdict
+from services.resource.handling import Found, HandlerCall, Invocation, Refused, Said, Verdict
 from services.resource.problems import Problem
 from services.resource.resource import Resource
 from services.resource.resource_type import Handler
@@ -77,9 +77,15 @@ class RemoteHandlers:
         Raises:
             Unavailable: If it cannot be asked, or cannot tell (DEPENDENCY_UNAVAILABLE).
         """
-        request = wire.validate_request(call, desired, previous)
+        return await self._validate(call, wire.validate_request(call, desired, previous), desired)
+
+    async def validate_action(self, call: HandlerCall, resource: Resource, invocation: Invocation) -> Verdict:
+        """Asks what a handler thinks of an action; raises as :meth:`validate`."""
+        return await self._validate(call, wire.validate_action_request(call, resource, invocation), resource)
+
+    async def _validate(self, call: HandlerCall, request: Any, resource: Resource) -> Verdict:
         try:
-            response = await self._single(call, "Validate", request, VALIDATE_SECONDS, desired)
+            response = await self._single(call, "Validate", request, VALIDATE_SECONDS, resource)
         except Unimplemented:
             return Verdict()
         except SutlerError as error:
@@ -110,6 +116,12 @@ class RemoteHandlers:
         """Asks what is really there."""
         request = wire.read_request(call, desired, previous)
         return wire.to_found(await self._single(call, "Read", request, READ_SECONDS, desired))
+
+    async def invoke(self, call: HandlerCall, resource: Resource, invocation: Invocation) -> AsyncGenerator[Said, None]:
+        """Carries out an action."""
+        request = wire.invoke_request(call, resource, invocation)
+        async for said in self._stream(call, "InvokeAction", request, resource):
+            yield said
 
     async def _single(self, call: HandlerCall, method: str, request: Any, seconds: float, resource: Resource) -> Any:
         connection = await self._connection(call.handler)

@@ -22,6 +22,7 @@ from services.resource.history import Entry
 from services.resource.lifecycle import check, check_leaving
 from services.resource.linking import group_of
 from services.resource.names import key, parse, root_of
+from services.resource.ports import Result
 from services.resource.problems import Problem
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType
@@ -130,13 +131,13 @@ class TenantUnit(TenantView):
         """Removes a type."""
         self._tx.execute("DELETE FROM types WHERE tenant = ? AND key = ?", (type.tenant, type.key))
 
-    def add_operation(self, operation: Operation, result: Resource | None) -> Operation:
+    def add_operation(self, operation: Operation, result: Result) -> Operation:
         """Stores an operation; the runner takes it up unless it has ended. A result is what it answers then."""
         response = packed(result) if operation.state.ended else b""
         return records.insert(self._tx, replace(operation, response=response))
 
     def end_operation(
-        self, name: str, fence: int | None, state: State, *, result: Resource | None, error: Problem | None
+        self, name: str, fence: int | None, state: State, *, result: Result, error: Problem | None
     ) -> Operation:
         """Ends an operation: with an error, or with a result, which is empty if the resource is gone."""
         operation = records.get(self._tx, self.tenant, name)

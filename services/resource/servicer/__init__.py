@@ -9,6 +9,7 @@ from services.resource.adapters.log import Follower
 from services.resource.adapters.reading import Reader
 from services.resource.declaring import Declarations
 from services.resource.ending import Endings
+from services.resource.invoking import Invocations
 from services.resource.registering import Registrations
 from services.resource.removing import Removals
 from services.resource.servicer.history import HistoryServicer
@@ -24,6 +25,7 @@ class ResourceServicer(TypesServicer, ResourcesServicer, HistoryServicer, Resour
         registrations: Registers types.
         declarations: Creates and updates resources.
         removals: Deletes resources.
+        invocations: Has actions carried out.
         endings: Ends operations.
         reader: Reads.
         follower: Follows changes.
@@ -37,6 +39,7 @@ class ResourceServicer(TypesServicer, ResourcesServicer, HistoryServicer, Resour
         registrations: Registrations,
         declarations: Declarations,
         removals: Removals,
+        invocations: Invocations,
         endings: Endings,
         reader: Reader,
         follower: Follower,
@@ -44,6 +47,6 @@ class ResourceServicer(TypesServicer, ResourcesServicer, HistoryServicer, Resour
         pager: Pager,
     ) -> None:
         TypesServicer.__init__(self, registrations, reader, pager)
-        ResourcesServicer.__init__(self, declarations, removals, reader, pager)
+        ResourcesServicer.__init__(self, declarations, removals, invocations, reader, pager)
         HistoryServicer.__init__(self, follower, reader, pager)
         ResourceOperationsServicer.__init__(self, book, endings)

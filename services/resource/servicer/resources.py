@@ -11,10 +11,13 @@ from sutler.interceptors.idempotency import once
 from sutler.operations.servicer import to_pb
 from sutler.paging import Order, Pager, page_size, parse_order_by
 from sutler.resource.v1 import resource_pb2 as pb
+from sutler.wire import from_struct
 
 from services.resource.adapters.fields import RESOURCES
 from services.resource.adapters.reading import Query, Reader, Within
 from services.resource.declaring import Declarations, Sent
+from services.resource.handling import Invocation
+from services.resource.invoking import Invocations
 from services.resource.removing import Removal, Removals
 from services.resource.servicer.callers import caller
 from services.resource.wire import outcomes
@@ -24,18 +27,22 @@ ORDER = (Order("name"),)
 
 
 class ResourcesServicer:
-    """Get, List, BatchGet, Create, Update and DeleteResource.
+    """Get, List, BatchGet, Create, Update and DeleteResource, and InvokeAction.
 
     Args:
         declarations: Creates and updates resources.
         removals: Deletes them.
+        invocations: Has actions carried out on them.
         reader: Reads them.
         pager: Makes page tokens.
     """
 
-    def __init__(self, declarations: Declarations, removals: Removals, reader: Reader, pager: Pager) -> None:
+    def __init__(
+        self, declarations: Declarations, removals: Removals, invocations: Invocations, reader: Reader, pager: Pager
+    ) -> None:
         self._declarations = declarations
         self._removals = removals
+        self._invocations = invocations
         self._reader = reader
         self._pager = pager
 
@@ -98,6 +105,18 @@ class ResourcesServicer:
             validate_only=request.validate_only,
         )
         return outcomes.to_message(outcome, who, message.name)
+
+    async def InvokeAction(self, request: pb.InvokeActionRequest, context: Any) -> OperationMessage:
+        who = caller(request.request_id)
+        outcome = await self._invocations.invoke(
+            who,
+            request.name,
+            Invocation(request.action, from_struct(request.parameters)),
+            etag=request.etag,
+            once=once(to_pb),
+            validate_only=request.validate_only,
+        )
+        return outcomes.to_message(outcome, who, request.name)
 
     async def DeleteResource(self, request: pb.DeleteResourceRequest, context: Any) -> OperationMessage:
         who = caller(request.request_id)

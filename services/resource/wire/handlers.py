@@ -12,13 +12,14 @@ from sutler.resource.v1 import handler_pb2 as pb
 from sutler.status import from_status
 from sutler.type.v1 import operation_pb2
 from sutler.validation import validate_message, validate_open_data
-from sutler.wire import from_struct, seconds, timestamp
+from sutler.wire import from_struct, seconds, timestamp, to_struct
 
 from services.resource.attempts import misbehaved
 from services.resource.handling import (
     Done,
     Found,
     HandlerCall,
+    Invocation,
     Planned,
     Progress,
     Refused,
@@ -78,6 +79,31 @@ def read_request(call: HandlerCall, desired: Resource, previous: Resource | None
     return pb.ReadRequest(context=context(call), desired=to_message(desired), previous=_without_outputs(previous))
 
 
+def validate_action_request(call: HandlerCall, resource: Resource, invocation: Invocation) -> pb.ValidateRequest:
+    """Returns the question whether an action may be carried out."""
+    return pb.ValidateRequest(
+        context=context(call),
+        change=pb.ValidateRequest.CHANGE_INVOKE,
+        desired=to_message(resource),
+        previous=_without_outputs(resource),
+        action=invocation.action,
+        parameters=to_struct(invocation.parameters),
+    )
+
+
+def invoke_request(
+    call: HandlerCall, resource: Resource, invocation: Invocation
+) -> pb.ResourceHandlerInvokeActionRequest:
+    """Returns the request to carry out an action."""
+    return pb.ResourceHandlerInvokeActionRequest(
+        context=context(call),
+        idempotency_key=call.idempotency_key,
+        resource=to_message(resource),
+        action=invocation.action,
+        parameters=to_struct(invocation.parameters),
+    )
+
+
 def to_verdict(response: pb.ValidateResponse) -> Verdict:
     """Returns what a handler thinks of a change."""
     validate_message(response)
@@ -111,7 +137,7 @@ def to_found(response: pb.ReadResponse) -> Found:
     )
 
 
-def to_said(response: pb.ApplyResponse | pb.DeleteResponse, name: str) -> Said:
+def to_said(response: pb.ApplyResponse | pb.DeleteResponse | pb.ResourceHandlerInvokeActionResponse, name: str) -> Said:
     """Returns what a handler says of the resource with this name; an answer that breaks the contract is a failure."""
     try:
         validate_message(response)
@@ -127,7 +153,9 @@ def to_said(response: pb.ApplyResponse | pb.DeleteResponse, name: str) -> Said:
     warnings = tuple(response.result.warnings)
     if isinstance(response, pb.DeleteResponse):
         return Done(None, warnings)
-    return Done(_outputs(response.result), warnings)
+    result = response.result
+    given = from_struct(result.result) if isinstance(result, pb.ActionResult) else {}
+    return Done(_outputs(result), warnings, given)
 
 
 def _refused(failure: pb.HandlerFailure) -> Refused:

@@ -5,24 +5,36 @@ from __future__ import annotations
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Value
 from sutler.operations.servicer import to_pb
+from sutler.resource.v1 import resource_pb2
 from sutler.type.v1 import operation_pb2 as pb
-from sutler.wire import to_value
+from sutler.wire import to_struct, to_value
 
 from services.resource.callers import Caller
 from services.resource.declaring import Outcome
 from services.resource.differences import ABSENT, FieldChange
 from services.resource.handling import Planned
-from services.resource.resource import Resource
+from services.resource.ports import Result
+from services.resource.resource import ActionResult, Resource
 from services.resource.wire import resources
 
 
-def packed(resource: Resource | None) -> bytes:
-    """Returns a resource, or nothing, as the serialised response of an operation."""
+def packed(result: Result) -> bytes:
+    """Returns what an operation answers, as its serialised response."""
     message = AnyMessage()
-    message.Pack(Empty() if resource is None else resources.to_message(resource))
+    message.Pack(_response(result))
     return message.SerializeToString()
+
+
+def _response(result: Result) -> Message:
+    if result is None:
+        return Empty()
+    if isinstance(result, ActionResult):
+        after = resources.to_message(result.resource)
+        return resource_pb2.InvokeActionResponse(result=to_struct(result.result), resource=after)
+    return resources.to_message(result)
 
 
 def to_message(outcome: Outcome, caller: Caller, target: str) -> Operation:
@@ -32,14 +44,14 @@ def to_message(outcome: Outcome, caller: Caller, target: str) -> Operation:
     metadata = pb.OperationMetadata(
         state=pb.OperationMetadata.STATE_SUCCEEDED,
         progress_percent=100,
-        target=outcome.resource.name if outcome.resource else target,
+        target=outcome.result.name if isinstance(outcome.result, Resource) else target,
         method=caller.method,
         creator=caller.actor,
         correlation_id=caller.correlation_id,
         changes=[_change(change) for change in outcome.changes],
         plan=[_step(step) for step in outcome.plan],
     )
-    message = Operation(done=True, response=AnyMessage.FromString(packed(outcome.resource)))
+    message = Operation(done=True, response=AnyMessage.FromString(packed(outcome.result)))
     message.metadata.Pack(metadata)
     return message
 

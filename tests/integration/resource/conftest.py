@@ -91,7 +91,7 @@ class Tenant:
     def calls(self, method: str, name: str = "") -> list[Any]:
         """Returns the requests of a method that the handler got for a resource, or for any."""
         found = [r for m, r, _ in self.machines.calls if m == method and r.context.tenant == self.name]
-        return [r for r in found if not name or (r.resource if method == "Delete" else r.desired).name == name]
+        return [r for r in found if not name or (r.desired if hasattr(r, "desired") else r.resource).name == name]
 
     def effects(self, name: str) -> int:
         """Returns how many effects the handler had for a resource."""
@@ -144,6 +144,12 @@ class Tenant:
 
     async def delete(self, name: str, **fields: object) -> Operation:
         return await self.s.resources.DeleteResource(pb.DeleteResourceRequest(name=name, **fields))  # type: ignore[arg-type]
+
+    async def invoke(self, name: str, action: str, parameters: object = None, **fields: object) -> Operation:
+        request = pb.InvokeActionRequest(name=name, action=action, **fields)  # type: ignore[arg-type]
+        if parameters is not None:
+            request.parameters.CopyFrom(to_struct(parameters))  # type: ignore[arg-type]
+        return await self.s.resources.InvokeAction(request)
 
     async def get(self, name: str) -> pb.Resource:
         return await self.s.resources.GetResource(pb.GetResourceRequest(name=name))

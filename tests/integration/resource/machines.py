@@ -1,6 +1,7 @@
 """A small ResourceHandler: a real gRPC server whose things are numbers, and that does as the properties say.
 
 ``behave`` is what Apply does, ``end`` what Delete does (both ``ok`` if they are not set), ``presence`` what Read says.
+An action does what its parameter ``behave`` says.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ class Machines(handler_pb2_grpc.ResourceHandlerServicer):
         self.calls: list[tuple[str, Any, dict[str, str]]] = []
         self.release = asyncio.Event()
         self.ended: list[str] = []
+        self.refused: set[tuple[str, str]] = set()
 
     def made(self, tenant: str, name: str) -> int:
         """How many effects there were for a resource."""
@@ -43,6 +45,8 @@ class Machines(handler_pb2_grpc.ResourceHandlerServicer):
         if properties.get("validate") == "refuse":
             answer.violations.add(field="properties.count", description="too many", reason="CAPACITY")
             answer.violations.add(field="properties.kind", description="unknown", reason="KIND")
+        if request.action and (request.context.tenant, request.desired.name) in self.refused:
+            answer.violations.add(field="parameters.mode", description="not now", reason="BUSY")
         answer.plan.add(action=1, target="machines", count=int(properties.get("count", 1)))
         return answer
 
@@ -99,6 +103,31 @@ class Machines(handler_pb2_grpc.ResourceHandlerServicer):
             return
         self.things.pop((request.context.tenant, request.resource.name), None)
         yield pb.DeleteResponse(result=pb.DeleteResult())
+
+    async def InvokeAction(
+        self, request: pb.ResourceHandlerInvokeActionRequest, context: Any
+    ) -> AsyncIterator[pb.ResourceHandlerInvokeActionResponse]:
+        """Does as the parameters say; an action counts as one effect for each idempotency key."""
+        self._note("InvokeAction", request, context)
+        given = from_struct(request.parameters)
+        behave = given.get("behave", "ok")
+        progress = pb.HandlerProgress(progress_percent=40, step=f"{request.action}ing")
+        yield pb.ResourceHandlerInvokeActionResponse(progress=progress)
+        if behave == "hang":
+            await self.release.wait()
+        await asyncio.sleep(float(given.get("seconds", 0)))
+        failure = self._failure(behave, request.context.attempt)
+        if failure is not None:
+            yield pb.ResourceHandlerInvokeActionResponse(failure=failure)
+            return
+        if request.idempotency_key not in self.effects:
+            self.effects[request.idempotency_key] += 1
+            self.things.setdefault((request.context.tenant, request.resource.name), set()).add(request.idempotency_key)
+        result = pb.ActionResult(result=to_struct({"mode": given.get("mode", "")} if behave != "bad result" else {}))
+        if behave == "outputs":
+            result.outputs.CopyFrom(to_struct({"machines": ["restarted"]}))
+            result.warnings.append("it took long")
+        yield pb.ResourceHandlerInvokeActionResponse(result=result)
 
     async def Read(self, request: pb.ReadRequest, context: Any) -> pb.ReadResponse:
         self._note("Read", request, context)

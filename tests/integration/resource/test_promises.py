@@ -135,7 +135,6 @@ async def test_permissions(tenant: Tenant) -> None:
 @pytest.mark.parametrize(
     ("method", "request_message"),
     [
-        ("InvokeAction", pb.InvokeActionRequest(name="subscriptions/s", action="restart")),
         ("ApplyStack", pb.ApplyStackRequest(stack=pb.Stack(name="stacks/a"))),
         ("PreviewStack", pb.PreviewStackRequest(stack=pb.Stack(name="stacks/a"))),
         ("GetStack", pb.GetStackRequest(name="stacks/a")),

@@ -1,0 +1,119 @@
+"""The actions of a type, compiled: what they are given and what they give back is checked against their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+from sutler.errors import FailedPrecondition, Invalid, Violation, invalid
+from sutler.validation import MAX_VIOLATIONS, from_json_schema
+
+from services.resource import defaults
+from services.resource.resource_type import Action, Json, ResourceType
+from services.resource.schemas import SchemaInvalid, compile_schema
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledAction:
+    """An action, ready for use; a validator is None where its schema is not set."""
+
+    type: str
+    action: Action
+    parameters: jsonschema_rs.Draft202012Validator | None
+    result: jsonschema_rs.Draft202012Validator | None
+
+    def completed(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns parameters with the defaults of their schema, checked.
+
+        Raises:
+            Invalid: If they do not fit the schema, or are given where none are taken (PARAMETERS_INVALID).
+        """
+        schema = self.action.parameter_schema
+        if schema is None or self.parameters is None:
+            if given:
+                raise self._invalid([Violation("parameters", "the action takes none", "UNEXPECTED")])
+            return {}
+        filled: dict[str, Any] = defaults.fill(schema, given, "parameters")
+        defaults.check_size(filled, "parameters")
+        violations = [_below(found) for found in from_json_schema(self.parameters.iter_errors(filled))]
+        if violations:
+            raise self._invalid(violations)
+        return filled
+
+    def wrong_result(self, result: Mapping[str, Any]) -> str:
+        """Returns what is wrong with a result; empty if it fits its schema."""
+        if self.result is None:
+            return ""
+        found = from_json_schema(self.result.iter_errors(dict(result)))
+        return "; ".join(f"{v.field or 'result'}: {v.description}"[:200] for v in found[:5])
+
+    def _invalid(self, violations: list[Violation]) -> Invalid:
+        first, more = violations[0], len(violations) - 1
+        return Invalid(
+            f"{first.field}: {first.description}" + (f" (and {more} more)" if more else ""),
+            reason="PARAMETERS_INVALID",
+            metadata={"type": self.type, "action": self.action.id},
+            violations=violations[:MAX_VIOLATIONS],
+        )
+
+
+def find_action(type: ResourceType, id: str) -> Action:
+    """Returns an action of a type.
+
+    Raises:
+        FailedPrecondition: If the type has no such action (ACTION_UNKNOWN).
+    """
+    for action in type.actions:
+        if action.id == id:
+            return action
+    known = ", ".join(action.id for action in type.actions)
+    raise FailedPrecondition(
+        f"{type.type} has no action {id}; it has: {known or 'none'}",
+        reason="ACTION_UNKNOWN",
+        metadata={"type": type.type, "action": id, "known": known},
+    )
+
+
+def compile_action(type: str, action: Action, field: str) -> CompiledAction:
+    """Compiles an action of a type; ``field`` is where it stands in the request.
+
+    Raises:
+        Invalid: If a schema is none or breaks a bound (SCHEMA_INVALID).
+    """
+    return CompiledAction(
+        type,
+        action,
+        _validator(action.parameter_schema, action.id, f"{field}.parameter_schema"),
+        _validator(action.result_schema, action.id, f"{field}.result_schema"),
+    )
+
+
+def check_actions(type: ResourceType) -> None:
+    """Checks the actions of a type that is to be registered.
+
+    Raises:
+        Invalid: If an id is used twice, a schema is none, or the type has actions but no handler.
+    """
+    if type.actions and type.made_by.records:
+        raise invalid("resource_type.actions", "a type that is only recorded has no handler that could act")
+    for index, action in enumerate(type.actions):
+        field = f"resource_type.actions[{index}]"
+        if action.id in {earlier.id for earlier in type.actions[:index]}:
+            raise invalid(f"{field}.id", f"the id {action.id} is used twice")
+        compile_action(type.type, action, field)
+
+
+def _validator(schema: Json | None, version: str, field: str) -> jsonschema_rs.Draft202012Validator | None:
+    if schema is None:
+        return None
+    try:
+        return compile_schema(schema)
+    except SchemaInvalid as error:
+        raise error.error(version, field) from error
+
+
+def _below(violation: Violation) -> Violation:
+    separator = "" if not violation.field or violation.field.startswith("[") else "."
+    return Violation(f"parameters{separator}{violation.field}", violation.description[:300], violation.reason)
