@@ -14,6 +14,7 @@ from services.resource.callers import Caller
 from services.resource.checks import STAGES, key_of, not_unique, proposal_key
 from services.resource.differences import same
 from services.resource.history import Change
+from services.resource.judging import PolicyBook
 from services.resource.linking import group_of
 from services.resource.names import is_below, key
 from services.resource.ports import Unit
@@ -52,7 +53,7 @@ def concerns_handler(proposal: Proposal) -> bool:
     return not same(_as_handlers_see(before.declared), _as_handlers_see(proposal.wished))
 
 
-def accept(unit: Unit, caller: Caller, proposal: Proposal) -> Accepted | None:
+def accept(unit: Unit, caller: Caller, proposal: Proposal, policies: PolicyBook) -> Accepted | None:
     """Stores a completed proposal whose content was checked, after all stages have passed once more.
 
     Returns:
@@ -61,7 +62,7 @@ def accept(unit: Unit, caller: Caller, proposal: Proposal) -> Accepted | None:
     Raises:
         SutlerError: As the stages do.
     """
-    current = _renewed(unit, proposal)
+    current = _renewed(unit, proposal, policies)
     if current is None:
         return None
     for stage in STAGES:
@@ -74,7 +75,7 @@ def accept(unit: Unit, caller: Caller, proposal: Proposal) -> Accepted | None:
     return _store(unit, caller, current, handled)
 
 
-def _renewed(unit: Unit, proposal: Proposal) -> Proposal | None:
+def _renewed(unit: Unit, proposal: Proposal, policies: PolicyBook) -> Proposal | None:
     """Returns the proposal with what stands around it now; None if it would have to be checked again."""
     type = unit.type(proposal.type.type)
     if type is None or (type.uid, type.revision) != (proposal.type.uid, proposal.type.revision):
@@ -90,6 +91,9 @@ def _renewed(unit: Unit, proposal: Proposal) -> Proposal | None:
         raise not_found(parent)
     if proposal.parent is not None and above[0].revision != proposal.parent.revision:
         return None
+    group = group_of(type.type, proposal.wished)
+    if policies.of(unit, proposal.name.text, above, group) != proposal.policies:
+        return None
     return replace(proposal, above=above)
 
 
@@ -98,7 +102,7 @@ def _store(unit: Unit, caller: Caller, proposal: Proposal, handled: bool) -> Acc
     uid = new_id() if before is None else before.uid
     work = work_for(proposal.type, "apply", uid, caller) if handled else None
     operation = operation_for(caller, proposal.name.text, ended=not handled, work=work)
-    wished = _created(proposal, caller, uid, now) if before is None else _changed(before, proposal.wished, caller)
+    wished = _created(proposal, caller, uid, now) if before is None else _changed(before, proposal, caller)
     after = _begun(wished, before, operation.name) if handled else _done(wished, before)
     kind = Change.CREATED if before is None else Change.UPDATED
     stored = unit.put(before, after, caller.entry(kind, operation.name))
@@ -120,13 +124,18 @@ def _created(proposal: Proposal, caller: Caller, uid: str, now: float) -> Resour
         creator=caller.actor,
         updater=caller.actor,
         create_time=now,
+        findings=proposal.findings,
     )
 
 
-def _changed(before: Resource, wished: Declared, caller: Caller) -> Resource:
-    applied = before.declared if before.observed_generation == before.generation else before.applied
+def _changed(before: Resource, proposal: Proposal, caller: Caller) -> Resource:
     return replace(
-        before, declared=wished, generation=before.generation + 1, updater=caller.actor, applied=applied, findings=()
+        before,
+        declared=proposal.wished,
+        generation=before.generation + 1,
+        updater=caller.actor,
+        applied=before.declared if before.observed_generation == before.generation else before.applied,
+        findings=proposal.findings,
     )
 
 

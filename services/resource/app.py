@@ -36,6 +36,7 @@ from services.resource.declaring import Declarations
 from services.resource.ending import Endings
 from services.resource.expiring import Expiry
 from services.resource.invoking import Invocations
+from services.resource.judging import PolicyBook
 from services.resource.registering import Registrations
 from services.resource.removing import Removals
 from services.resource.servicer import ResourceServicer
@@ -54,15 +55,15 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         store = DatabaseStore(database, remembered=timedelta(days=settings.request_retention_days))
         connections = await stack.enter_async_context(AsyncExitStack())
         handlers = RemoteHandlers(partial(neighbour, settings, AREA), settings.handler_addresses, connections)
-        compiler = Compiler()
-        removals = Removals(store, wait=settings.wait_seconds)
+        compiler, policies = Compiler(), PolicyBook()
+        removals = Removals(store, policies, wait=settings.wait_seconds)
         sealer = await token_sealer(database)
         pager = Pager(sealer)
         servicer = ResourceServicer(
             registrations=Registrations(store, handlers, Compatibility(store)),
-            declarations=Declarations(store, compiler, handlers, wait=settings.wait_seconds),
+            declarations=Declarations(store, compiler, policies, handlers, wait=settings.wait_seconds),
             removals=removals,
-            invocations=Invocations(store, compiler, handlers, wait=settings.wait_seconds),
+            invocations=Invocations(store, compiler, policies, handlers, wait=settings.wait_seconds),
             endings=Endings(store),
             reader=Reader(database),
             follower=Follower(database, Watcher(sealer, runtime.shutdown)),

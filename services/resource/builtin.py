@@ -1,9 +1,10 @@
-"""The types that come with the service: scopes and locations, as record types of the same machinery."""
+"""The types that come with the service: scopes, locations, policies and quotas, as record types like any other."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from services.resource import policies, quotas
 from services.resource.names import BUILT_IN
 from services.resource.resource_type import ResourceType, Version
 from services.resource.scopes import Scope
@@ -31,7 +32,7 @@ _NOTHING = {"type": "object", "additionalProperties": False}
 
 
 def _type(
-    uid: str, collection: str, display_name: str, description: str, scope: Scope, schema: dict[str, Any]
+    uid: str, collection: str, display_name: str, description: str, scopes: tuple[Scope, ...], schema: dict[str, Any]
 ) -> ResourceType:
     return ResourceType(
         tenant="",
@@ -40,9 +41,12 @@ def _type(
         display_name=display_name,
         description=description,
         versions=(Version("v1", schema=schema),),
-        allowed_scopes=(scope,),
+        allowed_scopes=scopes,
         builtin=True,
     )
+
+
+_ANY_SCOPE = (Scope.GLOBAL, Scope.MANAGEMENT_GROUP, Scope.SUBSCRIPTION, Scope.RESOURCE_GROUP)
 
 
 BUILT_IN_TYPES = (
@@ -51,7 +55,7 @@ BUILT_IN_TYPES = (
         "managementGroups",
         "Management group",
         "Holds subscriptions and other management groups; they form a tree.",
-        Scope.GLOBAL,
+        (Scope.GLOBAL,),
         _GROUP,
     ),
     _type(
@@ -59,7 +63,7 @@ BUILT_IN_TYPES = (
         "subscriptions",
         "Subscription",
         "Holds resource groups and resources; it may belong to a management group.",
-        Scope.GLOBAL,
+        (Scope.GLOBAL,),
         _GROUP,
     ),
     _type(
@@ -67,7 +71,7 @@ BUILT_IN_TYPES = (
         "resourceGroups",
         "Resource group",
         "Holds resources that live and go together.",
-        Scope.SUBSCRIPTION,
+        (Scope.SUBSCRIPTION,),
         _NOTHING,
     ),
     _type(
@@ -75,8 +79,24 @@ BUILT_IN_TYPES = (
         "locations",
         "Location",
         "A place where resources can be.",
-        Scope.GLOBAL,
+        (Scope.GLOBAL,),
         _LOCATION,
     ),
+    _type(
+        "2e8f1a4c-93b7-4d56-a1c8-5f7e6d3b9055",
+        "policies",
+        "Policy",
+        "Rules that refuse changes in its scope, leave findings, or set what is not set.",
+        _ANY_SCOPE,
+        policies.SCHEMA,
+    ),
+    _type(
+        "a9d3c5e7-1b2f-4860-9e4d-3c6b8f0a7166",
+        "quotas",
+        "Quota",
+        "How many resources there may be in its scope, or how much they may add up to.",
+        _ANY_SCOPE,
+        quotas.SCHEMA,
+    ),
 )
-"""The built-in types. Policies and quotas will join them when they have an effect."""
+"""The built-in types."""

@@ -1,22 +1,23 @@
 """The stages that a change must pass, in their order; the first that fails answers, with all that it finds.
 
 Each stage sees the store at one moment and the completed proposal. Before them come shape, completion, schema and
-rules (:mod:`services.resource.proposals`), after them the handler's own Validate. Stages that do not exist yet have
-their place here: policies between locks and uniqueness, quotas at the end.
+rules (:mod:`services.resource.proposals`), after them the handler's own Validate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from sutler.errors import AlreadyExists, Conflict, FailedPrecondition
+from sutler.errors import AlreadyExists, Conflict, Exhausted, FailedPrecondition, Violation
 
+from services.resource.counting import quotas_above
 from services.resource.differences import same
 from services.resource.linking import check_references, group_of
 from services.resource.names import is_below, key, parse
 from services.resource.ports import View
 from services.resource.proposals import Proposal
+from services.resource.quotas import Quota
 from services.resource.resource import Declared, Lock
 from services.resource.scopes import Scope, uniqueness_key
 from services.resource.states import State
@@ -59,6 +60,16 @@ def check_lock(view: View, proposal: Proposal) -> None:
             raise locked(proposal.name.text, scope.lock, scope.name)
 
 
+def check_policy(view: View, proposal: Proposal) -> None:
+    """Checks that no policy refuses the change, which was found out before.
+
+    Raises:
+        PermissionDenied: If one does (POLICY_DENIED), or could not be evaluated (EXPRESSION_FAILED).
+    """
+    if proposal.denial is not None:
+        raise proposal.denial
+
+
 def check_unique(view: View, proposal: Proposal) -> None:
     """Checks that name and key are free.
 
@@ -73,7 +84,33 @@ def check_unique(view: View, proposal: Proposal) -> None:
         raise not_unique(proposal, holder)
 
 
-STAGES: tuple[Stage, ...] = (check_standing, check_lock, check_references, check_unique)
+def check_quota(view: View, proposal: Proposal) -> None:
+    """Checks that every quota has room for the change.
+
+    Raises:
+        Exhausted: If one does not, with all that do not (QUOTA_EXCEEDED).
+    """
+    if not view.has_quotas():
+        return
+    before, after = proposal.before, proposal.would_be
+    group = group_of(after.type, after.declared)
+    moved = key(group) != key(group_of(before.type, before.declared) if before else "")
+    exceeded: list[tuple[Quota, float]] = []
+    for quota in quotas_above(view, proposal.above):
+        wanted = quota.amount(after) - quota.amount(before)
+        if wanted > 0 and quota.used + wanted > quota.limit:
+            exceeded.append((quota, wanted))
+    if moved and group:
+        held = {quota.name for quota in quotas_above(view, proposal.above)} if before else set()
+        for quota in quotas_above(view, view.groups(group)):
+            wanted = quota.amount(after) + view.total(quota, proposal.name.text)
+            if quota.scope and quota.name not in held and wanted > 0 and quota.used + wanted > quota.limit:
+                exceeded.append((quota, wanted))
+    if exceeded:
+        raise _quota_exceeded(proposal, exceeded)
+
+
+STAGES: tuple[Stage, ...] = (check_standing, check_lock, check_references, check_policy, check_unique, check_quota)
 """What a create or update passes after schema and rules."""
 
 
@@ -123,6 +160,28 @@ def not_unique(proposal: Proposal, holder: str) -> AlreadyExists:
         reason="NOT_UNIQUE",
         metadata={"holder": holder, "scopes": scopes},
         resource=proposal.name.text,
+    )
+
+
+def _quota_exceeded(proposal: Proposal, exceeded: Sequence[tuple[Quota, float]]) -> Exhausted:
+    quota, wanted = exceeded[0]
+    name = proposal.name.text
+    return Exhausted(
+        f"{quota.name} allows {quota.limit} in {quota.scope or 'the tenant'}; {quota.used:g} are used, and {name} "
+        f"would take {wanted:g} more",
+        reason="QUOTA_EXCEEDED",
+        metadata={
+            "quota": quota.name,
+            "scope": quota.scope,
+            "limit": str(quota.limit),
+            "used": f"{quota.used:g}",
+            "requested": f"{wanted:g}",
+        },
+        violations=[
+            Violation(quota.name, f"limit {quota.limit}, used {quota.used:g}, requested {wanted:g}", "QUOTA_EXCEEDED")
+            for quota, wanted in exceeded
+        ],
+        resource=name,
     )
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import jsonschema_rs
-from sutler.errors import Invalid, SutlerError, Violation, invalid_fields
+from sutler.errors import SutlerError, Violation, invalid_fields
 from sutler.expressions import ExpressionInvalid
 
 from services.resource import defaults, paths
 from services.resource.actions import CompiledAction, compile_action
 from services.resource.normalizing import CHANGES, FIELDS
 from services.resource.resource_type import Action, Normalization, ResourceType, Version
-from services.resource.rules import CompiledRule, compile_rule
+from services.resource.rules import CompiledRule, compile_rule, no_expression
 from services.resource.schemas import SchemaInvalid, compile_schema
 
 KEPT = 1000
@@ -82,7 +82,7 @@ def compile_version(version: Version, field: str) -> Compiled:
         try:
             rules.append(compile_rule(rule))
         except ExpressionInvalid as error:
-            raise _no_expression(error, f"{field}.rules[{index}].expression") from error
+            raise no_expression(error, f"{field}.rules[{index}].expression") from error
         if rule.id in {earlier.id for earlier in version.rules[:index]}:
             problems.append(Violation(f"{field}.rules[{index}].id", f"the id {rule.id} is used twice", "DUPLICATE"))
     normalizations = _normalizations(version.normalizations, f"{field}.normalizations", problems)
@@ -128,15 +128,6 @@ def _normalizations(
         except paths.PathInvalid as error:
             problems.append(Violation(f"{field}[{index}].field", str(error), "PATH"))
     return compiled
-
-
-def _no_expression(error: ExpressionInvalid, field: str) -> Invalid:
-    return Invalid(
-        f"{field} is not a valid CEL expression: {error}",
-        reason="EXPRESSION_INVALID",
-        metadata={"field": field, "position": error.position},
-        violations=[error.violation(field)],
-    )
 
 
 class Compiler:

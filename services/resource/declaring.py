@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from sutler.errors import Conflict, invalid, not_found
+from sutler.errors import Conflict, PermissionDenied, invalid, not_found
 from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.operations.model import Operation
@@ -14,8 +15,10 @@ from services.resource.accepting import Accepted, accept, concerns_handler
 from services.resource.callers import Caller
 from services.resource.checks import STAGES
 from services.resource.compiling import Compiler
-from services.resource.differences import FieldChange, differences
+from services.resource.differences import FieldChange, differences, same
 from services.resource.handling import Planned
+from services.resource.judging import Case, PolicyBook, judge, with_defaults
+from services.resource.linking import group_of
 from services.resource.names import Name, compose, key, parse
 from services.resource.ports import Above, Handlers, Result, Store, Unit, View
 from services.resource.proposals import Proposal, check_content, completed, immutable, rejected
@@ -67,13 +70,17 @@ class Declarations:
     Args:
         store: Where they are kept.
         compiler: Compiles types.
+        policies: Compiles policies.
         handlers: Asks handlers.
         wait: Seconds to wait for a handler before a call answers.
     """
 
-    def __init__(self, store: Store, compiler: Compiler, handlers: Handlers, *, wait: float = 0.0) -> None:
+    def __init__(
+        self, store: Store, compiler: Compiler, policies: PolicyBook, handlers: Handlers, *, wait: float = 0.0
+    ) -> None:
         self._store = store
         self._compiler = compiler
+        self._policies = policies
         self._handlers = handlers
         self._wait = wait
 
@@ -159,14 +166,16 @@ class Declarations:
         if version.retired and (before is None or before.declared.type_version != version.version):
             raise type.unavailable(version.version)
         compiled = self._compiler.compiled(type, version)
-        sees = compiled.sees_parent and name.parent
+        policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
+        sees = (compiled.sees_parent or policies) and name.parent
         parent = view.resource(name.parent) if sees else None
-        return Proposal(view.tenant, name, type, compiled, before, wished, above, parent)
+        return Proposal(view.tenant, name, type, compiled, before, wished, above, parent, policies)
 
     async def _carry_out(self, caller: Caller, propose: Propose, once: Once | None, validate_only: bool) -> Outcome:
         for _ in range(MAX_REPEATS):
-            proposal = completed(await self._store.read(caller.tenant, propose))
+            proposal = completed(_with_defaults(caller, await self._store.read(caller.tenant, propose)))
             check_content(proposal)
+            proposal = _judged(caller, proposal)
             plan: tuple[Planned, ...] = ()
             asks = concerns_handler(proposal)
             if asks or validate_only:
@@ -183,7 +192,7 @@ class Declarations:
 
     async def _write(self, caller: Caller, proposal: Proposal, once: Once | None) -> Operation | None:
         def change(unit: Unit) -> Accepted | None:
-            accepted = accept(unit, caller, proposal)
+            accepted = accept(unit, caller, proposal, self._policies)
             if accepted is not None:
                 unit.remember(once, accepted.operation)
             return accepted
@@ -207,6 +216,28 @@ class Declarations:
         if verdict.violations:
             raise rejected(proposal.type.type, verdict.violations)
         return verdict.plan
+
+
+def _case(caller: Caller, proposal: Proposal) -> Case:
+    method: Literal["create", "update"] = "create" if proposal.before is None else "update"
+    return Case(caller, method, proposal.would_be, proposal.before, proposal.parent)
+
+
+def _with_defaults(caller: Caller, proposal: Proposal) -> Proposal:
+    if not proposal.policies:
+        return proposal
+    return replace(proposal, wished=with_defaults(proposal.policies, _case(caller, proposal)))
+
+
+def _judged(caller: Caller, proposal: Proposal) -> Proposal:
+    """Returns a proposal with what policies say of it, unless it changes nothing."""
+    before = proposal.before
+    if not proposal.policies or (before is not None and same(before.declared, proposal.wished)):
+        return proposal
+    try:
+        return replace(proposal, findings=judge(proposal.policies, _case(caller, proposal)))
+    except PermissionDenied as denial:
+        return replace(proposal, denial=denial)
 
 
 def _pass_stages(view: View, proposal: Proposal) -> None:

@@ -18,10 +18,11 @@ from services.resource.compiling import Compiler
 from services.resource.declaring import MAX_REPEATS, Outcome
 from services.resource.handling import Invocation, Planned
 from services.resource.history import Change
+from services.resource.judging import Case, PolicyBook, judge
 from services.resource.names import is_below, parse
-from services.resource.ports import Handlers, Store, Unit, View
+from services.resource.ports import Above, Handlers, Store, Unit, View
 from services.resource.proposals import rejected
-from services.resource.resource import ActionResult, Lock, Resource
+from services.resource.resource import ActionResult, Finding, Lock, Resource
 from services.resource.resource_type import ResourceType, unknown_type
 from services.resource.states import State
 from services.resource.work import operation_for, question_for, work_for
@@ -29,11 +30,12 @@ from services.resource.work import operation_for, question_for, work_for
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """An action that may be carried out: on what, of which type, and with its parameters completed."""
+    """An action that may be carried out: on what, of which type, with parameters completed, and what policies found."""
 
     resource: Resource
     type: ResourceType
     invocation: Invocation
+    findings: tuple[Finding, ...]
 
 
 class Invocations:
@@ -42,13 +44,17 @@ class Invocations:
     Args:
         store: Where resources are kept.
         compiler: Compiles types.
+        policies: Compiles policies.
         handlers: Asks handlers.
         wait: Seconds to wait for a handler before a call answers.
     """
 
-    def __init__(self, store: Store, compiler: Compiler, handlers: Handlers, *, wait: float = 0.0) -> None:
+    def __init__(
+        self, store: Store, compiler: Compiler, policies: PolicyBook, handlers: Handlers, *, wait: float = 0.0
+    ) -> None:
         self._store = store
         self._compiler = compiler
+        self._policies = policies
         self._handlers = handlers
         self._wait = wait
 
@@ -70,7 +76,9 @@ class Invocations:
         """
         parse(name)
         for _ in range(MAX_REPEATS):
-            accepted = await self._store.read(caller.tenant, lambda view: self._checked(view, name, etag, invocation))
+            accepted = await self._store.read(
+                caller.tenant, lambda view: self._checked(view, caller, name, etag, invocation)
+            )
             plan = await self._ask_handler(caller, accepted, validate_only)
             if validate_only:
                 return Outcome(None, ActionResult({}, accepted.resource), (), plan)
@@ -82,7 +90,7 @@ class Invocations:
                 return Outcome(await self._store.ended(operation, self._wait))
         raise Conflict(f"what {name} depends on keeps changing; try again", resource=name)
 
-    def _checked(self, view: View, name: str, etag: str, invocation: Invocation) -> _Accepted:
+    def _checked(self, view: View, caller: Caller, name: str, etag: str, invocation: Invocation) -> _Accepted:
         resource = view.resource(name)
         if resource is None:
             raise not_found(name)
@@ -94,8 +102,12 @@ class Invocations:
         parameters = action.completed(invocation.parameters)
         _check_standing(view, resource)
         lifecycle.engage(resource, "")
-        _check_lock(view, resource)
-        return _Accepted(resource, type, Invocation(invocation.action, parameters))
+        above = view.above(parse(resource.name))
+        _check_lock(resource, above)
+        policies = self._policies.of(view, resource.name, above)
+        parent = view.resource(above[0].name) if policies and above else None
+        found = judge(policies, Case(caller, "invoke", resource, resource, parent, invocation.action))
+        return _Accepted(resource, type, Invocation(invocation.action, parameters), found)
 
     async def _ask_handler(self, caller: Caller, asked: _Accepted, validate_only: bool) -> tuple[Planned, ...]:
         now = await self._store.read(caller.tenant, lambda view: view.now)
@@ -109,7 +121,7 @@ class Invocations:
         self, unit: Unit, caller: Caller, asked: _Accepted, etag: str, once: Once | None
     ) -> Operation | None:
         """Stores an action that the handler has checked; None if its resource or type has changed meanwhile."""
-        now = self._checked(unit, asked.resource.name, etag, asked.invocation)
+        now = self._checked(unit, caller, asked.resource.name, etag, asked.invocation)
         if (now.resource.revision, now.resource.uid, now.type.uid, now.type.revision) != (
             asked.resource.revision,
             asked.resource.uid,
@@ -124,7 +136,7 @@ class Invocations:
             parameters=now.invocation.parameters,
         )
         operation = operation_for(caller, resource.name, ended=False, work=work)
-        engaged = lifecycle.engage(resource, operation.name)
+        engaged = lifecycle.engage(resource, operation.name, now.findings)
         stored = unit.put(resource, engaged, caller.entry(Change.PROGRESSED, operation.name))
         operation = unit.add_operation(operation, None)
         unit.announce(event("accepted", stored, operation, Origin(caller.request_id, caller.traceparent), unit.now))
@@ -142,8 +154,7 @@ def _check_standing(view: View, resource: Resource) -> None:
         raise in_progress(resource.name, resource.operation)
 
 
-def _check_lock(view: View, resource: Resource) -> None:
-    above = view.above(parse(resource.name))
+def _check_lock(resource: Resource, above: tuple[Above, ...]) -> None:
     for holder, lock in ((resource.name, resource.declared.lock), *((scope.name, scope.lock) for scope in above)):
         if lock is Lock.READ_ONLY:
             raise locked(resource.name, lock, holder)

@@ -52,7 +52,7 @@ def succeed(
     Args:
         resource: The resource.
         outputs: What is known of the real thing now; None for what was known before.
-        findings: What the handler had to say.
+        findings: What the handler had to say, beside what policies found.
 
     Raises:
         FailedPrecondition: If its state cannot move so (STATE_INVALID).
@@ -67,7 +67,7 @@ def succeed(
         outputs=resource.outputs if outputs is None else outputs,
         observed_generation=resource.generation,
         applied=None,
-        findings=findings,
+        findings=(*resource.findings, *findings),
     )
 
 
@@ -89,26 +89,26 @@ def cancel(resource: Resource, problem: Problem) -> Resource:
     return _end(resource, State.CANCELED, problem)
 
 
-def engage(resource: Resource, operation: str) -> Resource:
-    """Returns a resource on which an action begins to work; its state stays.
+def engage(resource: Resource, operation: str, findings: tuple[Finding, ...] = ()) -> Resource:
+    """Returns a resource on which an action begins to work; its state stays. Policies have found what is given.
 
     Raises:
         FailedPrecondition: If its state allows no action (STATE_INVALID).
     """
     if resource.state not in ACTS:
         raise _refused(resource.name, resource.state, "take an action", sorted(ACTS))
-    return replace(resource, operation=operation)
+    return replace(resource, operation=operation, findings=findings)
 
 
 def release(
-    resource: Resource, outputs: Mapping[str, Any] | None = None, findings: tuple[Finding, ...] | None = None
+    resource: Resource, outputs: Mapping[str, Any] | None = None, findings: tuple[Finding, ...] = ()
 ) -> Resource:
-    """Returns a resource on which an action has ended; None for what stays as it was."""
+    """Returns a resource on which an action has ended; arguments are those of :func:`succeed`."""
     return replace(
         resource,
         operation="",
         outputs=resource.outputs if outputs is None else outputs,
-        findings=resource.findings if findings is None else findings,
+        findings=(*resource.findings, *findings),
     )
 
 

@@ -5,7 +5,7 @@ Functions given to :class:`Store` are plain and may run again; they decide on wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from services.resource.handling import Found, HandlerCall, Invocation, Said, Ver
 from services.resource.history import Entry
 from services.resource.names import Name
 from services.resource.problems import Problem
+from services.resource.quotas import Quota
 from services.resource.resource import ActionResult, Lock, Resource
 from services.resource.resource_type import Handler, ResourceType
 from services.resource.states import State
@@ -84,8 +85,8 @@ class View(Protocol):
         """Returns how many resources stand below a name, at any depth; at most ``limit``."""
         ...
 
-    def below(self, name: str, limit: int) -> list[Resource]:
-        """Returns resources below a name, the deepest first."""
+    def below(self, name: str, limit: int, last: str = "") -> list[Resource]:
+        """Returns resources below a name, the deepest first; those that follow ``last``, if it is given."""
         ...
 
     def worked_on(self, name: str, operation: str) -> list[Resource]:
@@ -118,6 +119,22 @@ class View(Protocol):
 
     def of_type(self, type: str, after: str, since: int, limit: int) -> list[Resource]:
         """Returns resources of a type by name: those after ``after`` that have changed since revision ``since``."""
+        ...
+
+    def standing(self, type: str, scopes: Sequence[str]) -> list[Above]:
+        """Returns resources of a built-in type that stand directly in these scopes, in their order, then by name."""
+        ...
+
+    def has_quotas(self) -> bool:
+        """Returns whether the tenant has any quota."""
+        ...
+
+    def total(self, quota: Quota, name: str) -> float:
+        """Returns what all below a name adds to a quota; below a management group is what belongs to it."""
+        ...
+
+    def standing_below(self, type: str, name: str) -> list[Above]:
+        """Returns the resources of a built-in type that stand anywhere below a name."""
         ...
 
     def child_type(self, type: str) -> str | None:
@@ -169,6 +186,10 @@ class Unit(View, Protocol):
 
     def drop_keys_of_type(self, type: str) -> None:
         """Frees the uniqueness keys that all resources of a type hold."""
+        ...
+
+    def set_used(self, quota: str, used: float) -> None:
+        """Stores how much of a quota is used, which is no change of the quota."""
         ...
 
     def put_type(self, before: ResourceType | None, after: ResourceType) -> ResourceType | None:

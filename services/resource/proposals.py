@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sutler.errors import Invalid, SutlerError, Violation
+from sutler.errors import Invalid, PermissionDenied, SutlerError, Violation
 from sutler.validation import MAX_VIOLATIONS, from_json_schema
 
-from services.resource import paths
+from services.resource import paths, policies, quotas
 from services.resource.compiling import Compiled
 from services.resource.defaults import check_size
 from services.resource.documents import (
@@ -18,9 +18,10 @@ from services.resource.documents import (
     document,
     from_declared_document,
 )
-from services.resource.names import Name
+from services.resource.names import Name, key
+from services.resource.policies import Policy
 from services.resource.ports import Above
-from services.resource.resource import Declared, Resource
+from services.resource.resource import Declared, Finding, Resource
 from services.resource.resource_type import ResourceType
 from services.resource.rules import Broken, broken
 
@@ -40,7 +41,10 @@ class Proposal:
         before: The resource as it is; None if it is to be created.
         wished: What is wished.
         above: What is above it, the nearest first, then management groups.
-        parent: The scope or resource directly above, if a rule wants to see it.
+        parent: The scope or resource directly above, if a rule or policy wants to see it.
+        policies: What holds for it, the highest scope first.
+        findings: What policies found.
+        denial: Why policies refuse it; None if they do not.
     """
 
     tenant: str
@@ -51,6 +55,9 @@ class Proposal:
     wished: Declared
     above: tuple[Above, ...] = ()
     parent: Resource | None = None
+    policies: tuple[Policy, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    denial: PermissionDenied | None = None
 
     @property
     def would_be(self) -> Resource:
@@ -108,6 +115,16 @@ def check_content(proposal: Proposal, stored: Resource | None = None) -> None:
     violations = [*wrong, *(_below(rule.violation) for rule in told)]
     if violations:
         raise _invalid(proposal, violations, told)
+    if proposal.type.builtin:
+        _check_built_in(proposal)
+
+
+def _check_built_in(proposal: Proposal) -> None:
+    """Checks what the schema of a built-in type cannot say."""
+    if key(proposal.type.type) == key(policies.TYPE):
+        policies.compile_policy(proposal.name.text, 0, proposal.wished.properties)
+    elif key(proposal.type.type) == key(quotas.TYPE):
+        quotas.parse_quota(proposal.would_be)
 
 
 def check_outputs(compiled: Compiled, outputs: Any) -> str:

@@ -16,9 +16,10 @@ from services.resource.declaring import Outcome
 from services.resource.deletable import check_deletable
 from services.resource.handling import Planned
 from services.resource.history import Cause, Change, Entry
+from services.resource.judging import Case, PolicyBook, judge, refuses
 from services.resource.names import parse
-from services.resource.ports import Store, Unit, View
-from services.resource.resource import Resource
+from services.resource.ports import Above, Store, Unit, View
+from services.resource.resource import Finding, Resource
 from services.resource.resource_type import ResourceType, unknown_type
 from services.resource.states import State
 from services.resource.work import operation_for, work_for
@@ -27,6 +28,9 @@ AT_ONCE = 200
 """How many records may be deleted within a call; more are deleted by the runner."""
 
 MAX_PLAN = 1000
+
+JUDGED = 100
+"""How many resources below one that is deleted are read at once for policies to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,13 @@ class Removals:
 
     Args:
         store: Where they are kept.
+        policies: Compiles policies.
         wait: Seconds to wait for a handler before a call answers.
     """
 
-    def __init__(self, store: Store, *, wait: float = 0.0) -> None:
+    def __init__(self, store: Store, policies: PolicyBook, *, wait: float = 0.0) -> None:
         self._store = store
+        self._policies = policies
         self._wait = wait
 
     async def delete(self, caller: Caller, removal: Removal, *, once: Once | None, validate_only: bool) -> Outcome:
@@ -74,11 +80,11 @@ class Removals:
         """
         parse(removal.name)
         if validate_only:
-            plan = await self._store.scan(caller.tenant, lambda view: _plan(view, removal))
+            plan = await self._store.scan(caller.tenant, lambda view: _plan(view, self._policies, caller, removal))
             return Outcome(plan=tuple(plan))
 
         def change(unit: Unit) -> Operation:
-            operation = _accept(unit, caller, removal)
+            operation = _accept(unit, self._policies, caller, removal)
             unit.remember(once, operation)
             return operation
 
@@ -95,19 +101,42 @@ def last_entry(entry: Entry, root: Resource, removed: Resource) -> Entry:
     return replace(entry, kind=Change.DELETED, cause=Cause.CASCADE, origin=root.name)
 
 
-def _checked(view: View, removal: Removal) -> Resource | None:
+def _checked(view: View, policies: PolicyBook, caller: Caller, removal: Removal) -> Resource | None:
     resource = view.resource(removal.name)
     if resource is None:
         if removal.allow_missing:
             return None
         raise not_found(removal.name)
     check_etag(removal.etag, resource.etag, resource.name)
-    check_deletable(view, resource, view.above(parse(resource.name)), removal.force)
-    return resource
+    above = view.above(parse(resource.name))
+    check_deletable(view, resource, above, removal.force)
+    return replace(resource, findings=_judged(view, policies, caller, resource, above))
 
 
-def _plan(view: View, removal: Removal) -> list[Planned]:
-    resource = _checked(view, removal)
+def _judged(
+    view: View, policies: PolicyBook, caller: Caller, resource: Resource, above: tuple[Above, ...]
+) -> tuple[Finding, ...]:
+    """Returns what policies find worth knowing of a delete; raises PermissionDenied if one refuses any part of it."""
+    holding = policies.of(view, resource.name, above)
+    parent = view.resource(above[0].name) if holding and above else None
+    found = judge(holding, Case(caller, "delete", resource, resource, parent))
+    if refuses((*holding, *policies.below(view, resource.name))):
+        _judge_below(view, policies, caller, resource.name)
+    return found
+
+
+def _judge_below(view: View, policies: PolicyBook, caller: Caller, name: str) -> None:
+    last = ""
+    while chunk := view.below(name, JUDGED, last):
+        for child in chunk:
+            above = view.above(parse(child.name))
+            case = Case(caller, "delete", child, child, view.resource(above[0].name))
+            judge(policies.of(view, child.name, above), case)
+        last = chunk[-1].name
+
+
+def _plan(view: View, policies: PolicyBook, caller: Caller, removal: Removal) -> list[Planned]:
+    resource = _checked(view, policies, caller, removal)
     if resource is None:
         return []
     below = view.below(resource.name, MAX_PLAN - 1)
@@ -117,8 +146,8 @@ def _plan(view: View, removal: Removal) -> list[Planned]:
     ]
 
 
-def _accept(unit: Unit, caller: Caller, removal: Removal) -> Operation:
-    resource = _checked(unit, removal)
+def _accept(unit: Unit, policies: PolicyBook, caller: Caller, removal: Removal) -> Operation:
+    resource = _checked(unit, policies, caller, removal)
     if resource is None:
         return unit.add_operation(operation_for(caller, removal.name, ended=True), None)
     type = _type(unit, resource.type)

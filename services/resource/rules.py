@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sutler.errors import Violation
+from sutler.errors import Invalid, Violation
 from sutler.expressions import Bindings, Environment, EvaluationFailed, Expression, ExpressionInvalid
 
 from services.resource.resource_type import Rule
@@ -56,6 +56,16 @@ def compile_rule(rule: Rule) -> CompiledRule:
     """
     return CompiledRule(
         rule, _FULL.compile(rule.expression), not _compiles(_WITHOUT_OLD, rule), not _compiles(_WITHOUT_PARENT, rule)
+    )
+
+
+def no_expression(error: ExpressionInvalid, field: str) -> Invalid:
+    """Returns the error for an expression that does not compile; ``field`` is where it stands in the request."""
+    return Invalid(
+        f"{field} is not a valid CEL expression: {error}",
+        reason="EXPRESSION_INVALID",
+        metadata={"field": field, "position": error.position},
+        violations=[error.violation(field)],
     )
 
 

@@ -17,6 +17,15 @@ class Scope(IntEnum):
     PARENT_RESOURCE = 5
 
 
+GROUPS = "managementGroups"
+_SCOPES = tuple(f"/{collection.lower()}" for collection in (GROUPS, "subscriptions", "resourceGroups"))
+
+
+def is_scope(type: str) -> bool:
+    """Returns whether resources of a type are scopes."""
+    return type.lower().startswith("sutler.resource/") and type.lower().endswith(_SCOPES)
+
+
 def uniqueness_key(type: str, id: str, parent: str, scope: str, group: str, scopes: Collection[Scope]) -> bytes:
     """Returns the key that may exist once: the type, the id, and where the resource stands in each listed scope.
 

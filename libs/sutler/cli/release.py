@@ -41,7 +41,6 @@ UNBUILT = frozenset(
         "sutler.resource.v1.ResourceService.ApplyStack",
         "sutler.resource.v1.ResourceService.DeleteStack",
         "sutler.resource.v1.ResourceService.GetStack",
-        "sutler.resource.v1.ResourceService.InvokeAction",
         "sutler.resource.v1.ResourceService.ListStacks",
         "sutler.resource.v1.ResourceService.PreviewStack",
         "sutler.rule.v1.RuleService.AnalyzeRules",

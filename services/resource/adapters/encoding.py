@@ -24,6 +24,12 @@ def json(value: Mapping[str, Any]) -> str:
     return orjson.dumps(value).decode()
 
 
+def parsed(text: str) -> dict[str, Any]:
+    """Returns the JSON object in a text."""
+    found: dict[str, Any] = orjson.loads(text)
+    return found
+
+
 def resource(row: tuple[Any, ...]) -> Resource:
     """Returns the resource in a row of :data:`RESOURCE`."""
     applied = None if row[2] is None else orjson.loads(row[2])

@@ -9,7 +9,7 @@ from sutler.resource.v1 import resource_pb2 as pb
 from sutler.store import Database, Row, Transaction
 from sutler.watch import Batch, Watcher
 
-from services.resource.adapters.reading import MEMBERS
+from services.resource.adapters.totals import MEMBERS
 from services.resource.names import key, root_of
 from services.resource.watching import Scope, Seen, SeenChange
 from services.resource.wire.items import Item, item

@@ -14,19 +14,11 @@ from sutler.store import Database, Row, Transaction
 
 from services.resource.adapters import encoding
 from services.resource.adapters.fields import RESOURCES, REVISIONS, TYPES
+from services.resource.adapters.totals import MEMBERS
 from services.resource.names import is_below, key, parse, root_of
 from services.resource.resource_type import ResourceType
 
 Condition = tuple[str, tuple[Any, ...]]
-
-MEMBERS = (
-    "WITH RECURSIVE members (key) AS"
-    " (SELECT key FROM resources WHERE tenant = ? AND group_key = ? AND group_key <> ''"
-    " UNION SELECT r.key FROM resources AS r JOIN members AS m ON r.group_key = m.key"
-    " WHERE r.tenant = ? AND r.group_key <> '')"
-    " SELECT key FROM members"
-)
-"""Finds the keys of the groups and subscriptions that belong to a management group: tenant, its key, tenant."""
 
 
 @dataclass(frozen=True, slots=True)

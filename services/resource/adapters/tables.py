@@ -34,6 +34,10 @@ MIGRATIONS = (
             "CREATE INDEX resources_by_operation ON resources (tenant, operation) WHERE operation <> ''",
             "CREATE INDEX resources_by_group ON resources (tenant, group_key) WHERE group_key <> ''",
             "CREATE INDEX resources_by_expire_time ON resources (expire_time) WHERE expire_time IS NOT NULL",
+            "CREATE INDEX resources_that_are_policies ON resources (tenant, parent_key)"
+            " WHERE type_key = 'sutler.resource/policies'",
+            "CREATE INDEX resources_that_are_quotas ON resources (tenant, parent_key)"
+            " WHERE type_key = 'sutler.resource/quotas'",
             """CREATE TABLE unique_keys (
                 tenant TEXT NOT NULL, key BYTEA NOT NULL, name TEXT NOT NULL, name_key TEXT NOT NULL,
                 type_key TEXT NOT NULL,

@@ -13,10 +13,11 @@ from sutler.operations import records
 from sutler.operations.model import Operation, State
 from sutler.store import Transaction, outbox, requests, sequences
 
-from services.resource import type_documents
+from services.resource import quotas, type_documents
 from services.resource.adapters import encoding
 from services.resource.adapters.view import TenantView, TypeCache
 from services.resource.checks import name_taken
+from services.resource.counting import count
 from services.resource.documents import document
 from services.resource.history import Entry
 from services.resource.lifecycle import check, check_leaving
@@ -24,6 +25,7 @@ from services.resource.linking import group_of
 from services.resource.names import key, parse, root_of
 from services.resource.ports import Result
 from services.resource.problems import Problem
+from services.resource.quotas import parse_quota
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType
 from services.resource.wire.outcomes import packed
@@ -68,6 +70,9 @@ class TenantUnit(TenantView):
     def put(self, before: Resource | None, after: Resource, entry: Entry) -> Resource:
         """Stores a resource with its revision, and returns it as stored."""
         after = replace(after, revision=self._next_revision(), update_time=self.now)
+        if key(after.type) == key(quotas.TYPE):
+            quota = parse_quota(after)
+            after = replace(after, outputs={"used": self.total(quota, quota.scope)})
         row = _row(after)
         if before is None:
             if not self._tx.execute(_INSERT, (self.tenant, key(after.name), *row)):
@@ -81,6 +86,7 @@ class TenantUnit(TenantView):
             self._supersede(before)
         if before is None or _links(before.declared, before.type) != _links(after.declared, after.type):
             self._link(after)
+        count(self, before, after)
         return after
 
     def remove(self, before: Resource, last: Resource, entry: Entry) -> None:
@@ -92,6 +98,7 @@ class TenantUnit(TenantView):
         self._tx.execute("DELETE FROM resources WHERE tenant = ? AND key = ?", place)
         self._tx.execute("DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", place)
         self._tx.execute("DELETE FROM links WHERE tenant = ? AND source_key = ?", place)
+        count(self, before, None)
 
     def hold_key(self, unique: bytes, name: str) -> str:
         """Has a resource hold a uniqueness key, and returns who holds it now: the resource, or another."""
@@ -109,6 +116,16 @@ class TenantUnit(TenantView):
     def drop_keys_of_type(self, type: str) -> None:
         """Frees the uniqueness keys that all resources of a type hold."""
         self._tx.execute("DELETE FROM unique_keys WHERE tenant = ? AND type_key = ?", (self.tenant, key(type)))
+
+    def set_used(self, quota: str, used: float) -> None:
+        """Stores how much of a quota is used, which is no change of the quota."""
+        stored = self.resource(quota)
+        assert stored is not None  # it was found in the same change
+        told = replace(stored, outputs={"used": used})
+        self._tx.execute(
+            "UPDATE resources SET document = ?, shown = ? WHERE tenant = ? AND key = ?",
+            (encoding.json(document(told)), encoding.shown(told), self.tenant, key(quota)),
+        )
 
     def put_type(self, before: ResourceType | None, after: ResourceType) -> ResourceType | None:
         """Stores a type and returns it as stored; None if ``before`` is None and the name is taken."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from sutler.errors import NotFound
@@ -10,10 +11,13 @@ from sutler.operations import records
 from sutler.operations.model import Operation
 from sutler.store import Transaction
 
+from services.resource import quotas
 from services.resource.adapters import encoding
+from services.resource.adapters.totals import below, total
 from services.resource.names import Name, key
 from services.resource.ports import Above
 from services.resource.problems import Problem
+from services.resource.quotas import Quota
 from services.resource.resource import Lock, Resource
 from services.resource.resource_type import ResourceType
 from services.resource.states import State
@@ -77,7 +81,7 @@ class TenantView:
 
     def child_type(self, type: str) -> str | None:
         """Returns a type that stands below this one; None if there is none."""
-        found = self._first("SELECT name FROM types WHERE tenant = ? AND key > ? AND key < ?", *_range(type))
+        found = self._first("SELECT name FROM types WHERE tenant = ? AND key > ? AND key < ?", *below(type))
         return None if found is None else str(found)
 
     def resource(self, name: str) -> Resource | None:
@@ -117,17 +121,18 @@ class TenantView:
             self._first(
                 "SELECT COUNT(*) FROM (SELECT 1 FROM resources WHERE tenant = ? AND key > ? AND key < ? LIMIT ?)"
                 " AS found",
-                *_range(name),
+                *below(name),
                 limit,
             )
         )
 
-    def below(self, name: str, limit: int) -> list[Resource]:
-        """Returns resources below a name, the deepest first: a key sorts before the keys below it."""
+    def below(self, name: str, limit: int, last: str = "") -> list[Resource]:
+        """Returns resources below a name, the deepest first; a key sorts before the keys below it."""
+        low, high = below(name)
         rows = self._tx.all(
             f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND key > ? AND key < ?"
             " ORDER BY key DESC LIMIT ?",
-            (self.tenant, *_range(name), limit),
+            (self.tenant, low, key(last) or high, limit),
         )
         return [encoding.resource(row) for row in rows]
 
@@ -136,7 +141,7 @@ class TenantView:
         rows = self._tx.all(
             f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND operation = ? AND operation <> ''"
             " AND (key = ? OR (key > ? AND key < ?)) ORDER BY key DESC",
-            (self.tenant, operation, key(name), *_range(name)),
+            (self.tenant, operation, key(name), *below(name)),
         )
         return [encoding.resource(row) for row in rows]
 
@@ -152,13 +157,13 @@ class TenantView:
         """Returns the types of the resources below a name."""
         rows = self._tx.all(
             "SELECT DISTINCT type FROM resources WHERE tenant = ? AND key > ? AND key < ?",
-            (self.tenant, *_range(name)),
+            (self.tenant, *below(name)),
         )
         return [row[0] for row in rows]
 
     def user_of(self, name: str) -> str | None:
         """Returns a resource elsewhere that refers to this one or to one below it; None if there is none."""
-        itself, (low, high) = key(name), _range(name)
+        itself, (low, high) = key(name), below(name)
         found = self._first(
             "SELECT source FROM links WHERE tenant = ? AND (target_key = ? OR (target_key > ? AND target_key < ?))"
             " AND source_key <> ? AND NOT (source_key > ? AND source_key < ?) LIMIT 1",
@@ -203,10 +208,36 @@ class TenantView:
         """Returns the error that an operation ended with; None if it did not."""
         return encoding.problem_of(operation.error)
 
+    def standing(self, type: str, scopes: Sequence[str]) -> list[Above]:
+        """Returns resources of a built-in type that stand directly in these scopes, in their order, then by name."""
+        places = {key(scope): place for place, scope in enumerate(scopes)}
+        rows = self._tx.all(
+            f"SELECT parent_key, {ABOVE} FROM resources WHERE tenant = ? AND {_governs(type)}"
+            f" AND parent_key IN ({', '.join('?' * len(places))}) ORDER BY name",
+            (self.tenant, *places),
+        )
+        return [_above(row[1:]) for row in sorted(rows, key=lambda row: places[row[0]])]
+
+    def standing_below(self, type: str, name: str) -> list[Above]:
+        """Returns the resources of a built-in type that stand anywhere below a name."""
+        rows = self._tx.all(
+            f"SELECT {ABOVE} FROM resources WHERE tenant = ? AND {_governs(type)} AND key > ? AND key < ?",
+            (self.tenant, *below(name)),
+        )
+        return [_above(row) for row in rows]
+
+    def has_quotas(self) -> bool:
+        """Returns whether the tenant has any quota."""
+        return bool(self._first(f"SELECT 1 FROM resources WHERE tenant = ? AND {_governs(quotas.TYPE)} LIMIT 1"))
+
+    def total(self, quota: Quota, name: str) -> float:
+        """Returns what all below a name adds to a quota; below a management group is what belongs to it."""
+        return total(self._tx, self.tenant, quota, name)
+
     def _above_below(self, name: str, condition: str) -> Above | None:
         row = self._tx.one(
             f"SELECT {ABOVE} FROM resources WHERE tenant = ? AND key > ? AND key < ? AND {condition} LIMIT 1",
-            (self.tenant, *_range(name)),
+            (self.tenant, *below(name)),
         )
         return None if row is None else _above(row)
 
@@ -215,9 +246,9 @@ class TenantView:
         return None if row is None else row[0]
 
 
-def _range(name: str) -> tuple[str, str]:
-    """Returns between which texts the keys of all below a name lie: ``0`` follows ``/``."""
-    return f"{key(name)}/", f"{key(name)}0"
+def _governs(type: str) -> str:
+    """Returns the condition for a type that has an index of its own, which is used only where it is repeated."""
+    return f"type_key = '{key(type)}'"
 
 
 def _above(row: tuple[Any, ...]) -> Above:

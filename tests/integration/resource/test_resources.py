@@ -132,7 +132,7 @@ async def test_rules_see_the_parent(tenant: Tenant) -> None:
     [
         ("subscriptions/none", "g", "Sutler.Resource/resourceGroups", NotFound, "NOT_FOUND"),
         ("", "s", "Custom.Org/unknown", FailedPrecondition, "TYPE_UNKNOWN"),
-        ("", "s", "Sutler.Resource/policies", FailedPrecondition, "TYPE_UNKNOWN"),
+        ("", "s", "Sutler.Resource/budgets", FailedPrecondition, "TYPE_UNKNOWN"),
         ("", "g", "Sutler.Resource/resourceGroups", Invalid, "PARENT_NOT_ALLOWED"),
         ("", "a/b", "Sutler.Resource/subscriptions", Invalid, "FIELD_INVALID"),
         ("", "", "Sutler.Resource/subscriptions", Invalid, "FIELD_INVALID"),

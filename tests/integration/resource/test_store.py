@@ -24,6 +24,7 @@ from services.resource.conducting import Conductor
 from services.resource.declaring import Declarations, Sent
 from services.resource.handling import Done, Found, HandlerCall, Said, Verdict
 from services.resource.history import Change
+from services.resource.judging import PolicyBook
 from services.resource.registering import Registrations, SentType
 from services.resource.removing import Removal, Removals
 from services.resource.resource import Declared, Resource
@@ -98,7 +99,7 @@ async def accepted(store: DatabaseStore, handlers: Slow) -> Operation:
     registrations = Registrations(store, handlers, Compatibility(store))
     await registrations.create(CALLER, SentType("A.B.c", "", lambda _: type), once=None, validate_only=False)
     sent = Sent("A.B/c", "", lambda _: Declared())
-    outcome = await Declarations(store, compiler, handlers).create(
+    outcome = await Declarations(store, compiler, PolicyBook(), handlers).create(
         CALLER, "", "x", sent, once=None, validate_only=False
     )
     assert outcome.operation is not None
@@ -202,18 +203,22 @@ async def test_what_changes_between_check_and_write_is_checked_again(database: D
 
     async def create(id: str, parent: str = "", type: str = "A.B/c") -> None:
         sent = Sent(type, "", lambda _: Declared())
-        await Declarations(store, Compiler(), Slow()).create(CALLER, parent, id, sent, once=None, validate_only=False)
+        await Declarations(store, Compiler(), PolicyBook(), Slow()).create(
+            CALLER, parent, id, sent, once=None, validate_only=False
+        )
 
     await register(loose)
     await create("s", type="Sutler.Resource/subscriptions")
     await create("a")
-    store.meddle = lambda: Removals(others).delete(CALLER, Removal("subscriptions/s"), once=None, validate_only=False)
+    store.meddle = lambda: Removals(others, PolicyBook()).delete(
+        CALLER, Removal("subscriptions/s"), once=None, validate_only=False
+    )
     with pytest.raises(NotFound):
         await create("b", "subscriptions/s")
     store.meddle = lambda: register(Version("v1", schema={"maxProperties": 5}))
     await create("b")
-    await Removals(others).delete(CALLER, Removal("providers/A.B/c/a"), once=None, validate_only=False)
-    await Removals(others).delete(CALLER, Removal("providers/A.B/c/b"), once=None, validate_only=False)
+    await Removals(others, PolicyBook()).delete(CALLER, Removal("providers/A.B/c/a"), once=None, validate_only=False)
+    await Removals(others, PolicyBook()).delete(CALLER, Removal("providers/A.B/c/b"), once=None, validate_only=False)
     store.meddle = lambda: register(strict)
     with pytest.raises(Invalid) as caught:
         await create("c")

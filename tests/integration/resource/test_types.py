@@ -68,7 +68,8 @@ async def test_registered_and_read(tenant: Tenant) -> None:
 async def test_built_in_types_are_everybodys_and_nobodys(tenant: Tenant) -> None:
     found = await tenant.s.resources.ListResourceTypes(pb.ListResourceTypesRequest(filter="builtin = true"))
     assert [each.type for each in found.resource_types] == [
-        f"Sutler.Resource/{name}" for name in ("locations", "managementGroups", "resourceGroups", "subscriptions")
+        f"Sutler.Resource/{name}"
+        for name in ("locations", "managementGroups", "policies", "quotas", "resourceGroups", "subscriptions")
     ]
     name = found.resource_types[0].name
     with pytest.raises(FailedPrecondition) as caught:

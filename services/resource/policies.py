@@ -1,0 +1,205 @@
+"""Policies: rules of a scope, in CEL, that refuse a change, leave a finding, or set what is not set.
+
+A policy holds for its scope and all below it, but not for policies themselves: so none can make itself unchangeable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from sutler.errors import Violation, invalid_fields
+from sutler.expressions import Environment, Expression, ExpressionInvalid
+
+from services.resource.names import BUILT_IN, MAX_TYPE_BYTES, is_below, key, parse
+from services.resource.rules import no_expression
+
+TYPE = f"{BUILT_IN}/policies"
+SETTABLE = ("display_name", "location", "properties", "tags")
+"""The fields that a policy may set, or something in them."""
+
+ENVIRONMENT = Environment(
+    {
+        **dict.fromkeys(("self", "old_self", "parent"), "dyn"),
+        **dict.fromkeys(("method", "action", "principal", "tenant"), "string"),
+    }
+)
+"""What the expressions of policies see."""
+
+_ID = "^[A-Za-z][A-Za-z0-9_-]{0,62}$"
+_NAME = (
+    "^[A-Za-z][A-Za-z0-9]{0,62}/[A-Za-z][A-Za-z0-9._-]{0,62}(/[A-Za-z][A-Za-z0-9]{0,62}/[A-Za-z][A-Za-z0-9._-]{0,62})"
+    "{0,7}$"
+)
+
+
+class Effect(IntEnum):
+    """What a rule does where its condition holds, by the numbers of ``sutler.resource.v1.PolicyRule.Effect``."""
+
+    DENY = 1
+    AUDIT = 2
+    SET_DEFAULT = 3
+
+
+_RULE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["id", "condition", "effect"],
+    "properties": {
+        "id": {"type": "string", "pattern": _ID},
+        "condition": {"type": "string", "minLength": 1, "maxLength": 4096},
+        "effect": {"enum": [f"EFFECT_{effect.name}" for effect in Effect]},
+        "message": {"type": "string", "maxLength": 1024},
+        "field": {"type": "string", "maxLength": 256},
+        "value": True,
+        "value_expression": {"type": "string", "minLength": 1, "maxLength": 4096},
+    },
+    "if": {"properties": {"effect": {"const": "EFFECT_SET_DEFAULT"}}},
+    "then": {"required": ["field"], "oneOf": [{"required": ["value"]}, {"required": ["value_expression"]}]},
+    "else": {"not": {"anyOf": [{"required": ["value"]}, {"required": ["value_expression"]}]}},
+}
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["rules"],
+    "properties": {
+        "rules": {"type": "array", "minItems": 1, "maxItems": 100, "items": _RULE},
+        "types": {
+            "type": "array",
+            "maxItems": 100,
+            "items": {"type": "string", "minLength": 1, "maxLength": MAX_TYPE_BYTES},
+            "description": "The types that it concerns, with * for any run of characters; all if empty.",
+        },
+        "exclusions": {
+            "type": "array",
+            "maxItems": 100,
+            "items": {"type": "string", "pattern": _NAME, "maxLength": 1024},
+            "description": "Scopes and resources that it does not concern, with all below them.",
+        },
+        "enabled": {"type": "boolean", "description": "Whether it has any effect; true if not set."},
+    },
+}
+"""The schema of a policy's properties."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    """One rule of a policy, compiled.
+
+    Attributes:
+        id: Its name within the policy.
+        condition: Is true where the effect is wanted.
+        effect: What is done.
+        message: Why, for people.
+        field: The path to set, or that a violation or finding names.
+        value: What is set, if there is no expression.
+        value_expression: Gives what is set.
+    """
+
+    id: str
+    condition: Expression
+    effect: Effect
+    message: str
+    field: str
+    value: Any
+    value_expression: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A stored policy, compiled.
+
+    Attributes:
+        name: Its name.
+        revision: The number of its last change in the log; tells whether it has changed, or is another one.
+        scope: Where it holds; empty for the whole tenant.
+        rules: Its rules, in order; none if it is not enabled.
+        types: The types that it concerns; all if None.
+        exclusions: Names that it does not concern, with all below them.
+    """
+
+    name: str
+    revision: int
+    scope: str
+    rules: tuple[PolicyRule, ...]
+    types: re.Pattern[str] | None
+    exclusions: tuple[str, ...]
+
+    def concerns(self, name: str, type: str) -> bool:
+        """Returns whether it holds for a resource of its scope."""
+        if key(type) == key(TYPE) or not self.rules:
+            return False
+        if self.types is not None and not self.types.fullmatch(key(type)):
+            return False
+        return not any(key(name) == key(excluded) or is_below(name, excluded) for excluded in self.exclusions)
+
+
+def compile_policy(name: str, revision: int, properties: Mapping[str, Any]) -> Policy:
+    """Compiles a policy whose properties fit :data:`SCHEMA`.
+
+    Raises:
+        Invalid: If an expression is no CEL (EXPRESSION_INVALID), an id is used twice, or a field cannot be set
+            (FIELD_INVALID); paths begin with ``resource.properties``.
+    """
+    problems: list[Violation] = []
+    rules = [_rule(rule, f"resource.properties.rules[{n}]", problems) for n, rule in enumerate(properties["rules"])]
+    seen: set[str] = set()
+    for index, rule in enumerate(rules):
+        if rule.id in seen:
+            problems.append(Violation(f"resource.properties.rules[{index}].id", "is used twice", "DUPLICATE"))
+        seen.add(rule.id)
+    if problems:
+        raise invalid_fields(problems)
+    return Policy(
+        name=name,
+        revision=revision,
+        scope=parse(name).parent,
+        rules=tuple(rules) if properties.get("enabled", True) else (),
+        types=type_pattern(properties.get("types", ())),
+        exclusions=tuple(properties.get("exclusions", ())),
+    )
+
+
+def type_pattern(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    """Returns what the key of a type must match to be one of these, where ``*`` is any run; None for no patterns."""
+    found = ["".join(".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", key(p))) for p in patterns]
+    return re.compile("|".join(found)) if found else None
+
+
+def _rule(stored: Mapping[str, Any], at: str, problems: list[Violation]) -> PolicyRule:
+    effect = Effect[stored["effect"].removeprefix("EFFECT_")]
+    field = stored.get("field", "")
+    if effect is Effect.SET_DEFAULT:
+        wrong = _unsettable(field, stored)
+        if wrong:
+            problems.append(Violation(f"{at}.field", wrong, "PATH"))
+    expression = stored.get("value_expression")
+    return PolicyRule(
+        id=stored["id"],
+        condition=_compile(stored["condition"], f"{at}.condition"),
+        effect=effect,
+        message=stored.get("message", ""),
+        field=field,
+        value=stored.get("value"),
+        value_expression=None if expression is None else _compile(expression, f"{at}.value_expression"),
+    )
+
+
+def _unsettable(field: str, stored: Mapping[str, Any]) -> str:
+    """Returns why a field cannot be set to the value of a rule; empty if it can."""
+    head, _, rest = field.partition(".")
+    if head not in SETTABLE or (head in ("properties", "tags")) != bool(rest) or "[" in field:
+        return "must be display_name, location, properties.… or tags.…, without list items"
+    if head != "properties" and "value" in stored and not isinstance(stored["value"], str):
+        return f"{head} takes a string"
+    return ""
+
+
+def _compile(text: str, field: str) -> Expression:
+    try:
+        return ENVIRONMENT.compile(text)
+    except ExpressionInvalid as error:
+        raise no_expression(error, field) from error
