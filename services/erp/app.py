@@ -15,6 +15,7 @@ from sutler.ids import new_id
 from sutler.neighbours import is_serving, neighbour, service_token
 from sutler.paging import Pager
 from sutler.publishing import RulePublisher
+from sutler.secret_box import data_folder, make_box
 from sutler.server import Runtime, Service
 from sutler.store import Database, open_database
 from sutler.store.holding import Lease, lead
@@ -28,7 +29,6 @@ from services.erp.adapters import DRIVERS
 from services.erp.adapters.cache_service import CacheServiceCache
 from services.erp.adapters.schema import MIGRATIONS
 from services.erp.adapters.sealed_values import SealedValues
-from services.erp.adapters.secret_box import data_folder, make_box
 from services.erp.adapters.stored_connections import StoredConnections, StoredFieldSets
 from services.erp.adapters.stored_feeds import LEASE, StoredFeeds
 from services.erp.adapters.stored_journal import StoredJournal
@@ -60,7 +60,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     keep = timedelta(days=settings.request_retention_days)
     ttl = timedelta(seconds=settings.lease_seconds)
     poll = settings.poll_interval_seconds
-    box = make_box(settings.secret_keys.get_secret_value(), data_folder(settings.data))
+    box = make_box(AREA, settings.secret_keys.get_secret_value(), data_folder(settings.data))
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings.data, name=AREA, migrations=MIGRATIONS))
         works: Works = {"retention": _sweeper(settings, database).run}

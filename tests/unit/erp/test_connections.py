@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import stat
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sutler.errors import FailedPrecondition, Invalid, PermissionDenied, SutlerError, Unavailable
+from sutler.errors import Invalid, PermissionDenied, SutlerError, Unavailable
 
-from services.erp.adapters.secret_box import KEY_FILE, AesGcmBox, data_folder, make_box
 from services.erp.conditions import Observer
 from services.erp.connections import (
     CachePolicy,
@@ -123,56 +118,6 @@ def test_the_first_policy_and_the_first_rule_count() -> None:
     assert rule.effect is Effect.CHANGES
     assert spec.method_rule("sale.order", "_private") is None
     assert a_connection().spec.method_rule("sale.order", "action_confirm") is None
-
-
-def test_a_secret_opens_for_its_owner_and_key_only() -> None:
-    old, new = os.urandom(32), os.urandom(32)
-    sealed = AesGcmBox([old]).seal("geheim", owner="uid-1")
-    assert b"geheim" not in sealed
-    assert AesGcmBox([new, old]).open(sealed, owner="uid-1") == "geheim"
-    for box, owner, what in (
-        (AesGcmBox([old]), "uid-2", sealed),
-        (AesGcmBox([new]), "uid-1", sealed),
-        (AesGcmBox([old]), "uid-1", sealed[:-1] + bytes([sealed[-1] ^ 1])),
-    ):
-        with pytest.raises(ValueError):
-            box.open(what, owner=owner)
-
-
-def test_a_derived_box_opens_nothing_of_another() -> None:
-    old, new = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
-    before, now = make_box(old, None), make_box(f"{new},{old}", None)
-    sealed = before.derived("cache").seal("answer", owner="a")
-    assert now.derived("cache").open(sealed, owner="a") == "answer"
-    for box in (before, now.derived("other")):
-        with pytest.raises(ValueError):
-            box.open(sealed, owner="a")
-
-
-def test_without_a_key_one_is_made_for_its_owner_only(tmp_path: Path) -> None:
-    folder = tmp_path / "new"
-    sealed = make_box("", folder).seal("x", owner="o")
-    assert make_box("", folder).open(sealed, owner="o") == "x"
-    assert stat.S_IMODE((folder / KEY_FILE).stat().st_mode) == 0o600
-    assert [path.name for path in folder.iterdir()] == [KEY_FILE]
-
-
-def test_keys_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
-    short = base64.b64encode(b"short").decode()
-    for keys in (short, "not base64!", "não", f"{short},{short}"):
-        with pytest.raises(FailedPrecondition):
-            make_box(keys, tmp_path)
-    with pytest.raises(FailedPrecondition):
-        make_box("", None)
-    (tmp_path / KEY_FILE).write_bytes(b"\xff" * 45)
-    with pytest.raises(FailedPrecondition) as caught:
-        make_box("", tmp_path)
-    assert caught.value.metadata["place"] == str(tmp_path / KEY_FILE)
-    with pytest.raises(FailedPrecondition) as caught:
-        make_box("", tmp_path / KEY_FILE)
-    assert caught.value.metadata["path"] == str(tmp_path / KEY_FILE / KEY_FILE)
-    assert data_folder("postgresql://x/y") is None
-    assert data_folder("sqlite:///a/b.db") == Path("a")
 
 
 def test_states_follow_what_calls_tell() -> None:

@@ -12,18 +12,17 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from sutler.errors import FailedPrecondition
 
 VERSION = b"\x01"
 KEY_BYTES = 32
 NAME_BYTES = 8
 NONCE_BYTES = 12
-KEY_FILE = "erp.key"
-SETTING = "SUTLER_ERP_SECRET_KEYS"
 
 
-class AesGcmBox:
-    """See :class:`services.erp.ports.SecretBox`.
+class SecretBox:
+    """Encrypts secrets.
 
     Args:
         keys: 32 bytes each. The first encrypts; all decrypt, so that a key can be changed.
@@ -34,18 +33,27 @@ class AesGcmBox:
         self._ciphers = {_name(key): AESGCM(key) for key in keys}
         self._first = _name(keys[0])
 
-    def derived(self, purpose: str) -> AesGcmBox:
+    def derived(self, purpose: str) -> SecretBox:
         """Returns a box for something else, with keys that are made of these: neither opens what the other sealed."""
-        return AesGcmBox([hmac.digest(key, f"sutler-erp\0{purpose}".encode(), "sha256") for key in self._keys])
+        return SecretBox([hmac.digest(key, f"sutler\0{purpose}".encode(), "sha256") for key in self._keys])
 
     def seal(self, secret: str, *, owner: str) -> bytes:
-        """Returns version, name of the key, nonce and what was encrypted."""
+        """Returns version, name of the key, nonce and what was encrypted.
+
+        Args:
+            secret: What nobody else shall read.
+            owner: What it belongs to: authenticated, so that it cannot be moved elsewhere.
+        """
         nonce = os.urandom(NONCE_BYTES)
         sealed = self._ciphers[self._first].encrypt(nonce, secret.encode(), owner.encode())
         return VERSION + self._first + nonce + sealed
 
     def open(self, sealed: bytes, *, owner: str) -> str:
-        """Returns the secret."""
+        """Returns the secret.
+
+        Raises:
+            ValueError: If no configured key opens it for this owner.
+        """
         name, rest = sealed[1 : 1 + NAME_BYTES], sealed[1 + NAME_BYTES :]
         cipher = self._ciphers.get(name)
         if sealed[:1] != VERSION or cipher is None:
@@ -56,10 +64,12 @@ class AesGcmBox:
             raise ValueError("this was changed, or sealed for another owner") from error
 
 
-def make_box(keys: str, folder: Path | None) -> AesGcmBox:
-    """Returns the box of a deployment.
+def make_box(area: str, keys: str, folder: Path | None) -> SecretBox:
+    """Returns the box of a service in a deployment.
 
     Args:
+        area: The service's area, such as ``erp``; names the setting, ``SUTLER_ERP_SECRET_KEYS``, and the file,
+            ``erp.key``.
         keys: Base64 of 32 bytes each, with commas between them; empty for a key file.
         folder: Where the key file is, or is made with mode 0600; None if there is no such place.
 
@@ -67,15 +77,16 @@ def make_box(keys: str, folder: Path | None) -> AesGcmBox:
         FailedPrecondition: If a key is malformed, or none is given and there is no place for a file, or the file cannot
             be made or read.
     """
+    setting = f"SUTLER_{area.upper()}_SECRET_KEYS"
     if keys.strip():
-        return AesGcmBox([_decoded(part.strip(), SETTING) for part in keys.split(",") if part.strip()])
+        return SecretBox([_decoded(part.strip(), setting, setting) for part in keys.split(",") if part.strip()])
     if folder is None:
         raise FailedPrecondition(
-            f"secrets of connections need a key: set {SETTING} to the base64 of 32 random bytes "
+            f"secrets need a key: set {setting} to the base64 of 32 random bytes "
             "(openssl rand -base64 32), the same in all replicas",
-            metadata={"setting": SETTING},
+            metadata={"setting": setting},
         )
-    return AesGcmBox([_from_file(folder / KEY_FILE)])
+    return SecretBox([_from_file(folder / f"{area}.key", setting)])
 
 
 def data_folder(url: str) -> Path | None:
@@ -84,17 +95,17 @@ def data_folder(url: str) -> Path | None:
     return Path(rest[1:]).parent if scheme == "sqlite" and rest != "/:memory:" else None
 
 
-def _from_file(path: Path) -> bytes:
+def _from_file(path: Path, setting: str) -> bytes:
     """Returns the key in a file, which is made once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _make(path)
-        return _decoded(path.read_bytes().strip(), str(path))
+        return _decoded(path.read_bytes().strip(), str(path), setting)
     except OSError as error:
         raise FailedPrecondition(
             f"the key file {path} cannot be made or read ({error.strerror}): see to its folder, its rights and the "
-            f"disk, or set {SETTING}",
+            f"disk, or set {setting}",
             metadata={"path": str(path)},
         ) from error
 
@@ -119,7 +130,7 @@ def _make(path: Path) -> None:
         os.close(folder)
 
 
-def _decoded(text: str | bytes, place: str) -> bytes:
+def _decoded(text: str | bytes, place: str, setting: str) -> bytes:
     """Returns a key, or raises FailedPrecondition; ``place`` says where it was found."""
     try:
         key = base64.b64decode(text, validate=True)
@@ -129,10 +140,10 @@ def _decoded(text: str | bytes, place: str) -> bytes:
         raise FailedPrecondition(
             f"a key for secrets in {place} is not the base64 of 32 bytes; put the one back that sealed the secrets, or "
             "make a new one with: openssl rand -base64 32",
-            metadata={"setting": SETTING, "place": place},
+            metadata={"setting": setting, "place": place},
         )
     return key
 
 
 def _name(key: bytes) -> bytes:
-    return hashlib.sha256(b"sutler-erp-key\0" + key).digest()[:NAME_BYTES]
+    return hashlib.sha256(b"sutler-key\0" + key).digest()[:NAME_BYTES]
