@@ -12,14 +12,15 @@ from services.resource import lifecycle
 from services.resource.actions import find_action
 from services.resource.announcing import Happening, event
 from services.resource.attempting import Attempt
-from services.resource.attempts import Again, Over, cancelled, half_done, misbehaved, timed_out
+from services.resource.attempts import Again, Over, cancelled, half_done, misbehaved, timed_out, unreadable
 from services.resource.compiling import Compiler
-from services.resource.handling import Done, Invocation
+from services.resource.handling import Done
 from services.resource.history import Cause, Change
-from services.resource.ports import Handlers, Unit, View
+from services.resource.ports import Handlers, SecretBox, Unit, View
 from services.resource.problems import Problem, problem
 from services.resource.provisioning import previous, warned, wrong_outputs
 from services.resource.resource import ActionResult, Resource
+from services.resource.work import invocation_of
 
 
 class Acting:
@@ -28,10 +29,12 @@ class Acting:
     Args:
         handlers: Calls handlers.
         compiler: Compiles types, for the schemas of what is given back.
+        box: Opens secrets.
     """
 
-    def __init__(self, handlers: Handlers, compiler: Compiler) -> None:
+    def __init__(self, handlers: Handlers, compiler: Compiler, box: SecretBox) -> None:
         self._handlers = handlers
+        self._box = box
         self._compiler = compiler
 
     async def run(self, attempt: Attempt) -> None:
@@ -53,7 +56,11 @@ class Acting:
 
     async def _invoke(self, attempt: Attempt, resource: Resource, fence: int) -> None:
         work = attempt.work
-        invocation = Invocation(work.action, work.parameters)
+        try:
+            invocation = invocation_of(work, self._box)
+        except ValueError:
+            await self._end(attempt, OperationState.FAILED, unreadable(resource.name))
+            return
         said = self._handlers.invoke(attempt.call(f"invoke/{work.action}", fence), resource, invocation)
         heard = await attempt.hear(said, resource, work.handler, tells=True)
         if isinstance(heard, Done):

@@ -6,23 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema_rs
 from sutler.errors import FailedPrecondition, Invalid, Violation, invalid
 from sutler.validation import MAX_VIOLATIONS, from_json_schema
 
 from services.resource import defaults
-from services.resource.resource_type import Action, Json, ResourceType
-from services.resource.schemas import SchemaInvalid, compile_schema
+from services.resource.resource_type import Action, ResourceType
+from services.resource.schemas import Validator
+from services.resource.secrets import Path, compile_marked
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledAction:
-    """An action, ready for use; a validator is None where its schema is not set."""
+    """An action, ready for use; a validator is None where its schema is not set. Some parameters may be secrets."""
 
     type: str
     action: Action
-    parameters: jsonschema_rs.Draft202012Validator | None
-    result: jsonschema_rs.Draft202012Validator | None
+    parameters: Validator | None
+    secrets: tuple[Path, ...]
+    result: Validator | None
 
     def completed(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns parameters with the defaults of their schema, checked.
@@ -82,36 +83,26 @@ def compile_action(type: str, action: Action, field: str) -> CompiledAction:
     Raises:
         Invalid: If a schema is none or breaks a bound (SCHEMA_INVALID).
     """
-    return CompiledAction(
-        type,
-        action,
-        _validator(action.parameter_schema, action.id, f"{field}.parameter_schema"),
-        _validator(action.result_schema, action.id, f"{field}.result_schema"),
-    )
+    parameters, marked = compile_marked(action.parameter_schema, action.id, f"{field}.parameter_schema")
+    result, _ = compile_marked(action.result_schema, action.id, f"{field}.result_schema", public=True)
+    return CompiledAction(type, action, parameters, marked, result)
 
 
-def check_actions(type: ResourceType) -> None:
-    """Checks the actions of a type that is to be registered.
+def compile_actions(type: ResourceType) -> list[CompiledAction]:
+    """Compiles the actions of a type that is to be registered.
 
     Raises:
         Invalid: If an id is used twice, a schema is none, or the type has actions but no handler.
     """
     if type.actions and type.made_by.records:
         raise invalid("resource_type.actions", "a type that is only recorded has no handler that could act")
+    compiled: list[CompiledAction] = []
     for index, action in enumerate(type.actions):
         field = f"resource_type.actions[{index}]"
         if action.id in {earlier.id for earlier in type.actions[:index]}:
             raise invalid(f"{field}.id", f"the id {action.id} is used twice")
-        compile_action(type.type, action, field)
-
-
-def _validator(schema: Json | None, version: str, field: str) -> jsonschema_rs.Draft202012Validator | None:
-    if schema is None:
-        return None
-    try:
-        return compile_schema(schema)
-    except SchemaInvalid as error:
-        raise error.error(version, field) from error
+        compiled.append(compile_action(type.type, action, field))
+    return compiled
 
 
 def _below(violation: Violation) -> Violation:

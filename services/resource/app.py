@@ -24,6 +24,7 @@ from sutler.watch import Watcher
 
 from services.resource.adapters.calendar import StoredCalendar, expire
 from services.resource.adapters.keeping import Keeper
+from services.resource.adapters.late_box import LateBox
 from services.resource.adapters.log import Follower
 from services.resource.adapters.reading import Reader
 from services.resource.adapters.remote import RemoteHandlers
@@ -52,7 +53,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings.data, name=AREA, migrations=tables))
         await seed(database)
-        store = DatabaseStore(database, remembered=timedelta(days=settings.request_retention_days))
+        box = LateBox(settings.secret_keys, settings.data)
+        store = DatabaseStore(database, box, remembered=timedelta(days=settings.request_retention_days))
         connections = await stack.enter_async_context(AsyncExitStack())
         handlers = RemoteHandlers(partial(neighbour, settings, AREA), settings.handler_addresses, connections)
         compiler, policies = Compiler(), PolicyBook()
@@ -60,17 +62,17 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         sealer = await token_sealer(database)
         pager = Pager(sealer)
         servicer = ResourceServicer(
-            registrations=Registrations(store, handlers, Compatibility(store)),
+            registrations=Registrations(store, handlers, box, Compatibility(store)),
             declarations=Declarations(store, compiler, policies, handlers, wait=settings.wait_seconds),
             removals=removals,
-            invocations=Invocations(store, compiler, policies, handlers, wait=settings.wait_seconds),
+            invocations=Invocations(store, compiler, policies, handlers, box, wait=settings.wait_seconds),
             endings=Endings(store),
             reader=Reader(database),
             follower=Follower(database, Watcher(sealer, runtime.shutdown)),
             book=OperationBook(AREA, database, pager, runtime.shutdown),
             pager=pager,
         )
-        conductor = Conductor(store, handlers, compiler)
+        conductor = Conductor(store, handlers, compiler, box)
         runner = OperationRunner(
             database,
             lambda execution: conductor.attempt(execution.operation, execution.cancelled),

@@ -137,6 +137,17 @@ def half_done(resource: str, found: str) -> Problem:
     )
 
 
+def unreadable(resource: str) -> Problem:
+    """Returns the error for secrets that no configured key opens."""
+    return Problem(
+        int(Code.FAILED_PRECONDITION),
+        "SECRET_UNREADABLE",
+        f"the secrets of {resource} cannot be decrypted with the configured keys; add the key that sealed them to "
+        "SUTLER_RESOURCE_SECRET_KEYS",
+        {"resource": resource},
+    )
+
+
 def abandoned(operation: str, principal: str) -> Problem:
     """Returns the error of an operation that was given up."""
     return Problem(

@@ -15,6 +15,7 @@ from services.resource.ports import Store, Unit, View
 from services.resource.proposals import Proposal, check_content, check_outputs, nearest_group
 from services.resource.resource import Resource
 from services.resource.resource_type import ResourceType
+from services.resource.secrets import Path, secret_paths
 
 CHUNK = 200
 MAX_NAMED = 20
@@ -123,6 +124,9 @@ def _check_chunk(
     view: View, before: ResourceType, after: ResourceType, compiled: dict[str, Compiled], last: str, since: int
 ) -> _Chunk:
     kept = {version.version for version in after.versions}
+    secrets = {
+        version.version: secret_paths(version.schema) for version in before.versions if version.version in compiled
+    }
     problems: list[Violation] = []
     resources = view.of_type(before.type, last, since, CHUNK)
     for resource in resources:
@@ -134,19 +138,23 @@ def _check_chunk(
                 metadata={"user": resource.name, "version": version},
                 resource=after.name,
             )
-        why = _wrong(view, resource, after, compiled.get(version))
+        why = _wrong(view, resource, after, compiled.get(version), secrets.get(version, ()))
         if why:
             problems.append(Violation(resource.name, why[:500], "TYPE_CHANGE_INCOMPATIBLE"))
     return _Chunk([resource.name for resource in resources], problems)
 
 
-def _wrong(view: View, resource: Resource, after: ResourceType, compiled: Compiled | None) -> str:
+def _wrong(
+    view: View, resource: Resource, after: ResourceType, compiled: Compiled | None, secrets: tuple[Path, ...]
+) -> str:
     name = parse(resource.name)
     try:
         if not parent_type(after.type):
             check_place(name.parent, after.type, after.allowed_scopes)
         if compiled is None:
             return ""
+        if compiled.secrets != secrets:
+            return "what is writeOnly cannot change while there are resources of the version"
         parent = view.resource(name.parent) if compiled.sees_parent and name.parent else None
         proposal = Proposal(view.tenant, name, after, compiled, None, resource.declared, (), parent)
         check_content(proposal, resource)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import jsonschema_rs
-from sutler.errors import SutlerError, Violation, invalid_fields
+from sutler.errors import Violation, invalid_fields
 from sutler.expressions import ExpressionInvalid
 
 from services.resource import defaults, paths
@@ -16,7 +15,8 @@ from services.resource.actions import CompiledAction, compile_action
 from services.resource.normalizing import CHANGES, FIELDS
 from services.resource.resource_type import Action, Normalization, ResourceType, Version
 from services.resource.rules import CompiledRule, compile_rule, no_expression
-from services.resource.schemas import SchemaInvalid, compile_schema
+from services.resource.schemas import Validator
+from services.resource.secrets import Path, compile_marked
 
 KEPT = 1000
 """How many compiled versions are kept, and how many actions; a compiled schema takes some 100 KiB at the most."""
@@ -34,6 +34,7 @@ class Compiled:
     Attributes:
         version: The version.
         schema: Checks properties; None if any object will do.
+        secrets: The paths to secrets in properties.
         outputs: Checks outputs; None if any object will do.
         has_defaults: Whether the schema has any.
         normalizations: Paths and what is done to the strings there, in order.
@@ -42,8 +43,9 @@ class Compiled:
     """
 
     version: Version
-    schema: jsonschema_rs.Draft202012Validator | None
-    outputs: jsonschema_rs.Draft202012Validator | None
+    schema: Validator | None
+    secrets: tuple[Path, ...]
+    outputs: Validator | None
     has_defaults: bool
     normalizations: Sequence[tuple[tuple[str, ...], Callable[[str], str]]]
     rules: Sequence[CompiledRule]
@@ -74,7 +76,6 @@ def compile_version(version: Version, field: str) -> Compiled:
     Raises:
         Invalid: If a schema is none or breaks a bound (SCHEMA_INVALID), a rule is no CEL (EXPRESSION_INVALID), or a
             path leads nowhere (FIELD_INVALID).
-        Unimplemented: If the schema marks secrets.
     """
     problems: list[Violation] = []
     rules: list[CompiledRule] = []
@@ -94,28 +95,18 @@ def compile_version(version: Version, field: str) -> Compiled:
             problems.append(Violation(f"{field}.immutable_fields[{index}]", str(error), "PATH"))
     if problems:
         raise invalid_fields(problems)
+    schema, marked = compile_marked(version.schema, version.version, f"{field}.schema")
+    outputs, _ = compile_marked(version.output_schema, version.version, f"{field}.output_schema", public=True)
     return Compiled(
         version=version,
-        schema=_validator(version, "schema", field),
-        outputs=_validator(version, "output_schema", field),
+        schema=schema,
+        secrets=marked,
+        outputs=outputs,
         has_defaults=version.schema is not None and defaults.has_defaults(version.schema),
         normalizations=normalizations,
         rules=rules,
         immutable=immutable,
     )
-
-
-def _validator(version: Version, name: str, field: str) -> jsonschema_rs.Draft202012Validator | None:
-    schema = getattr(version, name)
-    if schema is None:
-        return None
-    try:
-        return compile_schema(schema)
-    except SchemaInvalid as error:
-        raise error.error(version.version, f"{field}.{name}") from error
-    except SutlerError as error:
-        error.metadata |= {"version": version.version, "field": f"{field}.{name}"}
-        raise
 
 
 def _normalizations(

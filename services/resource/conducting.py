@@ -11,7 +11,7 @@ from services.resource.acting import Acting
 from services.resource.attempting import Attempt
 from services.resource.compiling import Compiler
 from services.resource.deprovisioning import Deprovisioning
-from services.resource.ports import Handlers, Store
+from services.resource.ports import Handlers, SecretBox, Store
 from services.resource.provisioning import Provisioning
 from services.resource.work import Verb
 
@@ -23,14 +23,15 @@ class Conductor:
         store: Where they are kept.
         handlers: Calls handlers.
         compiler: Compiles types.
+        box: Opens secrets.
     """
 
-    def __init__(self, store: Store, handlers: Handlers, compiler: Compiler) -> None:
+    def __init__(self, store: Store, handlers: Handlers, compiler: Compiler, box: SecretBox) -> None:
         self._store = store
         self._carry_out: Mapping[Verb, Callable[[Attempt], Awaitable[None]]] = {
             "apply": Provisioning(handlers, compiler).run,
             "delete": Deprovisioning(handlers).run,
-            "invoke": Acting(handlers, compiler).run,
+            "invoke": Acting(handlers, compiler, box).run,
         }
 
     async def attempt(self, operation: Operation, cancelled: asyncio.Event) -> None:

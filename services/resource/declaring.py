@@ -11,6 +11,7 @@ from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.operations.model import Operation
 
+from services.resource import paths
 from services.resource.accepting import Accepted, accept, concerns_handler
 from services.resource.callers import Caller
 from services.resource.checks import STAGES
@@ -24,6 +25,7 @@ from services.resource.ports import Above, Handlers, Result, Store, Unit, View
 from services.resource.proposals import Proposal, check_content, completed, immutable, rejected
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType, unknown_type
+from services.resource.secrets import without
 from services.resource.work import question_for
 
 MAX_REPEATS = 20
@@ -166,6 +168,7 @@ class Declarations:
         if version.retired and (before is None or before.declared.type_version != version.version):
             raise type.unavailable(version.version)
         compiled = self._compiler.compiled(type, version)
+        wished = _keeping_secret(before, replace(wished, secrets=compiled.secrets))
         policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
         sees = (compiled.sees_parent or policies) and name.parent
         parent = view.resource(name.parent) if sees else None
@@ -216,6 +219,19 @@ class Declarations:
         if verdict.violations:
             raise rejected(proposal.type.type, verdict.violations)
         return verdict.plan
+
+
+def _keeping_secret(before: Resource | None, wished: Declared) -> Declared:
+    """Returns what is wished without values that a move to another version would make readable for everybody.
+
+    What was sent anew, and is another value, stays.
+    """
+    if before is None:
+        return wished
+    old, new = before.declared.properties, wished.properties
+    bare = [path for path in before.declared.secrets if path not in wished.secrets]
+    kept = [path for path in bare if paths.values(old, path) == paths.values(new, path)]
+    return replace(wished, properties=without(new, kept)) if kept else wished
 
 
 def _case(caller: Caller, proposal: Proposal) -> Case:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import orjson
 
+from services.resource import paths
 from services.resource.documents import declared_document, rfc3339
 from services.resource.resource import Declared
 
@@ -37,19 +39,24 @@ class FieldChange:
 
 
 def differences(before: Declared | None, after: Declared) -> list[FieldChange]:
-    """Returns what differs, in the order of paths, at most 1000; all that is set if there is no before."""
-    old = {} if before is None else _shown(before)
-    found: list[FieldChange] = []
-    for change in _compare("", old, _shown(after)):
-        found.append(change)
-        if len(found) == MAX_CHANGES:
-            break
-    return found
+    """Returns what differs, in the order of paths, at most 1000; all that is set if there is no before.
+
+    Of secrets only the path is told, at the end.
+    """
+    old = {} if before is None else _shown(before.public)
+    return list(islice(chain(_compare("", old, _shown(after.public)), _secrets(before, after)), MAX_CHANGES))
 
 
 def same(before: Declared, after: Declared) -> bool:
     """Returns whether two declarations wish the same."""
     return _same(declared_document(before), declared_document(after))
+
+
+def _secrets(before: Declared | None, after: Declared) -> Iterator[FieldChange]:
+    old = {} if before is None else before.properties
+    for path in after.secrets:
+        if not _same(paths.values(old, path), paths.values(after.properties, path)):
+            yield FieldChange(".".join(("properties", *path)), ABSENT, ABSENT)
 
 
 def _shown(declared: Declared) -> dict[str, Any]:

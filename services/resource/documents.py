@@ -15,7 +15,7 @@ TIMES = ("create_time", "update_time", "expire_time")
 
 
 def declared_document(declared: Declared) -> dict[str, Any]:
-    """Returns what is declared; fields that are not set are left out, but ``properties`` and ``tags`` never are."""
+    """Returns what is declared, with secrets; fields that are not set are left out, but not properties and tags."""
     document: dict[str, Any] = {
         "type_version": declared.type_version,
         "properties": declared.properties,
@@ -49,12 +49,12 @@ def from_declared_document(document: Mapping[str, Any]) -> Declared:
 
 
 def document(resource: Resource) -> dict[str, Any]:
-    """Returns a resource: times as seconds since 1970, enums by their names without prefix."""
+    """Returns a resource without secrets: times as seconds since 1970, enums by their names without prefix."""
     found = {
         "name": resource.name,
         "uid": resource.uid,
         "type": resource.type,
-        **declared_document(resource.declared),
+        **declared_document(resource.declared.public),
         "outputs": resource.outputs,
         "provisioning_state": resource.state.name,
         "reconciling": bool(resource.operation),

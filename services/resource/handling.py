@@ -89,10 +89,17 @@ Said = Progress | Done | Refused
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """An action that is to be carried out: its id among those of the type, and what it is given."""
+    """An action that is to be carried out.
+
+    Attributes:
+        action: Its id among those of the type.
+        parameters: What it is given.
+        secret: Whether some of that only the handler may see.
+    """
 
     action: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)

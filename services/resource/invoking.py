@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sutler.errors import Conflict, not_found
 from sutler.etags import check_etag
@@ -20,12 +20,12 @@ from services.resource.handling import Invocation, Planned
 from services.resource.history import Change
 from services.resource.judging import Case, PolicyBook, judge
 from services.resource.names import is_below, parse
-from services.resource.ports import Above, Handlers, Store, Unit, View
+from services.resource.ports import Above, Handlers, SecretBox, Store, Unit, View
 from services.resource.proposals import rejected
 from services.resource.resource import ActionResult, Finding, Lock, Resource
 from services.resource.resource_type import ResourceType, unknown_type
 from services.resource.states import State
-from services.resource.work import operation_for, question_for, work_for
+from services.resource.work import operation_for, question_for, with_invocation, work_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,25 @@ class Invocations:
         compiler: Compiles types.
         policies: Compiles policies.
         handlers: Asks handlers.
+        box: Encrypts secrets.
         wait: Seconds to wait for a handler before a call answers.
     """
 
     def __init__(
-        self, store: Store, compiler: Compiler, policies: PolicyBook, handlers: Handlers, *, wait: float = 0.0
+        self,
+        store: Store,
+        compiler: Compiler,
+        policies: PolicyBook,
+        handlers: Handlers,
+        box: SecretBox,
+        *,
+        wait: float = 0.0,
     ) -> None:
         self._store = store
         self._compiler = compiler
         self._policies = policies
         self._handlers = handlers
+        self._box = box
         self._wait = wait
 
     async def invoke(
@@ -99,7 +108,7 @@ class Invocations:
         if type is None:
             raise unknown_type(resource.type)
         action = self._compiler.action(type, find_action(type, invocation.action))
-        parameters = action.completed(invocation.parameters)
+        given = Invocation(invocation.action, action.completed(invocation.parameters), bool(action.secrets))
         _check_standing(view, resource)
         lifecycle.engage(resource, "")
         above = view.above(parse(resource.name))
@@ -107,7 +116,7 @@ class Invocations:
         policies = self._policies.of(view, resource.name, above)
         parent = view.resource(above[0].name) if policies and above else None
         found = judge(policies, Case(caller, "invoke", resource, resource, parent, invocation.action))
-        return _Accepted(resource, type, Invocation(invocation.action, parameters), found)
+        return _Accepted(resource, type, given, found)
 
     async def _ask_handler(self, caller: Caller, asked: _Accepted, validate_only: bool) -> tuple[Planned, ...]:
         now = await self._store.read(caller.tenant, lambda view: view.now)
@@ -130,11 +139,7 @@ class Invocations:
         ):
             return None
         resource = now.resource
-        work = replace(
-            work_for(now.type, "invoke", resource.uid, caller),
-            action=now.invocation.action,
-            parameters=now.invocation.parameters,
-        )
+        work = with_invocation(work_for(now.type, "invoke", resource.uid, caller), now.invocation, self._box)
         operation = operation_for(caller, resource.name, ended=False, work=work)
         engaged = lifecycle.engage(resource, operation.name, now.findings)
         stored = unit.put(resource, engaged, caller.entry(Change.PROGRESSED, operation.name))

@@ -112,7 +112,7 @@ def with_defaults(policies: Sequence[Policy], case: Case) -> Declared:
             raise _failed(policy, rule, str(error)) from error
         if not rule.field.startswith("properties.") and not isinstance(value, str):
             raise _failed(policy, rule, f"{rule.field} takes a string, not {type(value).__name__}")
-        wished = from_declared_document(_set(fields, rule.field, value))
+        wished = replace(from_declared_document(_set(fields, rule.field, value)), secrets=case.itself.declared.secrets)
         case = replace(case, itself=replace(case.itself, declared=wished))
     return case.itself.declared
 

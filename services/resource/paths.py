@@ -9,6 +9,9 @@ from typing import Any
 EACH = "[*]"
 """Stands for every item of a list."""
 
+ANY = "*"
+"""Stands for every key of an object; a path that somebody writes cannot hold it."""
+
 WRITABLE = ("type_version", "display_name", "properties", "tags", "location", "references", "expire_time", "lock")
 """The fields of a resource that a caller can write."""
 
@@ -42,6 +45,8 @@ def values(data: Any, steps: Sequence[str]) -> list[Any]:
     for step in steps:
         if step == EACH:
             found = [item for value in found if isinstance(value, list) for item in value]
+        elif step == ANY:
+            found = [item for value in found if isinstance(value, Mapping) for item in value.values()]
         else:
             found = [value[step] for value in found if isinstance(value, Mapping) and step in value]
     return found

@@ -70,7 +70,7 @@ class Quota:
         """Returns what a resource adds to it; 0 for none."""
         if resource is None or not self.counts(resource.type):
             return 0
-        return self.amount_in(declared_document(resource.declared)) if self.field else 1
+        return self.amount_in(declared_document(resource.declared.public)) if self.field else 1
 
     def amount_in(self, fields: Mapping[str, Any]) -> float:
         """Returns what stands at its field; what is no number counts as 0."""

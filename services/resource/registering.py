@@ -12,12 +12,12 @@ from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.ids import new_id
 
-from services.resource.actions import check_actions
+from services.resource.actions import compile_actions
 from services.resource.callers import Caller
 from services.resource.compatibility import Change, Compatibility
 from services.resource.compiling import compile_version
 from services.resource.names import BUILT_IN, key, parent_type, spelled, type_from_id
-from services.resource.ports import HandlerBook, Store, Unit, View
+from services.resource.ports import HandlerBook, SecretBox, Store, Unit, View
 from services.resource.resource_type import ResourceType, unknown_type
 
 HANDLER_PERMISSIONS = tuple(f"resource.handlers.{verb}" for verb in ("validate", "apply", "delete", "read"))
@@ -49,12 +49,14 @@ class Registrations:
     Args:
         store: Where they are kept.
         book: Says which handlers there are.
+        box: Encrypts secrets.
         compatibility: Checks changes against what is stored.
     """
 
-    def __init__(self, store: Store, book: HandlerBook, compatibility: Compatibility) -> None:
+    def __init__(self, store: Store, book: HandlerBook, box: SecretBox, compatibility: Compatibility) -> None:
         self._store = store
         self._book = book
+        self._box = box
         self._compatibility = compatibility
 
     async def create(self, caller: Caller, sent: SentType, *, once: Once | None, validate_only: bool) -> ResourceType:
@@ -208,9 +210,10 @@ class Registrations:
             raise invalid("resource_type.allowed_scopes", "a child type stands below its parent type and has none")
         if wanted.default_version:
             wanted.find(wanted.default_version)
-        for index, version in enumerate(wanted.versions):
-            compile_version(version, f"resource_type.versions[{index}]")
-        check_actions(wanted)
+        versions = [compile_version(v, f"resource_type.versions[{n}]") for n, v in enumerate(wanted.versions)]
+        actions = compile_actions(wanted)
+        if any(v.secrets for v in versions) or any(action.secrets for action in actions):
+            self._box.check()
         handler = wanted.made_by
         self._book.check(handler)
         if not handler.records:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
 from sutler.etags import make_etag
 
 from services.resource.problems import Problem
+from services.resource.secrets import Path, without
 from services.resource.states import State
 
 
@@ -35,6 +36,7 @@ class Declared:
         references: The names of other resources that it needs.
         expire_time: When it is to be deleted, in seconds since 1970; None for never.
         lock: What must not be done with it and all below it.
+        secrets: The paths in the properties to what only handlers may see.
     """
 
     type_version: str = ""
@@ -45,6 +47,12 @@ class Declared:
     references: tuple[str, ...] = ()
     expire_time: float | None = None
     lock: Lock = Lock.UNSPECIFIED
+    secrets: tuple[Path, ...] = ()
+
+    @property
+    def public(self) -> Declared:
+        """What everybody may see of it."""
+        return replace(self, properties=without(self.properties, self.secrets)) if self.secrets else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonschema_rs
-from sutler.errors import Invalid, Unimplemented, Violation
+from sutler.errors import Invalid, Violation
 
 from services.resource.resource_type import Json
 
@@ -24,6 +24,9 @@ MAX_COST = 200_000
 
 REGEX_BYTES = 1 << 20
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Validator = jsonschema_rs.Draft202012Validator
+"""Checks values against a schema."""
 
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -56,17 +59,17 @@ class SchemaInvalid(Exception):
         )
 
 
-def compile_schema(schema: Json) -> jsonschema_rs.Draft202012Validator:
-    """Returns the validator of a schema.
+def compile_schema(schema: Json, *, hides: bool = False) -> Validator:
+    """Returns the validator of a schema, whose errors show no values if it hides them.
 
     Raises:
         SchemaInvalid: If it is none, or breaks a bound.
-        Unimplemented: If it marks something as a secret (``writeOnly``).
     """
     _check_bounds(schema)
     options = jsonschema_rs.RegexOptions(size_limit=REGEX_BYTES, dfa_size_limit=REGEX_BYTES)
     try:
-        return jsonschema_rs.Draft202012Validator(dict(schema), pattern_options=options, offline=True)
+        mask = "the value" if hides else None
+        return Validator(dict(schema), pattern_options=options, offline=True, mask=mask)
     except jsonschema_rs.ValidationError as error:
         raise SchemaInvalid("".join(f"/{part}" for part in error.instance_path), error.message[:300]) from error
     except (ValueError, jsonschema_rs.ReferencingError) as error:
@@ -127,12 +130,6 @@ def _check_bounds(schema: Json) -> None:
 
 
 def _check_one(pointer: str, schema: Json) -> None:
-    if schema.get("writeOnly") is True:
-        raise Unimplemented(
-            f"{pointer} is writeOnly: this release does not keep secrets, and does not store them in clear; leave it "
-            "out, and name the secret in your handler's own store instead",
-            metadata={"pointer": pointer, "feature": "writeOnly"},
-        )
     below = schema.get("patternProperties")
     for pattern in [schema.get("pattern"), *(below if isinstance(below, Mapping) else ())]:
         if isinstance(pattern, str) and len(pattern) > MAX_PATTERN:

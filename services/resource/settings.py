@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 from sutler.settings import ServerSettings
 
@@ -17,6 +17,11 @@ class Settings(ServerSettings):
     rule_address: str = Field("", description="Address of RuleService for events; they wait in the outbox if empty")
     handler_addresses: tuple[str, ...] = Field(
         (), description="JSON list of the addresses at which types may name a ResourceHandler"
+    )
+    secret_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Keys for secrets at rest: base64 of 32 bytes, comma-separated, the first encrypts; "
+        "empty: resource.key beside the SQLite file, made when the first type with secrets is registered",
     )
     wait_seconds: float = Field(0.0, ge=0, le=60, description="How long a call waits for a handler before it answers")
     concurrency: int = Field(64, ge=1, le=1000, description="Operations that this process works on at once")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+import orjson
 from sutler.ids import new_id
 from sutler.operations.model import Operation, State
 
 from services.resource.callers import Caller
-from services.resource.handling import HandlerCall
+from services.resource.handling import HandlerCall, Invocation
 from services.resource.history import Cause, Change, Entry
+from services.resource.ports import SecretBox
 from services.resource.resource_type import Handler, ResourceType
 
 PREFIX = "resourceOperations/"
@@ -38,7 +41,8 @@ class Work:
         children: How many resources were below when a delete began.
         cause: What led to it.
         action: The id of the action.
-        parameters: What the action is given.
+        parameters: What the action is given; empty if that holds secrets.
+        sealed: What the action is given, encrypted and in base64, if it holds secrets.
     """
 
     verb: Verb
@@ -51,6 +55,7 @@ class Work:
     cause: Cause = Cause.REQUEST
     action: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    sealed: str = ""
 
     @classmethod
     def of(cls, operation: Operation) -> Work:
@@ -70,6 +75,26 @@ class Work:
 def work_for(type: ResourceType, verb: Verb, uid: str, caller: Caller) -> Work:
     """Returns the work of a call on a resource of a type."""
     return Work(verb, uid, type.made_by, type.principal, caller.request_id, caller.traceparent)
+
+
+def with_invocation(work: Work, invocation: Invocation, box: SecretBox) -> Work:
+    """Returns work that carries out an action; parameters with secrets are encrypted."""
+    if not invocation.secret:
+        return replace(work, action=invocation.action, parameters=invocation.parameters)
+    sealed = box.seal(orjson.dumps(invocation.parameters).decode(), owner=work.uid)
+    return replace(work, action=invocation.action, sealed=b64encode(sealed).decode())
+
+
+def invocation_of(work: Work, box: SecretBox) -> Invocation:
+    """Returns the action that work carries out.
+
+    Raises:
+        ValueError: If no configured key opens its parameters.
+    """
+    if not work.sealed:
+        return Invocation(work.action, work.parameters)
+    opened: dict[str, Any] = orjson.loads(box.open(b64decode(work.sealed), owner=work.uid))
+    return Invocation(work.action, opened, secret=True)
 
 
 def question_for(type: ResourceType, caller: Caller, now: float, *, validate_only: bool) -> HandlerCall:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,12 +11,14 @@ from google.rpc.status_pb2 import Status
 from sutler.status import from_status
 
 from services.resource import documents, type_documents
+from services.resource.attempts import unreadable
+from services.resource.ports import SecretBox
 from services.resource.problems import Problem, problem
 from services.resource.resource import Resource
 from services.resource.resource_type import ResourceType
 from services.resource.wire.resources import status, to_message
 
-RESOURCE = "tenant, document, applied"
+RESOURCE = "tenant, uid, document, applied, sealed"
 """The columns that :func:`resource` reads."""
 
 
@@ -30,15 +33,48 @@ def parsed(text: str) -> dict[str, Any]:
     return found
 
 
-def resource(row: tuple[Any, ...]) -> Resource:
-    """Returns the resource in a row of :data:`RESOURCE`."""
-    applied = None if row[2] is None else orjson.loads(row[2])
-    return documents.from_document(row[0], orjson.loads(row[1]), applied)
+def resource(row: tuple[Any, ...], box: SecretBox) -> Resource:
+    """Returns the resource in a row of :data:`RESOURCE`.
+
+    Raises:
+        FailedPrecondition: If no configured key opens its secrets (SECRET_UNREADABLE).
+    """
+    tenant, uid, document, applied, sealed = row
+    found = documents.from_document(tenant, parsed(document), None if applied is None else parsed(applied))
+    return found if sealed is None else _opened(found, bytes(sealed), box, _owner(tenant, uid))
 
 
 def applied(found: Resource) -> str | None:
-    """Returns what is stored of what was declared when a resource last succeeded."""
-    return None if found.applied is None else json(documents.declared_document(found.applied))
+    """Returns what is stored of what was declared when a resource last succeeded, without secrets."""
+    return None if found.applied is None else json(documents.declared_document(found.applied.public))
+
+
+def sealed(found: Resource, box: SecretBox) -> bytes | None:
+    """Returns the properties of a resource with its secrets, encrypted; None if it has none."""
+    both = [declared for declared in (found.declared, found.applied) if declared is not None]
+    if all(declared.public.properties == declared.properties for declared in both):
+        return None
+    whole = [{"properties": declared.properties, "secrets": declared.secrets} for declared in both]
+    return box.seal(orjson.dumps(whole).decode(), owner=_owner(found.tenant, found.uid))
+
+
+def _opened(found: Resource, sealed: bytes, box: SecretBox, owner: str) -> Resource:
+    try:
+        whole = orjson.loads(box.open(sealed, owner=owner))
+    except ValueError as error:
+        raise unreadable(found.name).error() from error
+    declared = replace(found.declared, **_whole(whole[0]))
+    if found.applied is None:
+        return replace(found, declared=declared)
+    return replace(found, declared=declared, applied=replace(found.applied, **_whole(whole[1])))
+
+
+def _whole(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {"properties": stored["properties"], "secrets": tuple(map(tuple, stored["secrets"]))}
+
+
+def _owner(tenant: str, uid: str) -> str:
+    return f"{tenant}\0{uid}"
 
 
 def shown(found: Resource) -> bytes:

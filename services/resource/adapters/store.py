@@ -17,7 +17,7 @@ from services.resource.adapters import encoding
 from services.resource.adapters.unit import TenantUnit
 from services.resource.adapters.view import TenantView, TypeCache
 from services.resource.builtin import BUILT_IN_TYPES
-from services.resource.ports import Unit, View
+from services.resource.ports import SecretBox, Unit, View
 from services.resource.type_documents import document
 
 T = TypeVar("T")
@@ -28,25 +28,29 @@ class DatabaseStore:
 
     Args:
         database: Where everything is kept.
+        box: Encrypts secrets.
         remembered: How long answers to requests are remembered.
     """
 
-    def __init__(self, database: Database, *, remembered: timedelta = requests.KEEP) -> None:
+    def __init__(self, database: Database, box: SecretBox, *, remembered: timedelta = requests.KEEP) -> None:
         self._database = database
+        self._box = box
         self._remembered = remembered
         self._types = TypeCache()
 
     async def read(self, tenant: str, fn: Callable[[View], T]) -> T:
         """Runs a short read of what a tenant has."""
-        return await self._database.read(lambda tx: fn(TenantView(tx, tenant, self._types)))
+        return await self._database.read(lambda tx: fn(TenantView(tx, tenant, self._types, self._box)))
 
     async def scan(self, tenant: str, fn: Callable[[View], T]) -> T:
         """Runs a longer read."""
-        return await self._database.scan(lambda tx: fn(TenantView(tx, tenant, self._types)))
+        return await self._database.scan(lambda tx: fn(TenantView(tx, tenant, self._types, self._box)))
 
     async def write(self, tenant: str, fn: Callable[[Unit], T]) -> T:
         """Changes what a tenant has, and returns what ``fn`` returned when it is on disk."""
-        return await self._database.write(lambda tx: fn(TenantUnit(tx, tenant, self._types, self._remembered)))
+        return await self._database.write(
+            lambda tx: fn(TenantUnit(tx, tenant, self._types, self._box, self._remembered))
+        )
 
     async def ended(self, operation: Operation, seconds: float) -> Operation:
         """Returns an operation as it is when it has ended, or after this time."""

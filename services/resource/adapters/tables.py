@@ -1,8 +1,8 @@
 """The tables of ResourceService.
 
-``document`` is the truth of a resource; ``shown`` is the same as the contract's message, because reads outnumber
-writes, and the other columns are there to look it up. ``key`` columns hold names in lower case. A query that is to use
-a partial index repeats its condition.
+``document`` is the truth of a resource, and ``sealed`` holds its properties with secrets, encrypted; ``shown`` is the
+same as the contract's message, because reads outnumber writes, and the other columns are there to look it up. ``key``
+columns hold names in lower case. A query that is to use a partial index repeats its condition.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MIGRATIONS = (
                 group_key TEXT NOT NULL, state TEXT NOT NULL, lock_level BIGINT NOT NULL, operation TEXT NOT NULL,
                 revision BIGINT NOT NULL, create_time DOUBLE PRECISION NOT NULL, update_time DOUBLE PRECISION NOT NULL,
                 expire_time DOUBLE PRECISION, tags TEXT NOT NULL, document TEXT NOT NULL, applied TEXT,
-                shown BYTEA NOT NULL,
+                sealed BYTEA, shown BYTEA NOT NULL,
                 PRIMARY KEY (tenant, key)
             )""",
             "CREATE INDEX resources_by_parent ON resources (tenant, parent_key, name)",

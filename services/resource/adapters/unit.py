@@ -23,7 +23,7 @@ from services.resource.history import Entry
 from services.resource.lifecycle import check, check_leaving
 from services.resource.linking import group_of
 from services.resource.names import key, parse, root_of
-from services.resource.ports import Result
+from services.resource.ports import Result, SecretBox
 from services.resource.problems import Problem
 from services.resource.quotas import parse_quota
 from services.resource.resource import Declared, Resource
@@ -35,7 +35,7 @@ MAX_STEP_BYTES = 1024
 
 _COLUMNS = (
     *("name", "uid", "type", "type_key", "parent_key", "root_key", "group_key", "state", "lock_level", "operation"),
-    *("revision", "create_time", "update_time", "expire_time", "tags", "document", "applied", "shown"),
+    *("revision", "create_time", "update_time", "expire_time", "tags", "document", "applied", "sealed", "shown"),
 )
 _INSERT = (
     f"INSERT INTO resources (tenant, key, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"
@@ -60,11 +60,12 @@ class TenantUnit(TenantView):
         tx: The change.
         tenant: Whose data are changed.
         types: Keeps types.
+        box: Encrypts secrets.
         remembered: How long answers to requests are remembered.
     """
 
-    def __init__(self, tx: Transaction, tenant: str, types: TypeCache, remembered: timedelta) -> None:
-        super().__init__(tx, tenant, types)
+    def __init__(self, tx: Transaction, tenant: str, types: TypeCache, box: SecretBox, remembered: timedelta) -> None:
+        super().__init__(tx, tenant, types, box)
         self._remembered = remembered
 
     def put(self, before: Resource | None, after: Resource, entry: Entry) -> Resource:
@@ -73,7 +74,7 @@ class TenantUnit(TenantView):
         if key(after.type) == key(quotas.TYPE):
             quota = parse_quota(after)
             after = replace(after, outputs={"used": self.total(quota, quota.scope)})
-        row = _row(after)
+        row = _row(after, self._box)
         if before is None:
             if not self._tx.execute(_INSERT, (self.tenant, key(after.name), *row)):
                 raise name_taken(after.name)
@@ -227,7 +228,7 @@ class TenantUnit(TenantView):
             )
 
 
-def _row(resource: Resource) -> tuple[Any, ...]:
+def _row(resource: Resource, box: SecretBox) -> tuple[Any, ...]:
     name = parse(resource.name)
     found = document(resource)
     return (
@@ -235,7 +236,7 @@ def _row(resource: Resource) -> tuple[Any, ...]:
         *(key(group_of(resource.type, resource.declared)), resource.state.name, int(resource.declared.lock)),
         *(resource.operation, resource.revision, resource.create_time, resource.update_time),
         *(resource.declared.expire_time, encoding.json(resource.declared.tags), encoding.json(found)),
-        *(encoding.applied(resource), encoding.shown(resource)),
+        *(encoding.applied(resource), encoding.sealed(resource, box), encoding.shown(resource)),
     )
 
 

@@ -15,7 +15,7 @@ from services.resource import quotas
 from services.resource.adapters import encoding
 from services.resource.adapters.totals import below, total
 from services.resource.names import Name, key
-from services.resource.ports import Above
+from services.resource.ports import Above, SecretBox
 from services.resource.problems import Problem
 from services.resource.quotas import Quota
 from services.resource.resource import Lock, Resource
@@ -52,10 +52,12 @@ class TenantView:
         tx: The database at one moment.
         tenant: Whose view it is.
         types: Keeps types.
+        box: Encrypts secrets.
     """
 
-    def __init__(self, tx: Transaction, tenant: str, types: TypeCache) -> None:
+    def __init__(self, tx: Transaction, tenant: str, types: TypeCache, box: SecretBox) -> None:
         self.tenant = tenant
+        self._box = box
         self._tx = tx
         self._types = types
 
@@ -89,7 +91,7 @@ class TenantView:
         row = self._tx.one(
             f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND key = ?", (self.tenant, key(name))
         )
-        return None if row is None else encoding.resource(row)
+        return None if row is None else encoding.resource(row, self._box)
 
     def above(self, name: Name) -> tuple[Above, ...]:
         """Returns what is above a name and exists: along its path, the nearest first, then management groups."""
@@ -134,7 +136,7 @@ class TenantView:
             " ORDER BY key DESC LIMIT ?",
             (self.tenant, low, key(last) or high, limit),
         )
-        return [encoding.resource(row) for row in rows]
+        return [encoding.resource(row, self._box) for row in rows]
 
     def worked_on(self, name: str, operation: str) -> list[Resource]:
         """Returns the resources at and below a name on which an operation works, the deepest first."""
@@ -143,7 +145,7 @@ class TenantView:
             " AND (key = ? OR (key > ? AND key < ?)) ORDER BY key DESC",
             (self.tenant, operation, key(name), *below(name)),
         )
-        return [encoding.resource(row) for row in rows]
+        return [encoding.resource(row, self._box) for row in rows]
 
     def locked_below(self, name: str) -> Above | None:
         """Returns a resource below a name that has a lock against deletion; None if there is none."""
@@ -191,7 +193,7 @@ class TenantView:
             " AND revision > ? ORDER BY name LIMIT ?",
             (self.tenant, key(type), after, since, limit),
         )
-        return [encoding.resource(row) for row in rows]
+        return [encoding.resource(row, self._box) for row in rows]
 
     def newest(self) -> int:
         """Returns the number of the newest revision; 0 if there is none."""

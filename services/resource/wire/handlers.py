@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.struct_pb2 import Struct
 from sutler.errors import Invalid, Violation
 from sutler.resource.v1 import handler_pb2 as pb
+from sutler.resource.v1 import resource_pb2
 from sutler.status import from_status
 from sutler.type.v1 import operation_pb2
 from sutler.validation import validate_message, validate_open_data
@@ -50,7 +51,7 @@ def validate_request(call: HandlerCall, desired: Resource, previous: Resource | 
     """Returns the question whether a resource may be created, or changed if there is a previous one."""
     change = pb.ValidateRequest.CHANGE_CREATE if previous is None else pb.ValidateRequest.CHANGE_UPDATE
     return pb.ValidateRequest(
-        context=context(call), change=change, desired=to_message(desired), previous=_without_outputs(previous)
+        context=context(call), change=change, desired=_whole(desired), previous=_without_outputs(previous)
     )
 
 
@@ -59,7 +60,7 @@ def apply_request(call: HandlerCall, desired: Resource, previous: Resource | Non
     return pb.ApplyRequest(
         context=context(call),
         idempotency_key=call.idempotency_key,
-        desired=to_message(desired),
+        desired=_whole(desired),
         previous=_without_outputs(previous),
     )
 
@@ -69,14 +70,14 @@ def delete_request(call: HandlerCall, resource: Resource, previous: Resource | N
     return pb.DeleteRequest(
         context=context(call),
         idempotency_key=call.idempotency_key,
-        resource=to_message(resource),
+        resource=_whole(resource),
         previous=_without_outputs(previous),
     )
 
 
 def read_request(call: HandlerCall, desired: Resource, previous: Resource | None) -> pb.ReadRequest:
     """Returns the question what is really there."""
-    return pb.ReadRequest(context=context(call), desired=to_message(desired), previous=_without_outputs(previous))
+    return pb.ReadRequest(context=context(call), desired=_whole(desired), previous=_without_outputs(previous))
 
 
 def validate_action_request(call: HandlerCall, resource: Resource, invocation: Invocation) -> pb.ValidateRequest:
@@ -84,7 +85,7 @@ def validate_action_request(call: HandlerCall, resource: Resource, invocation: I
     return pb.ValidateRequest(
         context=context(call),
         change=pb.ValidateRequest.CHANGE_INVOKE,
-        desired=to_message(resource),
+        desired=_whole(resource),
         previous=_without_outputs(resource),
         action=invocation.action,
         parameters=to_struct(invocation.parameters),
@@ -98,7 +99,7 @@ def invoke_request(
     return pb.ResourceHandlerInvokeActionRequest(
         context=context(call),
         idempotency_key=call.idempotency_key,
-        resource=to_message(resource),
+        resource=_whole(resource),
         action=invocation.action,
         parameters=to_struct(invocation.parameters),
     )
@@ -170,5 +171,9 @@ def _outputs(message: Any) -> Mapping[str, Any] | None:
     return from_struct(outputs) if message.HasField("outputs") else None
 
 
+def _whole(resource: Resource) -> resource_pb2.Resource:
+    return to_message(resource, secrets=True)
+
+
 def _without_outputs(resource: Resource | None) -> Any:
-    return None if resource is None else to_message(replace(resource, outputs={}), empty=False)
+    return None if resource is None else to_message(replace(resource, outputs={}), empty=False, secrets=True)

@@ -17,12 +17,13 @@ from services.resource.resource import Declared, Lock, Resource
 from google.rpc.status_pb2 import Status  # isort: skip
 
 
-def to_message(resource: Resource, *, empty: bool = True) -> pb.Resource:
+def to_message(resource: Resource, *, empty: bool = True, secrets: bool = False) -> pb.Resource:
     """Returns a resource as the API shows it.
 
     Args:
         resource: The resource.
         empty: Whether ``properties`` and ``outputs`` are set where they are empty.
+        secrets: Whether it has its secrets; only handlers get them.
     """
     message = pb.Resource(
         name=resource.name,
@@ -39,7 +40,7 @@ def to_message(resource: Resource, *, empty: bool = True) -> pb.Resource:
         creator=resource.creator,
         updater=resource.updater,
     )
-    set_declared(message, resource.declared)
+    set_declared(message, resource.declared if secrets else resource.declared.public)
     if empty or resource.outputs:
         message.outputs.CopyFrom(to_struct(resource.outputs))
     if resource.create_time:
@@ -92,7 +93,7 @@ def updated(message: pb.Resource, mask: FieldMask | None) -> Callable[[Resource 
     def onto(before: Resource | None) -> Declared:
         sent = pb.Resource()
         sent.CopyFrom(message)
-        stored = pb.Resource(name=sent.name, type=sent.type) if before is None else to_message(before)
+        stored = pb.Resource(name=sent.name, type=sent.type) if before is None else to_message(before, secrets=True)
         sent.name = stored.name
         if sent.type.lower() == stored.type.lower():
             sent.type = stored.type

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,10 +69,11 @@ class Server:
 async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     machines = Machines()
     folder = tmp_path_factory.mktemp("resource")
+    keys = {"secret_keys": b64encode(bytes(32)).decode()} if request.param == "postgresql" else {}
     async with (
         database_url(request.param, folder) as url,
         serving(machines) as handler,
-        running(app, settings_for(url, handler, "127.0.0.1:1"), "resource") as up,
+        running(app, settings_for(url, handler, "127.0.0.1:1", **keys), "resource") as up,
     ):
         yield Server(up.address, request.param, url, handler, machines)
 

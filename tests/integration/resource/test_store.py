@@ -13,6 +13,7 @@ from sutler.context import Principal
 from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
 from sutler.operations import records
 from sutler.operations.model import Operation
+from sutler.secret_box import SecretBox
 from sutler.store import Database, open_database
 
 from services.resource.adapters.store import DatabaseStore, seed
@@ -33,6 +34,7 @@ from services.resource.states import State
 from tests.integration.resource.conftest import ENGINES, database_url
 
 TENANT = "default"
+BOX = SecretBox([bytes(32)])
 CALLER = Caller(TENANT, Principal("user:anna", grants=("*.*.*",)), "CreateResource", str(uuid.uuid4()), "c")
 
 
@@ -96,7 +98,7 @@ async def accepted(store: DatabaseStore, handlers: Slow) -> Operation:
     """Accepts the creation of a resource that a handler is to make."""
     compiler = Compiler()
     type = ResourceType(TENANT, "A.B/c", versions=(Version("v1"),), handler=Handler(address="h:1", timeout=100_000))
-    registrations = Registrations(store, handlers, Compatibility(store))
+    registrations = Registrations(store, handlers, BOX, Compatibility(store))
     await registrations.create(CALLER, SentType("A.B.c", "", lambda _: type), once=None, validate_only=False)
     sent = Sent("A.B/c", "", lambda _: Declared())
     outcome = await Declarations(store, compiler, PolicyBook(), handlers).create(
@@ -112,9 +114,9 @@ async def claim(database: Database) -> Operation:
 
 
 async def test_a_late_holder_changes_nothing(database: Database, clock: Clock) -> None:
-    store, handlers = DatabaseStore(database), Slow()
+    store, handlers = DatabaseStore(database, BOX), Slow()
     await accepted(store, handlers)
-    conductor = Conductor(store, handlers, Compiler())
+    conductor = Conductor(store, handlers, Compiler(), BOX)
     first = await claim(database)
     late = asyncio.create_task(conductor.attempt(first, asyncio.Event()))
     await asyncio.wait_for(handlers.called.wait(), 10)
@@ -137,7 +139,7 @@ async def test_a_late_holder_changes_nothing(database: Database, clock: Clock) -
 
 
 async def test_moves_that_are_not_allowed_cannot_be_stored(database: Database) -> None:
-    store, handlers = DatabaseStore(database), Slow()
+    store, handlers = DatabaseStore(database, BOX), Slow()
     await accepted(store, handlers)
     name = "providers/A.B/c/x"
     entry = CALLER.entry(Change.PROGRESSED, "")
@@ -152,7 +154,7 @@ async def test_moves_that_are_not_allowed_cannot_be_stored(database: Database) -
 
 
 async def test_a_stale_change_cannot_be_stored(database: Database) -> None:
-    store, handlers = DatabaseStore(database), Slow()
+    store, handlers = DatabaseStore(database, BOX), Slow()
     await accepted(store, handlers)
     name = "providers/A.B/c/x"
     entry = CALLER.entry(Change.UPDATED, "")
@@ -168,7 +170,7 @@ async def test_a_stale_change_cannot_be_stored(database: Database) -> None:
 
 
 async def test_another_tenant_sees_nothing(database: Database) -> None:
-    store, handlers = DatabaseStore(database), Slow()
+    store, handlers = DatabaseStore(database, BOX), Slow()
     await accepted(store, handlers)
 
     def look(view):  # type: ignore[no-untyped-def]
@@ -192,8 +194,8 @@ class Meddled(DatabaseStore):
 
 
 async def test_what_changes_between_check_and_write_is_checked_again(database: Database) -> None:
-    store, others = Meddled(database), DatabaseStore(database)
-    registrations = Registrations(others, Slow(), Compatibility(others))
+    store, others = Meddled(database, BOX), DatabaseStore(database, BOX)
+    registrations = Registrations(others, Slow(), BOX, Compatibility(others))
     loose, strict = Version("v1"), Version("v1", schema={"required": ["size"]})
 
     async def register(version: Version) -> None:

@@ -13,7 +13,6 @@ from sutler.errors import (
     Invalid,
     NotFound,
     PermissionDenied,
-    Unimplemented,
 )
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.server import running
@@ -87,7 +86,7 @@ ID = "Custom.Org.servers"
 BAD_SCHEMA = version(schema={"type": 1})
 BAD_RULE = version(rules=[pb.TypeRule(id="r", expression="self.", message="m")])
 BAD_PATH = version(immutable_fields=["uid"])
-SECRET = version(schema={"properties": {"p": {"writeOnly": True}}})
+SECRET = version(output_schema={"properties": {"p": {"writeOnly": True}}})
 PLUGIN = pb.TypeHandler(plugin=pb.PluginHandler(plugin="dns"))
 FOREIGN = pb.TypeHandler(remote=pb.RemoteHandler(address="10.0.0.7:443"))
 FIRST = "resource_type.versions[0]"
@@ -104,7 +103,7 @@ FIRST = "resource_type.versions[0]"
         (ID, {"versions": [BAD_PATH]}, Invalid, "FIELD_INVALID", f"{FIRST}.immutable_fields[0]"),
         (ID, {"versions": [version(), version()]}, Invalid, "FIELD_INVALID", ""),
         (ID, {"default_version": "v9"}, Invalid, "FIELD_INVALID", ""),
-        (ID, {"versions": [SECRET]}, Unimplemented, "NOT_IMPLEMENTED", ""),
+        (ID, {"versions": [SECRET]}, Invalid, "SCHEMA_INVALID", f"{FIRST}.output_schema"),
         (ID, {"handler": PLUGIN}, FailedPrecondition, "PLUGIN_UNKNOWN", ""),
         (ID, {"handler": FOREIGN}, PermissionDenied, "ADDRESS_NOT_ALLOWED", ""),
     ],

@@ -2,7 +2,7 @@ import time
 from typing import Any
 
 import pytest
-from sutler.errors import Invalid, Unimplemented
+from sutler.errors import Invalid
 
 from services.resource.defaults import fill, has_defaults
 from services.resource.schemas import MAX_DEPTH, SchemaInvalid, compile_schema, resolve, subschemas
@@ -71,20 +71,6 @@ def test_refused(schema: dict[str, object], pointer: str | None) -> None:
 )
 def test_accepted(schema: dict[str, object]) -> None:
     compile_schema(schema).is_valid({"child": {"child": {}}})
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"properties": {"password": {"type": "string", "writeOnly": True}}},
-        {"$defs": {"secret": {"writeOnly": True}}},
-        {"items": {"anyOf": [{"writeOnly": True}]}},
-    ],
-)
-def test_secrets_are_refused_not_stored_in_clear(schema: dict[str, object]) -> None:
-    with pytest.raises(Unimplemented) as caught:
-        compile_schema(schema)
-    assert caught.value.metadata["feature"] == "writeOnly"
 
 
 def test_patterns_are_linear() -> None:
