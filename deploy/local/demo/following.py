@@ -13,7 +13,7 @@ from sutler.errors import Conflict, DeadlineExceeded, NotFound, Unavailable
 from sutler.provider.v1 import provider_pb2
 from sutler.resource.v1 import resource_pb2
 from sutler.rule.v1 import rule_pb2
-from sutler.wire import from_struct
+from sutler.wire import from_struct, to_struct
 
 from deploy.local.demo.orders import Order, Salesperson
 
@@ -51,6 +51,11 @@ class Progress:
         """The name of its resource."""
         return f"{GROUP}/providers/Sutler.Compute/machineSets/{self.order.name}"
 
+    def has(self, count: int) -> bool:
+        """Returns whether it has this many machines, and its note names them all."""
+        named = all(name in self.note for name in self.machines)
+        return self.state == "SUCCEEDED" and len(self.machines) == count and named
+
     @property
     def complete(self) -> bool:
         """Whether the ERP shows exactly its machines, and these are known as they ended up."""
@@ -83,6 +88,12 @@ class Follower:
             if time.monotonic() > ends:
                 return False
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def scale(self, progress: Progress, count: int) -> None:
+        """Has the resource of an order hold this many machines."""
+        wished = resource_pb2.Resource(name=progress.resource, properties=to_struct({"count": count}))
+        update = resource_pb2.UpdateResourceRequest(resource=wished)
+        await self._client.wait(await self._client.resources.UpdateResource(update))
 
     async def _look(self, orders: Sequence[Progress]) -> None:
         open_ = [progress for progress in orders if not progress.complete]

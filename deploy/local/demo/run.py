@@ -1,4 +1,4 @@
-"""Plays the demonstration: from a confirmed order to machines, to the note in the ERP, and back after a cancel."""
+"""Plays the demonstration: confirmed orders become machines and a note in the ERP, are scaled, and give them back."""
 
 from __future__ import annotations
 
@@ -72,8 +72,12 @@ class Demo:
             await wait_ready(self.layout, self.ports)
             self._check(orders)
             await self._show(follower, orders)
-            self._title(f"4. {orders[0].order.name} is cancelled in the ERP")
-            await self._cancel(follower, erp, orders[0])
+            first = orders[0]
+            self._title(f"4. {first.order.name} is scaled up, then down, through its resource")
+            for count in (first.order.machines + 2, 1):
+                await self._scale(follower, first, count)
+            self._title(f"5. {first.order.name} is cancelled in the ERP")
+            await self._cancel(follower, erp, first)
         await erp.close()
         display.next_steps(self.console, address, orders[-1])
 
@@ -150,6 +154,19 @@ class Demo:
             self.console.print(display.cascade_tree(progress, await follower.cascade(progress.event)))
         self.console.print(display.machines_table(orders))
         self.console.print(f"In the ERP, {orders[0].order.name} now has the note: {orders[0].note}", markup=False)
+
+    async def _scale(self, follower: Follower, progress: Progress, count: int) -> None:
+        before = set(progress.machines)
+        started = time.monotonic()
+        await follower.scale(progress, count)
+        if not await follower.until(lambda: progress.has(count), [progress], lambda: None, CALM_SECONDS):
+            raise StackError(f"{progress.order.name} has {len(progress.machines)} machines, or its note names others")
+        if not (before <= set(progress.machines) or before >= set(progress.machines)):
+            raise StackError(f"{progress.order.name} was given other machines instead of some more or fewer")
+        dead = checking.dead(progress)
+        if dead:
+            raise StackError(f"{progress.order.name}: no process runs for {', '.join(dead)}")
+        self.console.print(f"  it has {count}, and the ERP knows, after {time.monotonic() - started:.2f} s")
 
     async def _cancel(self, follower: Follower, erp: Salesperson, progress: Progress) -> None:
         names = list(progress.machines)

@@ -49,6 +49,7 @@ def play(*arguments: str) -> str:
 
 def test_orders_become_machines_and_the_erp_is_told(flags: list[str]) -> None:
     output = play(*flags, "--orders", "2")
+    assert "it has 1, and the ERP knows" in output
     assert "machines are gone" in output
 
 
