@@ -71,6 +71,7 @@ def transcoder(services: Mapping[str, str], descriptors: Path, *, sse: bool) -> 
         "proto_descriptor": str(descriptors),
         "services": sorted(services),
         "convert_grpc_status": True,
+        "query_param_unescape_plus": True,
         "max_request_body_size": MAX_JSON_BYTES,
         "max_response_body_size": MAX_JSON_BYTES,
         "print_options": {"stream_sse_style_delimited" if sse else "stream_newline_delimited": True},

@@ -67,6 +67,21 @@ async def test_repeats_in_two_processes_have_one_effect(tenant: Tenant) -> None:
             assert first == second
 
 
+@everywhere
+async def test_of_two_processes_that_create_one_name_one_succeeds(tenant: Tenant) -> None:
+    server = tenant.server
+    async with (
+        running(app, settings_for(server.url, server.handler), "resource") as other,
+        connect(other.address, token=token(tenant.name), attempts=1) as s,
+    ):
+        for index in range(10):
+            ends = await asyncio.gather(
+                *(each.resources.CreateResource(creation(f"s{index}")) for each in (tenant.s, s)),
+                return_exceptions=True,
+            )
+            assert sorted(type(end).__name__ for end in ends) == ["AlreadyExists", "Operation"]
+
+
 @pytest.mark.parametrize("kind", ["update", "delete"])
 async def test_updates_and_deletes_repeat_too(tenant: Tenant, kind: str) -> None:
     await tenant.create("", "s", "Sutler.Resource/subscriptions")

@@ -118,6 +118,18 @@ async def test_a_rule_that_fails_to_evaluate_counts_as_broken(tenant: Tenant) ->
     assert caught.value.metadata["cause"]
 
 
+async def test_a_rule_that_takes_too_long_counts_as_broken(tenant: Tenant) -> None:
+    group = await tenant.group()
+    slow = "self.properties.a.all(x, self.properties.a.all(y, self.properties.a.all(z, x + y + z >= 0)))"
+    rule = pb.TypeRule(id="slow", expression=slow, message="never")
+    await tenant.type(versions=[pb.TypeVersion(version="v1", rules=[rule])])
+    await tenant.made(group, "few", SERVERS, {"a": [1, 2, 3]})
+    with pytest.raises(Invalid) as caught:
+        await tenant.create(group, "many", SERVERS, {"a": list(range(500))})
+    assert (caught.value.reason, caught.value.metadata["rule"]) == ("EXPRESSION_FAILED", "slow")
+    assert "budget" in caught.value.metadata["cause"]
+
+
 async def test_rules_see_the_parent(tenant: Tenant) -> None:
     group = await tenant.group()
     await tenant.type(versions=[VERSION])
