@@ -34,10 +34,12 @@ class Accepted:
     Attributes:
         operation: Its operation.
         resource: The resource after it.
+        before: The resource before it; None if it was created.
     """
 
     operation: Operation
     resource: Resource
+    before: Resource | None
 
 
 def concerns_handler(proposal: Proposal) -> bool:
@@ -71,7 +73,7 @@ def accept(unit: Unit, caller: Caller, proposal: Proposal, policies: PolicyBook)
     before = current.before
     if before is not None and not handled and same(before.declared, current.wished):
         operation = operation_for(caller, before.name, ended=True)
-        return Accepted(unit.add_operation(operation, before), before)
+        return Accepted(unit.add_operation(operation, before), before, before)
     return _store(unit, caller, current, handled)
 
 
@@ -111,7 +113,7 @@ def _store(unit: Unit, caller: Caller, proposal: Proposal, handled: bool) -> Acc
     happenings: tuple[Happening, ...] = ("accepted",) if handled else ("accepted", "succeeded")
     origin = Origin(caller.request_id, caller.traceparent)
     unit.announce(*(event(happening, stored, operation, origin, now) for happening in happenings))
-    return Accepted(operation, stored)
+    return Accepted(operation, stored, before)
 
 
 def _created(proposal: Proposal, caller: Caller, uid: str, now: float) -> Resource:
@@ -125,6 +127,7 @@ def _created(proposal: Proposal, caller: Caller, uid: str, now: float) -> Resour
         updater=caller.actor,
         create_time=now,
         findings=proposal.findings,
+        stack=caller.stack,
     )
 
 
@@ -136,6 +139,7 @@ def _changed(before: Resource, proposal: Proposal, caller: Caller) -> Resource:
         updater=caller.actor,
         applied=before.declared if before.observed_generation == before.generation else before.applied,
         findings=proposal.findings,
+        stack=caller.stack or before.stack,
     )
 
 

@@ -28,6 +28,7 @@ from services.resource.adapters.late_box import LateBox
 from services.resource.adapters.log import Follower
 from services.resource.adapters.reading import Reader
 from services.resource.adapters.remote import RemoteHandlers
+from services.resource.adapters.stack_reading import StackReader
 from services.resource.adapters.store import DatabaseStore, seed
 from services.resource.adapters.tables import MIGRATIONS
 from services.resource.compatibility import Compatibility
@@ -42,6 +43,7 @@ from services.resource.registering import Registrations
 from services.resource.removing import Removals
 from services.resource.servicer import ResourceServicer
 from services.resource.settings import Settings
+from services.resource.stacks.applying import Stacks
 
 AREA = "resource"
 
@@ -58,21 +60,24 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         connections = await stack.enter_async_context(AsyncExitStack())
         handlers = RemoteHandlers(partial(neighbour, settings, AREA), settings.handler_addresses, connections)
         compiler, policies = Compiler(), PolicyBook()
+        declarations = Declarations(store, compiler, policies, handlers, wait=settings.wait_seconds)
         removals = Removals(store, policies, wait=settings.wait_seconds)
         sealer = await token_sealer(database)
         pager = Pager(sealer)
         servicer = ResourceServicer(
             registrations=Registrations(store, handlers, box, Compatibility(store)),
-            declarations=Declarations(store, compiler, policies, handlers, wait=settings.wait_seconds),
+            declarations=declarations,
             removals=removals,
             invocations=Invocations(store, compiler, policies, handlers, box, wait=settings.wait_seconds),
+            stacks=Stacks(store, declarations, wait=settings.wait_seconds),
             endings=Endings(store),
             reader=Reader(database),
+            stack_reader=StackReader(database),
             follower=Follower(database, Watcher(sealer, runtime.shutdown)),
             book=OperationBook(AREA, database, pager, runtime.shutdown),
             pager=pager,
         )
-        conductor = Conductor(store, handlers, compiler, box)
+        conductor = Conductor(store, handlers, compiler, policies, box)
         runner = OperationRunner(
             database,
             lambda execution: conductor.attempt(execution.operation, execution.cancelled),

@@ -21,6 +21,9 @@ class Caller:
         request_id: The id that the caller chose; empty if it chose none.
         correlation_id: Ties log lines, traces and errors together.
         traceparent: The W3C trace context; empty if there is none.
+        stack: The stack for which this is done; empty for a call for the resource itself.
+        run: The operation of that stack.
+        lifts: The keys of the resources whose locks this may pass.
     """
 
     tenant: str
@@ -29,6 +32,9 @@ class Caller:
     request_id: str = ""
     correlation_id: str = ""
     traceparent: str = ""
+    stack: str = ""
+    run: str = ""
+    lifts: frozenset[str] = frozenset()
 
     @property
     def actor(self) -> str:
@@ -44,8 +50,9 @@ class Caller:
         """Returns what the log says of a change that this call makes."""
         return Entry(
             kind=kind,
-            cause=cause,
+            cause=Cause.STACK if self.stack else cause,
             actor=self.actor,
+            origin=self.stack,
             method=self.method,
             request_id=self.request_id,
             operation=operation,

@@ -52,11 +52,12 @@ def check_lock(view: View, proposal: Proposal) -> None:
     if before is not None:
         if same(before.declared, proposal.wished):
             return
-        if before.declared.lock is Lock.READ_ONLY and not _only_lock_differs(before.declared, proposal.wished):
+        own = before.declared.lock is Lock.READ_ONLY and key(before.name) not in proposal.lifts
+        if own and not _only_lock_differs(before.declared, proposal.wished):
             raise locked(before.name, before.declared.lock, before.name)
     group = group_of(proposal.type.type, proposal.wished)
     for scope in (*proposal.above, *(view.groups(group) if group else ())):
-        if scope.lock is Lock.READ_ONLY:
+        if scope.lock is Lock.READ_ONLY and key(scope.name) not in proposal.lifts:
             raise locked(proposal.name.text, scope.lock, scope.name)
 
 

@@ -10,9 +10,13 @@ from sutler.operations.model import Operation
 from services.resource.acting import Acting
 from services.resource.attempting import Attempt
 from services.resource.compiling import Compiler
+from services.resource.declaring import Declarations
 from services.resource.deprovisioning import Deprovisioning
+from services.resource.judging import PolicyBook
 from services.resource.ports import Handlers, SecretBox, Store
 from services.resource.provisioning import Provisioning
+from services.resource.removing import Removals
+from services.resource.stacks.running import Running
 from services.resource.work import Verb
 
 
@@ -23,15 +27,21 @@ class Conductor:
         store: Where they are kept.
         handlers: Calls handlers.
         compiler: Compiles types.
+        policies: Compiles policies.
         box: Opens secrets.
     """
 
-    def __init__(self, store: Store, handlers: Handlers, compiler: Compiler, box: SecretBox) -> None:
+    def __init__(
+        self, store: Store, handlers: Handlers, compiler: Compiler, policies: PolicyBook, box: SecretBox
+    ) -> None:
         self._store = store
+        run = Running(Declarations(store, compiler, policies, handlers), Removals(store, policies)).run
         self._carry_out: Mapping[Verb, Callable[[Attempt], Awaitable[None]]] = {
             "apply": Provisioning(handlers, compiler).run,
             "delete": Deprovisioning(handlers).run,
             "invoke": Acting(handlers, compiler, box).run,
+            "apply_stack": run,
+            "delete_stack": run,
         }
 
     async def attempt(self, operation: Operation, cancelled: asyncio.Event) -> None:

@@ -32,6 +32,8 @@ MAX_REPEATS = 20
 """How often a change is checked anew because its type, parent or resource changed meanwhile."""
 
 Propose = Callable[[View], Proposal]
+Also = Callable[[Unit, Accepted], None]
+"""What else is done in the change that stores a declaration; like all that a store is given it may run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,26 @@ class Declarations:
         )
 
     async def update(
-        self, caller: Caller, name: str, sent: Sent, *, allow_missing: bool, once: Once | None, validate_only: bool
+        self,
+        caller: Caller,
+        name: str,
+        sent: Sent,
+        *,
+        allow_missing: bool,
+        once: Once | None,
+        validate_only: bool,
+        also: Also | None = None,
     ) -> Outcome:
         """Changes a resource, or creates it with ``allow_missing``; other arguments are those of :meth:`create`.
+
+        Args:
+            caller: Who asks.
+            name: The resource.
+            sent: What is sent.
+            allow_missing: Creates it if there is none.
+            once: How the answer is remembered.
+            validate_only: Checks and changes nothing.
+            also: What else is done in the same change.
 
         Raises:
             SutlerError: As the contract of UpdateResource says.
@@ -130,7 +149,7 @@ class Declarations:
                 raise immutable("resource.type")
             return self._creation(view, caller, wanted.parent, wanted.id, new)
 
-        return await self._carry_out(caller, propose, once, validate_only)
+        return await self._carry_out(caller, propose, once, validate_only, also)
 
     def _creation(self, view: View, caller: Caller, parent: str, id: str, sent: Sent) -> Proposal:
         type = view.type(sent.type)
@@ -142,7 +161,7 @@ class Declarations:
             if not above or key(above[0].name) != key(parent):
                 raise not_found(parent)
             name = compose(above[0].name, type.type, id, type.allowed_scopes)
-        return self._proposal(view, type, name, above, None, sent.onto(None))
+        return self.proposal(view, caller, type, name, above, None, sent.onto(None))
 
     def _change(self, view: View, caller: Caller, before: Resource, sent: Sent) -> Proposal:
         check_etag(sent.etag, before.etag, before.name)
@@ -153,17 +172,23 @@ class Declarations:
             raise unknown_type(before.type)
         wished = sent.onto(before)
         name = parse(before.name)
-        return self._proposal(view, type, name, view.above(name), before, wished)
+        return self.proposal(view, caller, type, name, view.above(name), before, wished)
 
-    def _proposal(
+    def proposal(
         self,
         view: View,
+        caller: Caller,
         type: ResourceType,
         name: Name,
         above: tuple[Above, ...],
         before: Resource | None,
         wished: Declared,
     ) -> Proposal:
+        """Returns a change with all that decides about it, not yet completed.
+
+        Raises:
+            FailedPrecondition: If the version of the type cannot be written (TYPE_VERSION_UNAVAILABLE).
+        """
         version = type.find(wished.type_version)
         if version.retired and (before is None or before.declared.type_version != version.version):
             raise type.unavailable(version.version)
@@ -172,32 +197,36 @@ class Declarations:
         policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
         sees = (compiled.sees_parent or policies) and name.parent
         parent = view.resource(name.parent) if sees else None
-        return Proposal(view.tenant, name, type, compiled, before, wished, above, parent, policies)
+        return Proposal(view.tenant, name, type, compiled, before, wished, above, parent, policies, lifts=caller.lifts)
 
-    async def _carry_out(self, caller: Caller, propose: Propose, once: Once | None, validate_only: bool) -> Outcome:
+    async def _carry_out(
+        self, caller: Caller, propose: Propose, once: Once | None, validate_only: bool, also: Also | None = None
+    ) -> Outcome:
         for _ in range(MAX_REPEATS):
-            proposal = completed(_with_defaults(caller, await self._store.read(caller.tenant, propose)))
-            check_content(proposal)
-            proposal = _judged(caller, proposal)
+            proposal = prepared(caller, await self._store.read(caller.tenant, propose))
             plan: tuple[Planned, ...] = ()
             asks = concerns_handler(proposal)
             if asks or validate_only:
-                await self._store.read(caller.tenant, lambda view, proposal=proposal: _pass_stages(view, proposal))  # type: ignore[misc]
+                await self._store.read(caller.tenant, lambda view, proposal=proposal: pass_stages(view, proposal))  # type: ignore[misc]
             if asks:
-                plan = await self._ask_handler(caller, proposal, validate_only)
+                plan = await self.ask_handler(caller, proposal, validate_only)
             if validate_only:
                 before = proposal.before.declared if proposal.before else None
                 return Outcome(None, proposal.would_be, tuple(differences(before, proposal.wished)), plan)
-            operation = await self._write(caller, proposal, once)
+            operation = await self._write(caller, proposal, once, also)
             if operation is not None:
                 return Outcome(operation)
         raise Conflict(f"what {proposal.name.text} depends on keeps changing; try again", resource=proposal.name.text)
 
-    async def _write(self, caller: Caller, proposal: Proposal, once: Once | None) -> Operation | None:
+    async def _write(
+        self, caller: Caller, proposal: Proposal, once: Once | None, also: Also | None
+    ) -> Operation | None:
         def change(unit: Unit) -> Accepted | None:
             accepted = accept(unit, caller, proposal, self._policies)
             if accepted is not None:
                 unit.remember(once, accepted.operation)
+                if also is not None:
+                    also(unit, accepted)
             return accepted
 
         accepted = await self._store.write(caller.tenant, change)
@@ -206,7 +235,7 @@ class Declarations:
         operation = accepted.operation
         return operation if operation.state.ended else await self._store.ended(operation, self._wait)
 
-    async def _ask_handler(self, caller: Caller, proposal: Proposal, validate_only: bool) -> tuple[Planned, ...]:
+    async def ask_handler(self, caller: Caller, proposal: Proposal, validate_only: bool) -> tuple[Planned, ...]:
         """Has the handler check a change; returns what it would do.
 
         Raises:
@@ -219,6 +248,17 @@ class Declarations:
         if verdict.violations:
             raise rejected(proposal.type.type, verdict.violations)
         return verdict.plan
+
+
+def prepared(caller: Caller, proposal: Proposal) -> Proposal:
+    """Returns a proposal with all defaults, its content checked, and with what policies say of it.
+
+    Raises:
+        SutlerError: If the content is wrong, or a policy's default cannot be found.
+    """
+    proposal = completed(_with_defaults(caller, proposal))
+    check_content(proposal)
+    return _judged(caller, proposal)
 
 
 def _keeping_secret(before: Resource | None, wished: Declared) -> Declared:
@@ -256,6 +296,7 @@ def _judged(caller: Caller, proposal: Proposal) -> Proposal:
         return replace(proposal, denial=denial)
 
 
-def _pass_stages(view: View, proposal: Proposal) -> None:
+def pass_stages(view: View, proposal: Proposal) -> None:
+    """Has a completed proposal pass all stages. Raises what they raise."""
     for stage in STAGES:
         stage(view, proposal)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sutler.errors import FailedPrecondition
 
 from services.resource.checks import in_progress, locked
-from services.resource.names import is_below
+from services.resource.names import is_below, key
 from services.resource.ports import Above, View
 from services.resource.resource import Lock, Resource
 from services.resource.states import State
 
 
-def check_deletable(view: View, resource: Resource, above: Iterable[Above], force: bool) -> None:
+def check_deletable(
+    view: View, resource: Resource, above: Iterable[Above], force: bool, lifts: Collection[str] = ()
+) -> None:
     """Checks that a resource, and all below it, may be deleted.
+
+    Args:
+        view: The store at this moment.
+        resource: The resource.
+        above: What is above it.
+        force: Whether what is below it goes too.
+        lifts: The keys of the resources at and above it whose locks do not count.
 
     Raises:
         Conflict: If an operation works on it, above it or, with force, below it (OPERATION_IN_PROGRESS).
@@ -45,7 +54,7 @@ def check_deletable(view: View, resource: Resource, above: Iterable[Above], forc
             resource=name,
         )
     for holder, lock in ((name, resource.declared.lock), *((scope.name, scope.lock) for scope in above)):
-        if lock >= Lock.CAN_NOT_DELETE:
+        if lock >= Lock.CAN_NOT_DELETE and key(holder) not in lifts:
             raise locked(name, lock, holder)
     if children:
         _check_below(view, name)

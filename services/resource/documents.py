@@ -67,6 +67,8 @@ def document(resource: Resource) -> dict[str, Any]:
         "create_time": resource.create_time,
         "update_time": resource.update_time,
     }
+    if resource.stack:
+        found["stack"] = resource.stack
     if resource.operation:
         found["operation"] = resource.operation
     if resource.state_reason:
@@ -107,6 +109,7 @@ def from_document(tenant: str, document: Mapping[str, Any], applied: Mapping[str
         update_time=document["update_time"],
         findings=tuple(Finding(**finding) for finding in document.get("findings", ())),
         applied=None if applied is None else from_declared_document(applied),
+        stack=document.get("stack", ""),
     )
 
 

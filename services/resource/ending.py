@@ -16,9 +16,11 @@ from services.resource.history import Cause, Change
 from services.resource.ports import Store, Unit
 from services.resource.problems import Problem
 from services.resource.resource import Resource
+from services.resource.stacks.ending import end_abandoned, left_behind
 from services.resource.work import Work, entry
 
 ABANDONED = "ABANDONED"
+STACKS = ("apply_stack", "delete_stack")
 DONE = {"apply": "made for", "delete": "not yet removed for", "invoke": "changed of"}
 
 
@@ -92,6 +94,8 @@ def _abandon(unit: Unit, caller: Caller, name: str) -> Abandoned:
             raise _has_ended(operation)
         return Abandoned(operation, unit.resource(operation.target), _leftovers(unit, operation, []))
     why = abandoned(name, caller.actor)
+    if operation.work["verb"] in STACKS:
+        end_abandoned(unit, operation, why)
     left = unit.worked_on(operation.target, name)
     for resource in left:
         _fail(unit, operation, resource, why)
@@ -108,6 +112,8 @@ def _fail(unit: Unit, operation: Operation, resource: Resource, why: Problem) ->
 
 def _leftovers(unit: Unit, operation: Operation, left: list[Resource]) -> tuple[str, ...]:
     work = Work.of(operation)
+    if work.verb in STACKS:
+        return left_behind(unit, operation)
     if not operation.attempt:
         return ("nothing: the handler was not called yet",)
     names = [resource.name for resource in left] or [operation.target]

@@ -8,6 +8,7 @@ from typing import Any
 
 from sutler.errors import Violation
 
+from services.resource.differences import FieldChange
 from services.resource.problems import Problem
 from services.resource.resource_type import Handler
 
@@ -111,12 +112,14 @@ class Planned:
         target: What it acts on.
         count: How many things of this kind it concerns.
         reason: Why.
+        changes: The fields that it changes.
     """
 
     action: str
     target: str
     count: int = 1
     reason: str = ""
+    changes: tuple[FieldChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,13 @@ from services.resource.problems import Problem
 from services.resource.quotas import Quota
 from services.resource.resource import ActionResult, Lock, Resource
 from services.resource.resource_type import Handler, ResourceType
+from services.resource.stacks.ports import StackUnit, StackView
+from services.resource.stacks.stack import Stack
 from services.resource.states import State
 
 T = TypeVar("T")
 
-Result = Resource | ActionResult | None
+Result = Resource | ActionResult | Stack | None
 """What an operation answers in the end; None for nothing, where the thing is gone."""
 
 
@@ -52,7 +54,7 @@ class Above:
     revision: int
 
 
-class View(Protocol):
+class View(StackView, Protocol):
     """What one tenant has at one moment. Names and types are compared ignoring case."""
 
     @property
@@ -154,7 +156,7 @@ class View(Protocol):
         ...
 
 
-class Unit(View, Protocol):
+class Unit(View, StackUnit, Protocol):
     """One change of the store: all of it happens, or nothing."""
 
     def put(self, before: Resource | None, after: Resource, entry: Entry) -> Resource:

@@ -45,6 +45,7 @@ class Proposal:
         policies: What holds for it, the highest scope first.
         findings: What policies found.
         denial: Why policies refuse it; None if they do not.
+        lifts: The keys of the resources whose locks it may pass.
     """
 
     tenant: str
@@ -58,6 +59,7 @@ class Proposal:
     policies: tuple[Policy, ...] = ()
     findings: tuple[Finding, ...] = ()
     denial: PermissionDenied | None = None
+    lifts: frozenset[str] = frozenset()
 
     @property
     def would_be(self) -> Resource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sutler.errors import not_found
@@ -43,6 +44,7 @@ class Removal:
         allow_missing: Succeeds if there is none.
         force: Deletes all below it too.
         cause: What leads to it.
+        uid: The uid that it must have; any if empty. Another of the same name is passed over as if there were none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Removal:
     allow_missing: bool = False
     force: bool = False
     cause: Cause = Cause.REQUEST
+    uid: str = ""
 
 
 class Removals:
@@ -66,7 +69,15 @@ class Removals:
         self._policies = policies
         self._wait = wait
 
-    async def delete(self, caller: Caller, removal: Removal, *, once: Once | None, validate_only: bool) -> Outcome:
+    async def delete(
+        self,
+        caller: Caller,
+        removal: Removal,
+        *,
+        once: Once | None,
+        validate_only: bool,
+        also: Callable[[Unit, Operation], None] | None = None,
+    ) -> Outcome:
         """Deletes a resource.
 
         Args:
@@ -74,6 +85,7 @@ class Removals:
             removal: What is to be deleted.
             once: How the answer, an :class:`~sutler.operations.Operation`, is remembered.
             validate_only: Checks and changes nothing.
+            also: What else is done in the same change.
 
         Raises:
             SutlerError: As the contract of DeleteResource says.
@@ -86,6 +98,8 @@ class Removals:
         def change(unit: Unit) -> Operation:
             operation = _accept(unit, self._policies, caller, removal)
             unit.remember(once, operation)
+            if also is not None:
+                also(unit, operation)
             return operation
 
         operation = await self._store.write(caller.tenant, change)
@@ -103,13 +117,13 @@ def last_entry(entry: Entry, root: Resource, removed: Resource) -> Entry:
 
 def _checked(view: View, policies: PolicyBook, caller: Caller, removal: Removal) -> Resource | None:
     resource = view.resource(removal.name)
-    if resource is None:
+    if resource is None or removal.uid not in ("", resource.uid):
         if removal.allow_missing:
             return None
         raise not_found(removal.name)
     check_etag(removal.etag, resource.etag, resource.name)
     above = view.above(parse(resource.name))
-    check_deletable(view, resource, above, removal.force)
+    check_deletable(view, resource, above, removal.force, caller.lifts)
     return replace(resource, findings=_judged(view, policies, caller, resource, above))
 
 

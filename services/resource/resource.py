@@ -96,6 +96,7 @@ class Resource:
         update_time: Seconds since 1970.
         findings: What policies and handlers had to say about the last change.
         applied: What was declared when it last succeeded, if that differs from what is declared now.
+        stack: The stack that it belongs to; empty if it belongs to none.
     """
 
     tenant: str
@@ -117,6 +118,7 @@ class Resource:
     update_time: float = 0.0
     findings: tuple[Finding, ...] = ()
     applied: Declared | None = None
+    stack: str = ""
 
     @property
     def etag(self) -> str:

@@ -24,7 +24,7 @@ MIN_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
 CONCURRENCY = 64
 
-Verb = Literal["apply", "delete", "invoke"]
+Verb = Literal["apply", "delete", "invoke", "apply_stack", "delete_stack"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,9 @@ class Work:
     """What is to be done, and with whom.
 
     Attributes:
-        verb: ``apply`` makes the resource what is declared, ``delete`` removes it, ``invoke`` carries out an action.
-        uid: The uid of the resource, so that a later one of the same name is not mistaken for it.
+        verb: ``apply`` makes the resource what is declared, ``delete`` removes it, ``invoke`` carries out an action;
+            ``apply_stack`` and ``delete_stack`` do so with all members of a stack.
+        uid: The uid of the resource or stack, so that a later one of the same name is not mistaken for it.
         handler: The handler as it was when the operation began.
         acts_for: For whom the handler acts, as :func:`sutler.auth.encode_principal` writes it.
         request_id: The request id of the call that began it.
@@ -43,6 +44,9 @@ class Work:
         action: The id of the action.
         parameters: What the action is given; empty if that holds secrets.
         sealed: What the action is given, encrypted and in base64, if it holds secrets.
+        stack: The stack for which it is done; empty if for none.
+        run: The operation of that stack, which goes on when this one has ended.
+        force: Whether what stands below members of a stack goes with them.
     """
 
     verb: Verb
@@ -56,6 +60,9 @@ class Work:
     action: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     sealed: str = ""
+    stack: str = ""
+    run: str = ""
+    force: bool = False
 
     @classmethod
     def of(cls, operation: Operation) -> Work:
@@ -74,7 +81,8 @@ class Work:
 
 def work_for(type: ResourceType, verb: Verb, uid: str, caller: Caller) -> Work:
     """Returns the work of a call on a resource of a type."""
-    return Work(verb, uid, type.made_by, type.principal, caller.request_id, caller.traceparent)
+    ids = (caller.request_id, caller.traceparent)
+    return Work(verb, uid, type.made_by, type.principal, *ids, stack=caller.stack, run=caller.run)
 
 
 def with_invocation(work: Work, invocation: Invocation, box: SecretBox) -> Work:
@@ -135,7 +143,7 @@ def entry(operation: Operation, work: Work, kind: Change, cause: Cause = Cause.O
         kind=kind,
         cause=cause,
         actor=operation.creator,
-        origin=origin,
+        origin=origin or (work.stack if cause is Cause.STACK else ""),
         method=operation.method,
         request_id=work.request_id,
         operation=operation.name,

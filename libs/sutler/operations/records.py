@@ -199,6 +199,11 @@ def postpone(tx: Transaction, name: str, fence: int, until: float, error: bytes)
     )
 
 
+def wake(tx: Transaction, name: str) -> None:
+    """Makes an operation that waits due at once; one that has ended, or is not there, stays as it is."""
+    tx.execute("UPDATE operations SET due_time = ? WHERE name = ? AND ended = 0", (tx.now, name))
+
+
 def request_cancel(tx: Transaction, tenant: str, name: str) -> Operation:
     """Asks for the end of an operation; one that has ended stays as it is. It becomes due at once."""
     operation = get(tx, tenant, name)

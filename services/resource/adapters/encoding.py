@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from services.resource.ports import SecretBox
 from services.resource.problems import Problem, problem
 from services.resource.resource import Resource
 from services.resource.resource_type import ResourceType
+from services.resource.stacks import documents as stacks
+from services.resource.stacks.stack import MemberState, Stack
 from services.resource.wire.resources import status, to_message
 
 RESOURCE = "tenant, uid, document, applied, sealed"
@@ -80,6 +82,26 @@ def _owner(tenant: str, uid: str) -> str:
 def shown(found: Resource) -> bytes:
     """Returns a resource as the API shows it."""
     return to_message(found).SerializeToString()
+
+
+def stack_document(found: Stack) -> str:
+    """Returns what is stored of a stack but for the states of its members."""
+    return json(stacks.document(found))
+
+
+def stack(tenant: str, text: str, states: Sequence[str]) -> Stack:
+    """Returns the stack in a column, with the states of its members in others."""
+    return stacks.from_document(tenant, orjson.loads(text), [member_state(state) for state in states])
+
+
+def member_state_document(found: MemberState) -> str:
+    """Returns what is stored of a member of a stack."""
+    return json(stacks.state_document(found))
+
+
+def member_state(text: str) -> MemberState:
+    """Returns the state of a member in a column."""
+    return stacks.from_state_document(orjson.loads(text))
 
 
 def type_of(tenant: str, text: str) -> ResourceType:

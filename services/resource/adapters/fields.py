@@ -6,6 +6,7 @@ from sutler.filtering import Field, Kind, Schema
 
 from services.resource.history import Cause, Change
 from services.resource.resource import Lock
+from services.resource.stacks.stack import FailurePolicy, StackState
 from services.resource.states import State
 
 
@@ -49,10 +50,38 @@ RESOURCES = Schema(
             ("lock",),
             values=_names([lock.name for lock in Lock if lock is not Lock.UNSPECIFIED]),
         ),
+        "stack": Field(Kind.STRING, "stack", required=True),
         "findings": _in_document(Kind.OPEN, "findings"),
     }
 )
 """Resources. ``tags`` have a column of their own, so that filtering by them does not read whole documents."""
+
+STACKS = Schema(
+    {
+        "name": Field(Kind.STRING, "name", required=True),
+        "uid": Field(Kind.STRING, "uid", required=True),
+        "create_time": Field(Kind.TIME, "create_time", required=True),
+        "update_time": Field(Kind.TIME, "update_time", required=True),
+        "etag": _in_document(Kind.STRING, "etag"),
+        "display_name": _in_document(Kind.STRING, "display_name"),
+        "scope": _in_document(Kind.STRING, "scope"),
+        "parameters": _in_document(Kind.OPEN, "parameters"),
+        "failure_policy": Field(
+            Kind.ENUM,
+            "document",
+            ("failure_policy",),
+            values=_names([policy.name for policy in FailurePolicy if policy is not FailurePolicy.UNSPECIFIED]),
+        ),
+        "output_values": _in_document(Kind.OPEN, "output_values"),
+        "outputs": _in_document(Kind.OPEN, "outputs"),
+        "state": Field(Kind.ENUM, "state", values=_names([state.name for state in StackState]), required=True),
+        "error": _in_document(Kind.OPEN, "error"),
+        "operation": Field(Kind.STRING, "operation", required=True),
+        "creator": _in_document(Kind.STRING, "creator"),
+        "updater": _in_document(Kind.STRING, "updater"),
+    }
+)
+"""Stacks, but for their members."""
 
 TYPES = Schema(
     {

@@ -154,7 +154,7 @@ class Reader:
 
         def read(tx: Transaction) -> Found:
             _check_exists(tx, tenant, within.parent)
-            rows = _page(tx, "resources", "shown, document", _scope(tenant, within), query, RESOURCES)
+            rows = page(tx, "resources", "shown, document", _scope(tenant, within), query, RESOURCES)
             shown = [row[0] for row in rows]
             return _found(shown, [len(message) for message in shown], rows, query, _document_item, RESOURCES)
 
@@ -165,7 +165,7 @@ class Reader:
 
         def read(tx: Transaction) -> Found:
             condition: Condition = ("tenant IN (?, '')", (tenant,))
-            rows = _page(tx, "types", "tenant, document", condition, query, TYPES)
+            rows = page(tx, "types", "tenant, document", condition, query, TYPES)
             types: list[ResourceType] = [encoding.type_of(*row) for row in rows]
             return _found(types, [len(row[1]) for row in rows], rows, query, _document_item, TYPES)
 
@@ -177,7 +177,7 @@ class Reader:
             parse(within.parent, "parent")
 
         def read(tx: Transaction) -> Found:
-            rows = _page(tx, "revisions", REVISION, _history(tenant, within), query, REVISIONS)
+            rows = page(tx, "revisions", REVISION, _history(tenant, within), query, REVISIONS)
             sizes = [len(row[-2] or b"") + len(row[-1] or b"") for row in rows]
             return _found(rows, sizes, rows, query, lambda row: {"revision": row[0]}, REVISIONS)
 
@@ -191,7 +191,8 @@ REVISION = (
 """The columns of a revision."""
 
 
-def _page(tx: Transaction, table: str, columns: str, condition: Condition, query: Query, schema: Schema) -> list[Row]:
+def page(tx: Transaction, table: str, columns: str, condition: Condition, query: Query, schema: Schema) -> list[Row]:
+    """Returns the rows of one page of a table, and one more if there is a next page."""
     where, params = condition
     wanted, values = query.filter.sql(tx.dialect)
     order, order_params = order_sql(query.orders, schema, tx.dialect)

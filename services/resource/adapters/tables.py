@@ -66,4 +66,23 @@ MIGRATIONS = (
             "CREATE TABLE compactions (tenant TEXT NOT NULL PRIMARY KEY, revision BIGINT NOT NULL)",
         ),
     ),
+    Migration(
+        2,
+        "stacks",
+        (
+            "ALTER TABLE resources ADD COLUMN stack TEXT NOT NULL DEFAULT ''",
+            """CREATE TABLE stacks (
+                tenant TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, uid TEXT NOT NULL, state TEXT NOT NULL,
+                operation TEXT NOT NULL, revision BIGINT NOT NULL, create_time DOUBLE PRECISION NOT NULL,
+                update_time DOUBLE PRECISION NOT NULL, document TEXT NOT NULL,
+                PRIMARY KEY (tenant, key)
+            )""",
+            "CREATE INDEX stacks_by_name ON stacks (tenant, name)",
+            """CREATE TABLE stack_members (
+                tenant TEXT NOT NULL, stack_key TEXT NOT NULL, key TEXT NOT NULL, place BIGINT NOT NULL,
+                document TEXT NOT NULL,
+                PRIMARY KEY (tenant, stack_key, key)
+            )""",
+        ),
+    ),
 )

@@ -15,6 +15,7 @@ from sutler.store import Transaction, outbox, requests, sequences
 
 from services.resource import quotas, type_documents
 from services.resource.adapters import encoding
+from services.resource.adapters.stacks import StacksUnit
 from services.resource.adapters.view import TenantView, TypeCache
 from services.resource.checks import name_taken
 from services.resource.counting import count
@@ -35,7 +36,18 @@ MAX_STEP_BYTES = 1024
 
 _COLUMNS = (
     *("name", "uid", "type", "type_key", "parent_key", "root_key", "group_key", "state", "lock_level", "operation"),
-    *("revision", "create_time", "update_time", "expire_time", "tags", "document", "applied", "sealed", "shown"),
+    *(
+        "revision",
+        "create_time",
+        "update_time",
+        "expire_time",
+        "tags",
+        "stack",
+        "document",
+        "applied",
+        "sealed",
+        "shown",
+    ),
 )
 _INSERT = (
     f"INSERT INTO resources (tenant, key, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"
@@ -53,7 +65,7 @@ _REVISION = (
 )
 
 
-class TenantUnit(TenantView):
+class TenantUnit(StacksUnit, TenantView):
     """Implements :class:`services.resource.ports.Unit`.
 
     Args:
@@ -162,7 +174,10 @@ class TenantUnit(TenantView):
         changes: dict[str, Any] = {"error": encoding.error(error, operation.correlation_id)}
         if state is State.SUCCEEDED:
             changes |= {"response": packed(result), "progress": 100, "step": ""}
-        return records.move(self._tx, name, fence, state, **changes)
+        ended = records.move(self._tx, name, fence, state, **changes)
+        if run := operation.work.get("run"):
+            records.wake(self._tx, run)
+        return ended
 
     def request_cancel(self, name: str) -> None:
         """Asks for the end of an operation; one that has ended stays as it is."""
@@ -235,7 +250,7 @@ def _row(resource: Resource, box: SecretBox) -> tuple[Any, ...]:
         *(resource.name, resource.uid, resource.type, key(resource.type), key(name.parent), root_of(resource.name)),
         *(key(group_of(resource.type, resource.declared)), resource.state.name, int(resource.declared.lock)),
         *(resource.operation, resource.revision, resource.create_time, resource.update_time),
-        *(resource.declared.expire_time, encoding.json(resource.declared.tags), encoding.json(found)),
+        *(resource.declared.expire_time, encoding.json(resource.declared.tags), resource.stack, encoding.json(found)),
         *(encoding.applied(resource), encoding.sealed(resource, box), encoding.shown(resource)),
     )
 

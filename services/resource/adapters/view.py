@@ -13,6 +13,7 @@ from sutler.store import Transaction
 
 from services.resource import quotas
 from services.resource.adapters import encoding
+from services.resource.adapters.stacks import StacksView
 from services.resource.adapters.totals import below, total
 from services.resource.names import Name, key
 from services.resource.ports import Above, SecretBox
@@ -45,7 +46,7 @@ class TypeCache:
             self._kept.popitem(last=False)
 
 
-class TenantView:
+class TenantView(StacksView):
     """Implements :class:`services.resource.ports.View`.
 
     Args:
@@ -56,9 +57,8 @@ class TenantView:
     """
 
     def __init__(self, tx: Transaction, tenant: str, types: TypeCache, box: SecretBox) -> None:
-        self.tenant = tenant
+        super().__init__(tx, tenant)
         self._box = box
-        self._tx = tx
         self._types = types
 
     @property

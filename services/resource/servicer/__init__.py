@@ -7,6 +7,7 @@ from sutler.paging import Pager
 
 from services.resource.adapters.log import Follower
 from services.resource.adapters.reading import Reader
+from services.resource.adapters.stack_reading import StackReader
 from services.resource.declaring import Declarations
 from services.resource.ending import Endings
 from services.resource.invoking import Invocations
@@ -15,10 +16,12 @@ from services.resource.removing import Removals
 from services.resource.servicer.history import HistoryServicer
 from services.resource.servicer.operations import ResourceOperationsServicer
 from services.resource.servicer.resources import ResourcesServicer
+from services.resource.servicer.stacks import StacksServicer
 from services.resource.servicer.types import TypesServicer
+from services.resource.stacks.applying import Stacks
 
 
-class ResourceServicer(TypesServicer, ResourcesServicer, HistoryServicer, ResourceOperationsServicer):
+class ResourceServicer(TypesServicer, ResourcesServicer, StacksServicer, HistoryServicer, ResourceOperationsServicer):
     """``sutler.resource.v1.ResourceService``, as far as it is built.
 
     Args:
@@ -26,8 +29,10 @@ class ResourceServicer(TypesServicer, ResourcesServicer, HistoryServicer, Resour
         declarations: Creates and updates resources.
         removals: Deletes resources.
         invocations: Has actions carried out.
+        stacks: Applies and deletes stacks.
         endings: Ends operations.
         reader: Reads.
+        stack_reader: Reads stacks.
         follower: Follows changes.
         book: Where operations are.
         pager: Makes page tokens.
@@ -40,13 +45,16 @@ class ResourceServicer(TypesServicer, ResourcesServicer, HistoryServicer, Resour
         declarations: Declarations,
         removals: Removals,
         invocations: Invocations,
+        stacks: Stacks,
         endings: Endings,
         reader: Reader,
+        stack_reader: StackReader,
         follower: Follower,
         book: OperationBook,
         pager: Pager,
     ) -> None:
         TypesServicer.__init__(self, registrations, reader, pager)
         ResourcesServicer.__init__(self, declarations, removals, invocations, reader, pager)
+        StacksServicer.__init__(self, stacks, stack_reader, pager)
         HistoryServicer.__init__(self, follower, reader, pager)
         ResourceOperationsServicer.__init__(self, book, endings)

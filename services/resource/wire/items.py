@@ -11,7 +11,7 @@ Item = dict[str, Any]
 
 _PLAIN = (
     *("name", "uid", "etag", "type", "type_version", "display_name", "location", "state_reason", "operation"),
-    *("creator", "updater", "generation", "observed_generation", "revision", "reconciling"),
+    *("creator", "updater", "stack", "generation", "observed_generation", "revision", "reconciling"),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
@@ -18,7 +20,11 @@ from services.resource.differences import ABSENT, FieldChange
 from services.resource.handling import Planned
 from services.resource.ports import Result
 from services.resource.resource import ActionResult, Resource
-from services.resource.wire import resources
+from services.resource.stacks.stack import Stack
+from services.resource.wire import resources, stacks
+
+MAX_PLAN_BYTES = 512 * 1024
+"""How large a plan may be before changes are left out; it shares its message with a stack of up to 3 MiB."""
 
 
 def packed(result: Result) -> bytes:
@@ -34,6 +40,8 @@ def _response(result: Result) -> Message:
     if isinstance(result, ActionResult):
         after = resources.to_message(result.resource)
         return resource_pb2.InvokeActionResponse(result=to_struct(result.result), resource=after)
+    if isinstance(result, Stack):
+        return stacks.to_message(result)
     return resources.to_message(result)
 
 
@@ -49,7 +57,7 @@ def to_message(outcome: Outcome, caller: Caller, target: str) -> Operation:
         creator=caller.actor,
         correlation_id=caller.correlation_id,
         changes=[_change(change) for change in outcome.changes],
-        plan=[_step(step) for step in outcome.plan],
+        plan=plan(outcome.plan),
     )
     message = Operation(done=True, response=AnyMessage.FromString(packed(outcome.result)))
     message.metadata.Pack(metadata)
@@ -69,10 +77,25 @@ def _value(value: object) -> Value:
     return to_value(value)
 
 
+def plan(steps: Iterable[Planned]) -> list[pb.PlannedStep]:
+    """Returns steps as messages; when they are large together, those that follow are told without their changes."""
+    found: list[pb.PlannedStep] = []
+    total = 0
+    for step in steps:
+        message = _step(step)
+        total += message.ByteSize()
+        if total > MAX_PLAN_BYTES:
+            del message.changes[:]
+            message.reason += "; the plan is too large to list the changes"
+        found.append(message)
+    return found
+
+
 def _step(step: Planned) -> pb.PlannedStep:
     return pb.PlannedStep(
         action=pb.PlannedStep.Action.Value(f"ACTION_{step.action}"),
         target=step.target,
         count=step.count,
         reason=step.reason,
+        changes=[_change(change) for change in step.changes],
     )

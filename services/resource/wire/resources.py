@@ -39,6 +39,7 @@ def to_message(resource: Resource, *, empty: bool = True, secrets: bool = False)
         revision=resource.revision,
         creator=resource.creator,
         updater=resource.updater,
+        stack=resource.stack,
     )
     set_declared(message, resource.declared if secrets else resource.declared.public)
     if empty or resource.outputs:

@@ -1,0 +1,67 @@
+"""Reads stacks for the API, one by one or in pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sutler.errors import not_found
+from sutler.filtering import position
+from sutler.paging import fitting
+from sutler.store import Database, Transaction
+
+from services.resource.adapters import encoding
+from services.resource.adapters.fields import STACKS
+from services.resource.adapters.reading import Found, Query, page
+from services.resource.adapters.stacks import StacksView, states
+from services.resource.names import key
+from services.resource.stacks.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class StackReader:
+    """Answers reads of stacks.
+
+    Attributes:
+        database: Where they are.
+    """
+
+    database: Database
+
+    async def stack(self, tenant: str, name: str) -> Stack:
+        """Returns a stack with the states of its members.
+
+        Raises:
+            NotFound: If there is none of this name.
+        """
+        found = await self.database.read(lambda tx: StacksView(tx, tenant).stack(name))
+        if found is None:
+            raise not_found(name)
+        return found
+
+    async def list_stacks(self, tenant: str, query: Query) -> Found:
+        """Returns a page of stacks; it ends early where they are large.
+
+        Raises:
+            Invalid: If the page is of another order (PAGE_TOKEN_INVALID).
+        """
+        return await self.database.scan(lambda tx: _list(tx, tenant, query))
+
+
+def _list(tx: Transaction, tenant: str, query: Query) -> Found:
+    """Reads how large stacks are, and then only those that fit into one answer."""
+    size = (
+        "LENGTH(document) + (SELECT COALESCE(SUM(LENGTH(m.document)), 0) FROM stack_members AS m"
+        " WHERE m.tenant = stacks.tenant AND m.stack_key = stacks.key)"
+    )
+    rows = page(tx, "stacks", f"key, {size}", ("tenant = ?", (tenant,)), query, STACKS)
+    count = min(query.size, fitting(row[1] for row in rows))
+    found: list[Stack] = []
+    last: dict[str, Any] = {}
+    for at, _ in rows[:count]:
+        row = tx.one("SELECT document FROM stacks WHERE tenant = ? AND key = ?", (tenant, key(at)))
+        assert row is not None  # it was there at this very moment
+        found.append(encoding.stack(tenant, row[0], states(tx, tenant, at)))
+        last = orjson.loads(row[0])
+    return Found(found, position(last, query.orders, STACKS) if count < len(rows) else None)

@@ -1,0 +1,201 @@
+"""What a run has to do: the stack as it is wished, compared with what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sutler.errors import not_found
+
+from services.resource.differences import differences, same
+from services.resource.handling import Planned
+from services.resource.names import Name, key
+from services.resource.ports import View
+from services.resource.resource import Declared, Resource
+from services.resource.resource_type import ResourceType
+from services.resource.stacks.failures import conflict
+from services.resource.stacks.leaving import leaving_step, removals
+from services.resource.stacks.merging import merged
+from services.resource.stacks.naming import names_of, standing, types_of
+from services.resource.stacks.ordering import ordered
+from services.resource.stacks.resolving import dependencies, lookup_in, named_resources, wished
+from services.resource.stacks.stack import Action, Member, MemberState, Stack, Template
+from services.resource.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a run has to do with one member.
+
+    Attributes:
+        member: The member.
+        index: Its place in the request.
+        type: Its type.
+        name: The name of its resource.
+        before: The resource as it is; None if it is to be created.
+        after: What would be declared of it; what is not known yet stays a reference.
+        complete: Whether all of that is known.
+        state: What the stack knows of it.
+        reason: Why it is done, for people.
+    """
+
+    member: Member
+    index: int
+    type: ResourceType
+    name: Name
+    before: Resource | None
+    after: Declared
+    complete: bool
+    state: MemberState
+    reason: str = ""
+
+    @property
+    def planned(self) -> Planned:
+        """The step as callers see it."""
+        changes = differences(self.before.declared if self.before else None, self.after)
+        return Planned(self.state.action.name, self.name.text, reason=self.reason, changes=tuple(changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run has to do.
+
+    Attributes:
+        steps: Members that are declared, in the order in which they begin.
+        leaving: Resources that are no longer declared, in the order in which they go.
+    """
+
+    steps: Sequence[Step]
+    leaving: Sequence[MemberState]
+
+    @property
+    def states(self) -> tuple[MemberState, ...]:
+        """What the stack is to know of all of them: as the request lists them, then those that leave."""
+        steps = sorted(self.steps, key=lambda step: step.index)
+        return (*(step.state for step in steps), *self.leaving)
+
+    @property
+    def planned(self) -> tuple[Planned, ...]:
+        """All steps as callers see them."""
+        return (*(step.planned for step in self.steps), *map(leaving_step, self.leaving))
+
+
+class Planner:
+    """Plans one run.
+
+    Args:
+        view: The store at this moment.
+        before: The stack as it is; None if it is new.
+        name: The name of the stack.
+        template: What is wished.
+
+    Raises:
+        SutlerError: As the contract of ApplyStack says, as far as the shape of the stack goes.
+    """
+
+    def __init__(self, view: View, before: Stack | None, name: str, template: Template) -> None:
+        self._view = view
+        self._name = name
+        self._template = template
+        self._before = {state.key: state for state in before.member_states} if before else {}
+        needs = dependencies(template)
+        order = ordered(needs)
+        self._types = types_of(view, template)
+        self.names: Mapping[str, Name] = names_of(view, template, self._types, order)
+        below = standing(self.names)
+        self._needs = {id: [*needs[id], *below[id]] for id in needs}
+        self._steps: dict[str, Step] = {}
+
+    @property
+    def leaving_names(self) -> list[str]:
+        """The names of the resources that belong to the stack and are no longer declared."""
+        wanted = {name.key for name in self.names.values()}
+        return [state.resource for at, state in self._before.items() if state.uid and at not in wanted]
+
+    def plan(self) -> Plan:
+        """Returns the plan.
+
+        Raises:
+            SutlerError: As the constructor, and where something above a member does not exist.
+        """
+        self._check_places()
+        self._add_named()
+        places = {member.id: place for place, member in enumerate(self._template.members)}
+        for id in ordered(self._needs):
+            self._steps[id] = self._step(places[id])
+        return Plan(list(self._steps.values()), self._leaving())
+
+    def _check_places(self) -> None:
+        """Checks that what members stand below exists, or will."""
+        scope = self._template.scope
+        if scope and self._view.resource(scope) is None:
+            raise not_found(scope)
+        members = {name.key for name in self.names.values()}
+        for name in self.names.values():
+            if name.parent and key(name.parent) not in members and self._view.resource(name.parent) is None:
+                raise not_found(name.parent)
+
+    def _add_named(self) -> None:
+        """Lets members come after those that they name as their location or in their references without ``${``."""
+        ids = {name.key: id for id, name in self.names.items()}
+        lookup = self._lookup()
+        for index, member in enumerate(self._template.members):
+            declared, _ = wished(replace(member, properties={}), index, lookup)
+            self._needs[member.id] += [ids[other] for other in named_resources(declared) if other in ids]
+
+    def _step(self, index: int) -> Step:
+        member = self._template.members[index]
+        name, type = self.names[member.id], self._types[member.id]
+        wish, complete = wished(member, index, self._lookup())
+        before = self._view.resource(name.text)
+        if before is not None and key(before.stack) not in ("", key(self._name)):
+            raise conflict(before.name, before.stack)
+        known = self._before.get(name.key)
+        applied = known.applied if known and before and known.uid == before.uid else None
+        after = merged(before.declared if before else None, wish, applied)
+        action, reason = _action(before, after, complete, self._name)
+        state = MemberState(
+            member=member.id,
+            resource=before.name if before else name.text,
+            action=action,
+            uid=known.uid if known else "",
+            keep=member.keep,
+            locks=bool(member.lock) or bool(known and known.locks),
+            needs=tuple(dict.fromkeys(self.names[other].key for other in self._needs[member.id])),
+            applied=known.applied if known else None,
+        )
+        return Step(member, index, type, name, before, after, complete, state, reason)
+
+    def _lookup(self) -> Any:
+        return lookup_in(self._template, {id: name.text for id, name in self.names.items()}, self._outputs)
+
+    def _outputs(self, id: str) -> Mapping[str, Any] | None:
+        """Returns the outputs of a member, if they will surely be those after the run."""
+        step = self._steps.get(id)
+        if step is None:
+            return None
+        if step.state.action is Action.KEEP or step.type.made_by.records:
+            return step.before.outputs if step.before else {}
+        return None
+
+    def _leaving(self) -> list[MemberState]:
+        """Returns what leaves, dependent ones first.
+
+        Raises:
+            FailedPrecondition: If something stands below it that stays (HAS_CHILDREN).
+        """
+        leaving = {key(name): self._before[key(name)] for name in self.leaving_names}
+        return removals(self._view, self._name, leaving, [name.text for name in self.names.values()], force=False)
+
+
+def _action(before: Resource | None, after: Declared, complete: bool, stack: str) -> tuple[Action, str]:
+    if before is None:
+        return Action.CREATE, "does not exist"
+    if not complete:
+        return Action.UPDATE, "depends on values that only the run will know"
+    if not same(before.declared, after):
+        return Action.UPDATE, "differs"
+    if before.state is not State.SUCCEEDED:
+        return Action.UPDATE, f"is {before.state.name}"
+    return Action.KEEP, "is as declared" if key(before.stack) == key(stack) else "is as declared, and joins the stack"

@@ -1,0 +1,108 @@
+"""Carries out runs of stacks: one attempt, which begins what can be begun and then gives its place back.
+
+A run holds no place while it waits. Whatever it decides, it decides in one change of the store that sees every
+operation that it began; the end of such an operation makes the run due in the same change. So no end is overlooked,
+and an attempt that dies is followed by one that goes on with what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sutler.auth import decode_principal
+
+from services.resource.attempting import Attempt
+from services.resource.callers import Caller
+from services.resource.declaring import Declarations
+from services.resource.removing import Removals
+from services.resource.stacks import turns
+from services.resource.stacks.advancing import Moment, advance
+from services.resource.stacks.members import Workshop
+from services.resource.stacks.stack import MemberState, Stack
+
+PARALLEL = 32
+"""How many members one run begins at once."""
+
+Turns = Callable[[turns.States], list[MemberState]]
+Begin = Callable[[MemberState], Awaitable[MemberState]]
+
+
+class Running:
+    """Carries out runs of stacks.
+
+    Args:
+        declarations: Creates and updates resources; does not wait for them.
+        removals: Deletes them; does not wait either.
+    """
+
+    def __init__(self, declarations: Declarations, removals: Removals) -> None:
+        self._declarations = declarations
+        self._removals = removals
+
+    async def run(self, attempt: Attempt) -> None:
+        """Makes one attempt.
+
+        Raises:
+            Conflict: If another process holds the operation (LEASE_LOST); then nothing was changed.
+            SutlerError: If the store does not work.
+        """
+        while True:
+            moment = await attempt.store.write(attempt.operation.tenant, lambda unit: advance(unit, attempt))
+            if not moment.phase:
+                return
+            workshop = Workshop(
+                attempt, moment.stack, _caller(attempt, moment.stack), self._declarations, self._removals
+            )
+            phases: dict[str, tuple[Turns, Begin]] = {
+                "apply": (turns.to_apply, workshop.apply),
+                "remove": (turns.to_remove, workshop.remove),
+                "undo": (turns.to_undo, workshop.undo),
+            }
+            ready, begin = phases[moment.phase]
+            await _begin_all(attempt, moment, ready, begin)
+
+
+async def _begin_all(attempt: Attempt, moment: Moment, ready: Turns, begin: Begin) -> None:
+    """Begins one member after the other as their turns come, in parallel, until none is left whose turn it is."""
+    states = {state.key: state for state in moment.stack.member_states}
+    undoes = moment.phase == "undo"
+    tasks: dict[asyncio.Task[MemberState], str] = {}
+    tried: set[str] = set()
+    try:
+        while True:
+            stopped = not undoes and (attempt.cancelled.is_set() or turns.failures(states))
+            for state in () if stopped else ready(states):
+                if len(tasks) < PARALLEL and state.key not in tried and state.due <= moment.now:
+                    tried.add(state.key)
+                    tasks[asyncio.create_task(_call(begin, state))] = state.key
+            if not tasks:
+                return
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                states[tasks.pop(task)] = task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _call(begin: Begin, state: MemberState) -> MemberState:
+    return await begin(state)
+
+
+def _caller(attempt: Attempt, stack: Stack) -> Caller:
+    operation, work = attempt.operation, attempt.work
+    principal: Any = decode_principal(operation.principal)
+    return Caller(
+        tenant=operation.tenant,
+        principal=principal,
+        method=operation.method,
+        request_id=work.request_id,
+        correlation_id=operation.correlation_id,
+        traceparent=work.traceparent,
+        stack=stack.name,
+        run=operation.name,
+        lifts=stack.lifts,
+    )
