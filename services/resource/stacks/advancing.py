@@ -118,7 +118,7 @@ def _give_up(unit: Unit, attempt: Attempt, stack: Stack, why: Problem) -> Moment
     for state in stack.member_states:
         after = replace(state, due=0.0, tries=0, begun=0.0)
         if state.became is Became.WAITING:
-            after = replace(after, became=Became.SKIPPED)
+            after = replace(after, became=Became.SKIPPED, error=None)
         if after != state:
             unit.put_member_state(stack.name, after)
         found.append(after)

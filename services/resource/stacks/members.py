@@ -20,7 +20,7 @@ from services.resource.ports import Unit, View
 from services.resource.problems import problem
 from services.resource.removing import Removal, Removals
 from services.resource.resource import Declared, Resource
-from services.resource.stacks.failures import conflict
+from services.resource.stacks.failures import conflict, short
 from services.resource.stacks.merging import applied, merged
 from services.resource.stacks.resolving import lookup_in, wished
 from services.resource.stacks.settling import failed, gone
@@ -90,7 +90,9 @@ class Workshop:
             begun = state.begun or unit.now
             if Code(why.code) in LATER and unit.now - begun < PATIENCE_SECONDS:
                 pause = max(min(MAX_PAUSE_SECONDS, MIN_PAUSE_SECONDS * 2.0**state.tries), why.retry_after or 0.0)
-                return self._put(unit, replace(state, begun=begun, due=unit.now + pause, tries=state.tries + 1))
+                told = state.error if undoes else short(why)  # in an undo it says why the run failed
+                later = replace(state, begun=begun, due=unit.now + pause, tries=state.tries + 1, error=told)
+                return self._put(unit, later)
             return self._put(unit, failed(replace(state, operation=""), why, undoes=undoes))
 
         return await self.attempt.store.write(self.caller.tenant, change)
@@ -185,7 +187,7 @@ class Workshop:
             resource = unit.resource(state.resource)
             if resource is not None and resource.uid == state.uid:
                 self._belonging(unit, resource, "")
-            return self._put(unit, replace(state, became=Became.SUCCEEDED, uid=""))
+            return self._put(unit, replace(state, became=Became.SUCCEEDED, uid="", error=None))
 
         return await self.attempt.store.write(self.caller.tenant, change)
 

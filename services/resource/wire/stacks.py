@@ -105,7 +105,7 @@ def _member_message(member: Member) -> pb.StackMember:
         resource_id=member.resource_id,
         parent=member.parent,
         display_name=member.display_name,
-        properties=to_struct(member.properties),
+        properties=to_struct(member.properties) if member.properties else None,
         tags=member.tags,
         location=member.location,
         lock=int(member.lock),  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ class Machines(handler_pb2_grpc.ResourceHandlerServicer):
         self.release = asyncio.Event()
         self.ended: list[str] = []
         self.refused: set[tuple[str, str]] = set()
+        self.away: set[tuple[str, str]] = set()
 
     def made(self, tenant: str, name: str) -> int:
         """How many effects there were for a resource."""
@@ -38,7 +39,7 @@ class Machines(handler_pb2_grpc.ResourceHandlerServicer):
         self._note("Validate", request, context)
         properties = from_struct(request.desired.properties)
         answer = pb.ValidateResponse()
-        if properties.get("validate") == "down":
+        if properties.get("validate") == "down" or (request.context.tenant, request.desired.name) in self.away:
             await context.abort(grpc.StatusCode.INTERNAL, "no idea")
         if properties.get("validate") == "none":
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "nothing to check")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from google.longrunning.operations_pb2 import GetOperationRequest
 from sutler.client import connect
-from sutler.errors import AlreadyExists, Invalid, NotFound, PermissionDenied, Unauthenticated, Unimplemented
+from sutler.errors import AlreadyExists, Invalid, NotFound, PermissionDenied, Unauthenticated
 from sutler.ids import derive
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.server import running
@@ -145,22 +145,6 @@ async def test_permissions(tenant: Tenant) -> None:
     async with connect(tenant.server.address, attempts=1) as s:
         with pytest.raises(Unauthenticated):
             await Tenant(tenant.name, s, tenant.server).get("subscriptions/shop")
-
-
-@pytest.mark.parametrize(
-    ("method", "request_message"),
-    [
-        ("ApplyStack", pb.ApplyStackRequest(stack=pb.Stack(name="stacks/a"))),
-        ("PreviewStack", pb.PreviewStackRequest(stack=pb.Stack(name="stacks/a"))),
-        ("GetStack", pb.GetStackRequest(name="stacks/a")),
-        ("ListStacks", pb.ListStacksRequest()),
-        ("DeleteStack", pb.DeleteStackRequest(name="stacks/a")),
-    ],
-)
-async def test_what_is_not_built_says_so(tenant: Tenant, method: str, request_message: object) -> None:
-    with pytest.raises(Unimplemented) as caught:
-        await getattr(tenant.s.resources, method)(request_message)
-    assert caught.value.reason == "NOT_IMPLEMENTED"
 
 
 def outbox(server: Server, tenant: str) -> list[dict[str, object]]:

@@ -116,7 +116,7 @@ async def claim(database: Database) -> Operation:
 async def test_a_late_holder_changes_nothing(database: Database, clock: Clock) -> None:
     store, handlers = DatabaseStore(database, BOX), Slow()
     await accepted(store, handlers)
-    conductor = Conductor(store, handlers, Compiler(), BOX)
+    conductor = Conductor(store, handlers, Compiler(), PolicyBook(), BOX)
     first = await claim(database)
     late = asyncio.create_task(conductor.attempt(first, asyncio.Event()))
     await asyncio.wait_for(handlers.called.wait(), 10)
