@@ -143,10 +143,10 @@ def servicer(method: MethodDescriptor) -> Any:
 
 def test_what_is_not_offered_is_not_proposed() -> None:
     assert "machines" in kinds.collections()
-    assert not {"stacks", "schedules", "priceTables"} & set(kinds.collections())
+    assert not {"schedules", "priceTables"} & set(kinds.collections())
     with pytest.raises(Invalid) as caught:
-        kinds.by_name("Stak")
-    assert "Stack" not in caught.value.message
+        kinds.by_name("Schedul")
+    assert "Schedule" not in caught.value.message
 
 
 @pytest.mark.parametrize(("word", "meant"), [("Rule", "sutler.rule.v1.Rule"), ("sutler.cache.v1.Cashe", "v1.Cache")])
