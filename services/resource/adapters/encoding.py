@@ -90,8 +90,38 @@ def stack_document(found: Stack) -> str:
 
 
 def stack(tenant: str, text: str, states: Sequence[str]) -> Stack:
-    """Returns the stack in a column, with the states of its members in others."""
+    """Returns the stack in a column without its secrets, with the states of its members in others."""
     return stacks.from_document(tenant, orjson.loads(text), [member_state(state) for state in states])
+
+
+def sealed_stack(found: Stack, box: SecretBox) -> bytes | None:
+    """Returns what a stack declares with its secrets, encrypted; None if it has none."""
+    template = found.template
+    if template.public == template:
+        return None
+    members = {m.id: {"properties": m.properties, "secrets": m.secrets} for m in template.members if m.secrets}
+    whole = {"members": members, "parameters": template.parameters}
+    return box.seal(orjson.dumps(whole).decode(), owner=_owner(found.tenant, found.uid))
+
+
+def opened_stack(found: Stack, sealed: bytes | None, box: SecretBox) -> Stack:
+    """Returns a stack with its secrets.
+
+    Raises:
+        FailedPrecondition: If no configured key opens them (SECRET_UNREADABLE).
+    """
+    if sealed is None:
+        return found
+    try:
+        whole = orjson.loads(box.open(bytes(sealed), owner=_owner(found.tenant, found.uid)))
+    except ValueError as error:
+        raise unreadable(found.name).error() from error
+    hidden = whole["members"]
+    members = tuple(
+        replace(member, **_whole(hidden[member.id])) if member.id in hidden else member
+        for member in found.template.members
+    )
+    return replace(found, template=replace(found.template, members=members, parameters=whole["parameters"]))
 
 
 def member_state_document(found: MemberState) -> str:

@@ -14,7 +14,7 @@ from sutler.store import Database, Transaction
 from services.resource.adapters import encoding
 from services.resource.adapters.fields import STACKS
 from services.resource.adapters.reading import Found, Query, page
-from services.resource.adapters.stacks import StacksView, states
+from services.resource.adapters.stacks import states
 from services.resource.names import key
 from services.resource.stacks.stack import Stack
 
@@ -35,7 +35,7 @@ class StackReader:
         Raises:
             NotFound: If there is none of this name.
         """
-        found = await self.database.read(lambda tx: StacksView(tx, tenant).stack(name))
+        found = await self.database.read(lambda tx: _stack(tx, tenant, name))
         if found is None:
             raise not_found(name)
         return found
@@ -47,6 +47,11 @@ class StackReader:
             Invalid: If the page is of another order (PAGE_TOKEN_INVALID).
         """
         return await self.database.scan(lambda tx: _list(tx, tenant, query))
+
+
+def _stack(tx: Transaction, tenant: str, name: str) -> Stack | None:
+    row = tx.one("SELECT document FROM stacks WHERE tenant = ? AND key = ?", (tenant, key(name)))
+    return None if row is None else encoding.stack(tenant, row[0], states(tx, tenant, name))
 
 
 def _list(tx: Transaction, tenant: str, query: Query) -> Found:

@@ -11,9 +11,10 @@ from sutler.store import Transaction
 
 from services.resource.adapters import encoding
 from services.resource.names import key
+from services.resource.ports import SecretBox
 from services.resource.stacks.stack import MemberState, Stack
 
-_COLUMNS = "name, uid, state, operation, revision, create_time, update_time, document"
+_COLUMNS = "name, uid, state, operation, revision, create_time, update_time, document, sealed"
 
 
 class StacksView:
@@ -22,16 +23,21 @@ class StacksView:
     Args:
         tx: The database at one moment.
         tenant: Whose view it is.
+        box: Encrypts secrets.
     """
 
-    def __init__(self, tx: Transaction, tenant: str) -> None:
+    def __init__(self, tx: Transaction, tenant: str, box: SecretBox) -> None:
         self.tenant = tenant
+        self._box = box
         self._tx = tx
 
     def stack(self, name: str) -> Stack | None:
         """Returns a stack with the states of its members."""
-        row = self._tx.one("SELECT document FROM stacks WHERE tenant = ? AND key = ?", (self.tenant, key(name)))
-        return None if row is None else encoding.stack(self.tenant, row[0], states(self._tx, self.tenant, name))
+        row = self._tx.one("SELECT document, sealed FROM stacks WHERE tenant = ? AND key = ?", (self.tenant, key(name)))
+        if row is None:
+            return None
+        found = encoding.stack(self.tenant, row[0], states(self._tx, self.tenant, name))
+        return encoding.opened_stack(found, row[1], self._box)
 
     def stranger_below(self, name: str, stack: str) -> str | None:
         """Returns a resource below a name that does not belong to a stack; None if there is none."""
@@ -49,11 +55,12 @@ class StacksUnit(StacksView):
         """Stores a stack but for the states of its members, and returns it with its revision and update time."""
         after = replace(after, revision=(before.revision if before else 0) + 1, update_time=self._tx.now)
         ids = (after.name, after.uid, after.state.name, after.operation, after.revision)
-        row = (*ids, after.create_time, after.update_time, encoding.stack_document(after))
+        texts = (encoding.stack_document(after), encoding.sealed_stack(after, self._box))
+        row = (*ids, after.create_time, after.update_time, *texts)
         place = (self.tenant, key(after.name))
         if before is None:
             stored = self._tx.execute(
-                f"INSERT INTO stacks (tenant, key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                f"INSERT INTO stacks (tenant, key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (tenant, key) DO NOTHING",
                 (*place, *row),
             )

@@ -74,7 +74,7 @@ MIGRATIONS = (
             """CREATE TABLE stacks (
                 tenant TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, uid TEXT NOT NULL, state TEXT NOT NULL,
                 operation TEXT NOT NULL, revision BIGINT NOT NULL, create_time DOUBLE PRECISION NOT NULL,
-                update_time DOUBLE PRECISION NOT NULL, document TEXT NOT NULL,
+                update_time DOUBLE PRECISION NOT NULL, document TEXT NOT NULL, sealed BYTEA,
                 PRIMARY KEY (tenant, key)
             )""",
             "CREATE INDEX stacks_by_name ON stacks (tenant, name)",

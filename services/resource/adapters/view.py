@@ -57,8 +57,7 @@ class TenantView(StacksView):
     """
 
     def __init__(self, tx: Transaction, tenant: str, types: TypeCache, box: SecretBox) -> None:
-        super().__init__(tx, tenant)
-        self._box = box
+        super().__init__(tx, tenant, box)
         self._types = types
 
     @property

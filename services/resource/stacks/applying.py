@@ -157,7 +157,7 @@ def _plan(view: View, caller: Caller, sent: SentStack) -> _Planned:
         tenant=caller.tenant,
         name=name,
         uid=before.uid if before else new_id(),
-        template=template,
+        template=replace(template, members=plan.members),
         member_states=plan.states,
         outputs=before.outputs if before else {},
         creator=before.creator if before else caller.actor,

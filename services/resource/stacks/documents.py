@@ -24,8 +24,8 @@ Json = Mapping[str, Any]
 
 
 def document(stack: Stack) -> dict[str, Any]:
-    """Returns a stack without the states of its members: times as seconds since 1970, enums by their names."""
-    template = stack.template
+    """Returns a stack without secrets and the states of its members: times as seconds since 1970, enums by names."""
+    template = stack.template.public
     found: dict[str, Any] = {
         "name": stack.name,
         "uid": stack.uid,
@@ -105,6 +105,7 @@ def from_state_document(document: Json) -> MemberState:
 
 def _member_document(member: Member) -> dict[str, Any]:
     found = {name: value for name, value in _fields(member).items() if value}
+    found.pop("secrets", None)
     if member.lock:
         found["lock"] = member.lock.name
     if member.expire_time is not None:

@@ -14,6 +14,7 @@ from services.resource.names import Name, key
 from services.resource.ports import View
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType
+from services.resource.secrets import secret_paths
 from services.resource.stacks.failures import conflict
 from services.resource.stacks.leaving import leaving_step, removals
 from services.resource.stacks.merging import merged
@@ -74,6 +75,11 @@ class Plan:
         """What the stack is to know of all of them: as the request lists them, then those that leave."""
         steps = sorted(self.steps, key=lambda step: step.index)
         return (*(step.state for step in steps), *self.leaving)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members as the request lists them, with what is known of their secrets."""
+        return tuple(step.member for step in sorted(self.steps, key=lambda step: step.index))
 
     @property
     def planned(self) -> tuple[Planned, ...]:
@@ -154,6 +160,8 @@ class Planner:
         known = self._before.get(name.key)
         applied = known.applied if known and before and known.uid == before.uid else None
         after = merged(before.declared if before else None, wish, applied)
+        secrets = secret_paths(type.find(after.type_version).schema)
+        after, member = replace(after, secrets=secrets), replace(member, secrets=secrets)
         action, reason = _action(before, after, complete, self._name)
         state = MemberState(
             member=member.id,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
 from sutler.etags import make_etag
 
 from services.resource.names import key
+from services.resource.paths import values
 from services.resource.problems import Problem
 from services.resource.resource import Lock
+from services.resource.secrets import Path, without
 from services.resource.stacks.merging import Applied
+from services.resource.stacks.references import Reference, references
 
 
 class StackState(IntEnum):
@@ -75,6 +78,7 @@ class Member:
         keep: Whether the resource stays when it leaves the stack.
         references: The names of other resources that it needs.
         expire_time: When the resource is to be deleted, in seconds since 1970; None for never.
+        secrets: The paths in the properties to what only handlers may see.
     """
 
     id: str
@@ -91,6 +95,7 @@ class Member:
     keep: bool = False
     references: tuple[str, ...] = ()
     expire_time: float | None = None
+    secrets: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,23 @@ class Template:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     failure_policy: FailurePolicy = FailurePolicy.UNSPECIFIED
     output_values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def public(self) -> Template:
+        """What everybody may see of it: no secrets, and no parameters that become one."""
+        if not any(member.secrets for member in self.members):
+            return self
+        hidden = [reference.path for member in self.members for reference in _in_secrets(member)]
+        members = (replace(member, properties=without(member.properties, member.secrets)) for member in self.members)
+        return replace(self, members=tuple(members), parameters=without(self.parameters, hidden))
+
+
+def _in_secrets(member: Member) -> Iterator[Reference]:
+    """Yields the references to parameters in the secrets of a member."""
+    for path in member.secrets:
+        for _, reference in references(values(member.properties, path), "properties"):
+            if not reference.member:
+                yield reference
 
 
 @dataclass(frozen=True, slots=True)

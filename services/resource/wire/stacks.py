@@ -20,7 +20,7 @@ ENDED_BADLY = (StackState.FAILED, StackState.CANCELED)
 
 def to_message(stack: Stack) -> pb.Stack:
     """Returns a stack as the API shows it."""
-    template = stack.template
+    template = stack.template.public
     message = pb.Stack(
         name=stack.name,
         uid=stack.uid,

@@ -252,3 +252,40 @@ async def test_without_a_key_no_secrets_are_taken(tenant: Tenant) -> None:
                 )
             )
     assert caught.value.metadata == {"setting": "SUTLER_RESOURCE_SECRET_KEYS"}
+
+
+@everywhere
+async def test_a_stack_keeps_the_secrets_of_its_members(tenant: Tenant) -> None:
+    group = await place(tenant)
+    hidden, shared = secret(), secret()
+    stack = pb.Stack(
+        name="stacks/vault",
+        scope=group,
+        members=[
+            pb.StackMember(id="a", type=MACHINES, properties=to_struct({"size": 1, "password": hidden})),
+            pb.StackMember(id="b", type=MACHINES, properties=to_struct({"password": "x-${parameters.deep.password}"})),
+        ],
+        parameters=to_struct({"deep": {"password": shared, "size": 2}}),
+    )
+    resources = tenant.s.resources
+    preview = await resources.PreviewStack(pb.PreviewStackRequest(stack=stack))
+    begun = await resources.ApplyStack(pb.ApplyStackRequest(stack=stack))
+    done = await tenant.s.wait(begun)
+    names = [f"{group}/providers/Custom.Org/machines/{id}" for id in "ab"]
+    told = [from_struct(tenant.calls("Apply", name)[0].desired.properties)["password"] for name in names]
+    assert told == [hidden, f"x-{shared}"]
+    got = await resources.GetStack(pb.GetStackRequest(name=stack.name))
+    listed = await resources.ListStacks(pb.ListStacksRequest())
+    for answer in (preview, done, got, listed, await resources.GetOperation(GetOperationRequest(name=begun.name))):
+        assert hidden not in str(answer) and shared not in str(answer)
+    assert from_struct(got.members[0].properties) == {"size": 1}
+    assert from_struct(got.parameters) == {"deep": {"size": 2}}
+    if tenant.server.engine == "sqlite":
+        on_disk = stored(tenant)
+        assert hidden.encode() not in on_disk and shared.encode() not in on_disk
+    stack.members[0].properties.update({"size": 3})
+    preview = await resources.PreviewStack(pb.PreviewStackRequest(stack=stack))
+    assert [[change.field for change in step.changes] for step in preview.plan] == [["properties.size"], []]
+    await tenant.s.wait(await resources.ApplyStack(pb.ApplyStackRequest(stack=stack)))
+    assert [len(tenant.calls("Apply", name)) for name in names] == [2, 1]
+    await tenant.s.wait(await resources.DeleteStack(pb.DeleteStackRequest(name=stack.name)))
