@@ -38,13 +38,20 @@ STATE = Path(".sutler")
 S = TypeVar("S", bound=ServerSettings)
 
 
-def main(app: App, kind: type[S]) -> None:
+def main(app: App, kind: type[S], *, program: str = "") -> None:
     """Runs the service of a composition root; every ``__main__.py`` calls it.
+
+    Args:
+        app: The composition root.
+        kind: The class of its settings.
+        program: How it was called; ``python -m services.<area>`` if empty.
 
     Ends with code 0 after SIGTERM or SIGINT, 1 if the service cannot run, 2 if its settings are not usable.
     """
     area = str(kind.model_config["env_prefix"]).removeprefix("SUTLER_").rstrip("_").lower()
-    arguments = argparse.ArgumentParser(prog=f"python -m services.{area}", description=kind.__doc__, add_help=False)
+    arguments = argparse.ArgumentParser(
+        prog=program or f"python -m services.{area}", description=kind.__doc__, add_help=False
+    )
     arguments.add_argument("-h", "--help", action="store_true", help="show the settings and end")
     if arguments.parse_args().help:
         print_settings(kind)
