@@ -23,9 +23,11 @@ from sutler.store.retention import Sweep, Sweeper
 from sutler.watch import Watcher
 
 from services.resource.adapters.calendar import StoredCalendar, expire
+from services.resource.adapters.calling import CalledHandlers
 from services.resource.adapters.keeping import Keeper
 from services.resource.adapters.late_box import LateBox
 from services.resource.adapters.log import Follower
+from services.resource.adapters.plugins import installed
 from services.resource.adapters.reading import Reader
 from services.resource.adapters.remote import RemoteHandlers
 from services.resource.adapters.stack_reading import StackReader
@@ -42,6 +44,7 @@ from services.resource.judging import PolicyBook
 from services.resource.registering import Registrations
 from services.resource.removing import Removals
 from services.resource.servicer import ResourceServicer
+from services.resource.servicer.inside import Inside
 from services.resource.settings import Settings
 from services.resource.stacks.applying import Stacks
 
@@ -58,7 +61,9 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         box = LateBox(settings.secret_keys, settings.data)
         store = DatabaseStore(database, box, remembered=timedelta(days=settings.request_retention_days))
         connections = await stack.enter_async_context(AsyncExitStack())
-        handlers = RemoteHandlers(partial(neighbour, settings, AREA), settings.handler_addresses, connections)
+        remotes = RemoteHandlers(partial(neighbour, settings, AREA), settings.handler_addresses, connections)
+        plugins = await stack.enter_async_context(installed(settings.plugins))
+        handlers = CalledHandlers(remotes, plugins)
         compiler, policies = Compiler(), PolicyBook()
         declarations = Declarations(store, compiler, policies, handlers, wait=settings.wait_seconds)
         removals = Removals(store, policies, wait=settings.wait_seconds)
@@ -77,6 +82,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             book=OperationBook(AREA, database, pager, runtime.shutdown),
             pager=pager,
         )
+        answers = StoredAnswers(database)
+        plugins.connect(Inside(servicer, answers).stub)
         conductor = Conductor(store, handlers, compiler, policies, box)
         runner = OperationRunner(
             database,
@@ -108,7 +115,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             },
             needed={"store": database.health, "work": running.check},
             neighbours=neighbours,
-            answers=StoredAnswers(database),
+            answers=answers,
         )
 
 

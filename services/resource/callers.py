@@ -21,6 +21,8 @@ class Caller:
         request_id: The id that the caller chose; empty if it chose none.
         correlation_id: Ties log lines, traces and errors together.
         traceparent: The W3C trace context; empty if there is none.
+        cause: What leads to the call.
+        origin: The resource whose handler calls, where the cause says so.
         stack: The stack for which this is done; empty for a call for the resource itself.
         run: The operation of that stack.
         lifts: The keys of the resources whose locks this may pass.
@@ -32,6 +34,8 @@ class Caller:
     request_id: str = ""
     correlation_id: str = ""
     traceparent: str = ""
+    cause: Cause = Cause.REQUEST
+    origin: str = ""
     stack: str = ""
     run: str = ""
     lifts: frozenset[str] = frozenset()
@@ -46,13 +50,14 @@ class Caller:
         """The one whose will is done, with grants, for what runs later in this tenant."""
         return encode_principal(replace(self.principal.on_behalf_of or self.principal, tenant=self.tenant))
 
-    def entry(self, kind: Change, operation: str, cause: Cause = Cause.REQUEST) -> Entry:
-        """Returns what the log says of a change that this call makes."""
+    def entry(self, kind: Change, operation: str, cause: Cause | None = None) -> Entry:
+        """Returns what the log says of a change that this call makes, or leads to for another cause."""
+        cause = cause or self.cause
         return Entry(
             kind=kind,
             cause=Cause.STACK if self.stack else cause,
             actor=self.actor,
-            origin=self.stack,
+            origin=self.stack or (self.origin if cause is self.cause else ""),
             method=self.method,
             request_id=self.request_id,
             operation=operation,

@@ -20,7 +20,7 @@ from services.resource.names import Name
 from services.resource.problems import Problem
 from services.resource.quotas import Quota
 from services.resource.resource import ActionResult, Lock, Resource
-from services.resource.resource_type import Handler, ResourceType
+from services.resource.resource_type import Description, Handler, ResourceType
 from services.resource.stacks.ports import StackUnit, StackView
 from services.resource.stacks.stack import Stack
 from services.resource.states import State
@@ -332,4 +332,8 @@ class HandlerBook(Protocol):
             PermissionDenied: If its address is not on the operator's list (ADDRESS_NOT_ALLOWED).
             FailedPrecondition: If no such plug-in is installed (PLUGIN_UNKNOWN).
         """
+        ...
+
+    def describe(self, handler: Handler) -> Description | None:
+        """Returns what a handler says of itself; None if it cannot be asked."""
         ...

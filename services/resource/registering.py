@@ -16,6 +16,7 @@ from services.resource.actions import compile_actions
 from services.resource.callers import Caller
 from services.resource.compatibility import Change, Compatibility
 from services.resource.compiling import compile_version
+from services.resource.describing import described
 from services.resource.names import BUILT_IN, key, parent_type, spelled, type_from_id
 from services.resource.ports import HandlerBook, SecretBox, Store, Unit, View
 from services.resource.resource_type import ResourceType, unknown_type
@@ -170,7 +171,7 @@ class Registrations:
         type = type_from_id(sent.id)
         if key(type.partition("/")[0]) == key(BUILT_IN):
             raise _built_in(type)
-        wanted = sent.onto(None)
+        wanted = self._described(sent.onto(None))
         self._check(caller, type, wanted)
         return replace(
             wanted,
@@ -186,7 +187,7 @@ class Registrations:
     def _changed(self, caller: Caller, before: ResourceType, sent: SentType) -> ResourceType:
         check_etag(sent.etag, before.etag, before.name)
         _check_own(before)
-        wanted = sent.onto(before)
+        wanted = self._described(sent.onto(before))
         self._check(caller, before.type, wanted)
         return replace(
             wanted,
@@ -199,6 +200,9 @@ class Registrations:
             principal=caller.encoded,
             revision=before.revision + 1,
         )
+
+    def _described(self, wanted: ResourceType) -> ResourceType:
+        return described(wanted, self._book.describe(wanted.made_by))
 
     def _check(self, caller: Caller, type: str, wanted: ResourceType) -> None:
         """Checks a type by itself: names, versions, handler."""

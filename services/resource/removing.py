@@ -169,7 +169,9 @@ def _accept(unit: Unit, policies: PolicyBook, caller: Caller, removal: Removal) 
     types = [type, *(_type(unit, name) for name in unit.types_below(resource.name))]
     if below <= AT_ONCE and all(found.made_by.records for found in types):
         return _remove_now(unit, caller, removal, resource)
-    work = replace(work_for(type, "delete", resource.uid, caller), children=below, cause=removal.cause)
+    work = replace(
+        work_for(type, "delete", resource.uid, caller), children=below, cause=removal.cause, origin=caller.origin
+    )
     operation = operation_for(caller, resource.name, ended=False, work=work)
     entry = caller.entry(Change.PROGRESSED, operation.name, removal.cause)
     going = lifecycle.begin(replace(resource, updater=caller.actor), State.DELETING, operation.name)

@@ -118,6 +118,15 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Description:
+    """What a handler says of itself: the schemas of properties and outputs, None for any object, and its actions."""
+
+    schema: Json | None = None
+    output_schema: Json | None = None
+    actions: tuple[Action, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceType:
     """A kind of resource.
 

@@ -18,6 +18,9 @@ class Settings(ServerSettings):
     handler_addresses: tuple[str, ...] = Field(
         (), description="JSON list of the addresses at which types may name a ResourceHandler"
     )
+    plugins: tuple[str, ...] = Field(
+        ("*",), description="JSON list of the installed plug-ins that are loaded; * in a name stands for anything"
+    )
     secret_keys: SecretStr = Field(
         SecretStr(""),
         description="Keys for secrets at rest: base64 of 32 bytes, comma-separated, the first encrypts; "

@@ -41,6 +41,7 @@ class Work:
         traceparent: The W3C trace context of that call.
         children: How many resources were below when a delete began.
         cause: What led to it.
+        origin: The resource whose handler asked for it, where the cause says so.
         action: The id of the action.
         parameters: What the action is given; empty if that holds secrets.
         sealed: What the action is given, encrypted and in base64, if it holds secrets.
@@ -57,6 +58,7 @@ class Work:
     traceparent: str = ""
     children: int = 0
     cause: Cause = Cause.REQUEST
+    origin: str = ""
     action: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     sealed: str = ""
@@ -137,13 +139,13 @@ def operation_for(caller: Caller, target: str, *, ended: bool, work: Work | None
     )
 
 
-def entry(operation: Operation, work: Work, kind: Change, cause: Cause = Cause.OPERATION, origin: str = "") -> Entry:
+def entry(operation: Operation, work: Work, kind: Change, cause: Cause = Cause.OPERATION) -> Entry:
     """Returns what the log says of a change that an operation makes."""
     return Entry(
         kind=kind,
         cause=cause,
         actor=operation.creator,
-        origin=origin or (work.stack if cause is Cause.STACK else ""),
+        origin=work.stack if cause is Cause.STACK else work.origin if cause is work.cause else "",
         method=operation.method,
         request_id=work.request_id,
         operation=operation.name,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from sutler.context import current
 
 from services.resource.callers import Caller
+from services.resource.history import Cause
 
 _propagator = TraceContextTextMapPropagator()
+_origin: ContextVar[str] = ContextVar("sutler_resource_origin", default="")
+
+
+def set_origin(resource: str) -> None:
+    """Makes the calls of the current task those of the handler of a resource."""
+    _origin.set(resource)
 
 
 def caller(request_id: str = "") -> Caller:
@@ -22,4 +31,6 @@ def caller(request_id: str = "") -> Caller:
         request_id=request_id,
         correlation_id=call.correlation_id,
         traceparent=carrier.get("traceparent", ""),
+        cause=Cause.HANDLER if _origin.get() else Cause.REQUEST,
+        origin=_origin.get(),
     )

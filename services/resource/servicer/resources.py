@@ -122,7 +122,7 @@ class ResourcesServicer:
         who = caller(request.request_id)
         outcome = await self._removals.delete(
             who,
-            Removal(request.name, request.etag, request.allow_missing, request.force),
+            Removal(request.name, request.etag, request.allow_missing, request.force, who.cause),
             once=once(to_pb),
             validate_only=request.validate_only,
         )

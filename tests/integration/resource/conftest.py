@@ -22,6 +22,7 @@ from sutler.wire import to_struct
 from services.resource.app import app
 from services.resource.settings import Settings
 from tests.integration.resource.machines import Machines, serving
+from tests.integration.resource.plugins import packages
 
 SECRET = "a secret of more than thirty-two bytes"
 Test = TypeVar("Test", bound=Callable[..., Any])
@@ -73,6 +74,7 @@ async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     async with (
         database_url(request.param, folder) as url,
         serving(machines) as handler,
+        packages(folder / "packages"),
         running(app, settings_for(url, handler, "127.0.0.1:1", **keys), "resource") as up,
     ):
         yield Server(up.address, request.param, url, handler, machines)
@@ -105,11 +107,16 @@ class Tenant:
         await self.create(f"subscriptions/{subscription}", group, "Sutler.Resource/resourceGroups")
         return f"subscriptions/{subscription}/resourceGroups/{group}"
 
-    async def type(self, id: str = "Custom.Org.servers", *, address: str = "", **fields: object) -> pb.ResourceType:
-        """Registers a type; with ``address`` one of a remote handler that tries again at once."""
+    async def type(
+        self, id: str = "Custom.Org.servers", *, address: str = "", plugin: str = "", **fields: object
+    ) -> pb.ResourceType:
+        """Registers a type; with ``address`` or ``plugin`` one of a handler that tries again at once."""
         message = pb.ResourceType(**{"versions": [pb.TypeVersion(version="v1")], **fields})  # type: ignore[arg-type]
+        if plugin:
+            message.handler.plugin.plugin = plugin
         if address:
             message.handler.remote.address = address
+        if address or plugin:
             message.handler.min_backoff.FromMilliseconds(20)
             message.handler.max_backoff.FromMilliseconds(50)
         return await self.s.resources.CreateResourceType(

@@ -9,6 +9,8 @@ import pytest_asyncio
 from sutler.client import connect
 from sutler.errors import Internal, Unavailable
 
+from services.resource.adapters.calling import CalledHandlers
+from services.resource.adapters.plugins import PluginHandlers
 from services.resource.adapters.remote import RemoteHandlers
 from services.resource.handling import HandlerCall, Refused
 from services.resource.resource import Declared, Resource
@@ -19,16 +21,16 @@ RESOURCE = Resource("t", "subscriptions/shop", "uid", "Custom.Org/machines", Dec
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def call() -> AsyncIterator[tuple[RemoteHandlers, HandlerCall]]:
+async def call() -> AsyncIterator[tuple[CalledHandlers, HandlerCall]]:
     async with babbling() as address, AsyncExitStack() as stack:
         handler = Handler(address=address)
         yield (
-            RemoteHandlers(connect, [address], stack),
+            CalledHandlers(RemoteHandlers(connect, [address], stack), PluginHandlers({}, {})),
             HandlerCall("t", handler, "user:anna", "", "c", "", "", time.time() + 20),
         )
 
 
-async def test_answers_that_cannot_be_read_break_the_contract(call: tuple[RemoteHandlers, HandlerCall]) -> None:
+async def test_answers_that_cannot_be_read_break_the_contract(call: tuple[CalledHandlers, HandlerCall]) -> None:
     handlers, told = call
     for said in (handlers.apply(told, RESOURCE, None), handlers.delete(told, RESOURCE, None)):
         (answer,) = [answer async for answer in said]

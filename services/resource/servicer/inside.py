@@ -1,0 +1,69 @@
+"""Calls to this service from handlers within its process: the same checks and answers, without a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from sutler.auth import authorize
+from sutler.context import Call, current, set_current
+from sutler.errors import DeadlineExceeded
+from sutler.interceptors.chain import Single
+from sutler.interceptors.idempotency import Answers, IdempotencyInterceptor
+from sutler.interceptors.validation import ValidationInterceptor
+from sutler.methods import Method, find_method
+
+from services.resource.servicer.callers import set_origin
+
+SERVICE = "sutler.resource.v1.ResourceService"
+METHODS = ("GetResource", "CreateResource", "UpdateResource", "DeleteResource", "InvokeAction", "WaitOperation")
+
+
+class Inside:
+    """Makes stubs of this service for handlers within its process.
+
+    Args:
+        servicer: Answers.
+        answers: Where first answers of repeated requests are remembered.
+    """
+
+    def __init__(self, servicer: Any, answers: Answers) -> None:
+        inner, outer = IdempotencyInterceptor(answers), ValidationInterceptor()
+        self._methods: dict[str, tuple[Method, Single]] = {}
+        for name in METHODS:
+            method = find_method(f"/{SERVICE}/{name}")
+            self._methods[name] = (method, outer.single(method, inner.single(method, getattr(servicer, name))))
+
+    def stub(self, origin: str) -> InsideStub:
+        """Returns a stub for the handler of a resource; it acts for whom the current task acts."""
+        return InsideStub({name: partial(_call, *known, origin, current()) for name, known in self._methods.items()})
+
+
+class InsideStub:
+    """Looks like a stub of the service, as far as handlers need it.
+
+    Args:
+        methods: What is called, by name.
+    """
+
+    def __init__(self, methods: dict[str, Callable[..., Awaitable[Any]]]) -> None:
+        for name, method in methods.items():
+            setattr(self, name, method)
+
+
+async def _call(
+    method: Method, answer: Single, origin: str, behind: Call, request: Any, *, timeout: float = 30.0
+) -> Any:
+    async def served() -> Any:
+        set_current(Call(method.path, behind.principal, behind.tenant, behind.correlation_id))
+        set_origin(origin)
+        authorize(behind.principal, method.permission, method.targets(request))
+        return await answer(request, None)  # type: ignore[arg-type]
+
+    try:
+        async with asyncio.timeout(timeout):
+            return await asyncio.create_task(served())
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"{method.path} took more than {timeout:g} s") from error
