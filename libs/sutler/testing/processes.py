@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -36,11 +37,19 @@ class ServiceProcess:
         prefix: The prefix of its environment variables.
         folder: Where its output goes, as ``<pid>.log``.
         checkout: Where it is run; the working directory if None.
+        packages: Folders of more packages, such as plug-ins that were installed with ``pip install --target``.
         **settings: Settings by name. Without ``port`` a free one is taken, and kept over restarts.
     """
 
     def __init__(
-        self, module: str, prefix: str, *, folder: Path, checkout: Path | None = None, **settings: object
+        self,
+        module: str,
+        prefix: str,
+        *,
+        folder: Path,
+        checkout: Path | None = None,
+        packages: Sequence[Path] = (),
+        **settings: object,
     ) -> None:
         self.port = int(str(settings.setdefault("port", free_port())))
         self.address = f"127.0.0.1:{self.port}"
@@ -48,7 +57,7 @@ class ServiceProcess:
         self._checkout = checkout or Path.cwd()
         self._environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(self._checkout / "libs"), str(self._checkout))),
+            "PYTHONPATH": os.pathsep.join(map(str, (self._checkout / "libs", self._checkout, *packages))),
             **{prefix + key.upper(): str(value) for key, value in settings.items()},
         }
         self._folder = folder
