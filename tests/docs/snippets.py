@@ -18,6 +18,12 @@ BLOCK = re.compile(
 FILE = re.compile(r"`(?P<path>[\w/]+\.(?:py|proto))`[^`\n]*:\n+^```(?:python|proto)\n(?P<code>.*?)^```$", re.M | re.S)
 
 
+def readmes() -> list[Path]:
+    """Returns the READMEs of the checkout, from the root; those of hidden folders and of packages are not ours."""
+    found = (path.relative_to(ROOT) for path in ROOT.rglob("README.md"))
+    return sorted(path for path in found if not any(part[0] == "." or part == "node_modules" for part in path.parts))
+
+
 @dataclass(frozen=True, slots=True)
 class Snippet:
     """One block.

@@ -10,10 +10,11 @@ from sutler.settings import ServerSettings
 
 from deploy.envoy.descriptors import gateway_services
 from deploy.local.layout import AREAS
+from tests.docs.snippets import readmes
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = {area: service for service, area in gateway_services().items()}
-READMES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("README.md") if not path.parts[-2].startswith("."))
+READMES = readmes()
 
 
 def words(path: Path) -> set[str]:

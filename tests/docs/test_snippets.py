@@ -11,12 +11,9 @@ import pytest
 from sutler.testing import Stack
 
 from deploy.local.layout import AREAS, Ports
-from tests.docs.snippets import ROOT, moved, snippets
+from tests.docs.snippets import ROOT, moved, readmes, snippets
 
-READMES = sorted(
-    p.relative_to(ROOT) for p in ROOT.rglob("README.md") if not p.relative_to(ROOT).parts[0].startswith(".")
-)
-WITH_SNIPPETS = [path for path in READMES if snippets(path)]
+WITH_SNIPPETS = [path for path in readmes() if snippets(path)]
 
 
 @pytest.fixture(scope="session")
