@@ -9,10 +9,15 @@ from sutler.errors import FailedPrecondition
 from services.resource.resource_type import Action, Description, ResourceType, Version
 
 
-def described(wanted: ResourceType, said: Description | None) -> ResourceType:
+def described(type: str, wanted: ResourceType, said: Description | None) -> ResourceType:
     """Returns a type with the handler's schemas where it gives none, and with all of its actions if it lists none.
 
     What is filled in is stored like what was sent; a newer handler changes it only when it is sent empty again.
+
+    Args:
+        type: The name of the type.
+        wanted: The type as it was sent.
+        said: What its handler says; None if it cannot be asked.
 
     Raises:
         FailedPrecondition: If the type lists an action that the handler does not have (ACTION_UNKNOWN).
@@ -26,7 +31,7 @@ def described(wanted: ResourceType, said: Description | None) -> ResourceType:
         raise FailedPrecondition(
             f"the plug-in {wanted.made_by.plugin} has no action {unknown}; it has: {names or 'none'}",
             reason="ACTION_UNKNOWN",
-            metadata={"type": wanted.type, "action": unknown, "known": names},
+            metadata={"type": type, "action": unknown, "known": names},
         )
     return replace(
         wanted,

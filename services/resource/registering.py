@@ -171,7 +171,7 @@ class Registrations:
         type = type_from_id(sent.id)
         if key(type.partition("/")[0]) == key(BUILT_IN):
             raise _built_in(type)
-        wanted = self._described(sent.onto(None))
+        wanted = self._described(type, sent.onto(None))
         self._check(caller, type, wanted)
         return replace(
             wanted,
@@ -187,7 +187,7 @@ class Registrations:
     def _changed(self, caller: Caller, before: ResourceType, sent: SentType) -> ResourceType:
         check_etag(sent.etag, before.etag, before.name)
         _check_own(before)
-        wanted = self._described(sent.onto(before))
+        wanted = self._described(before.type, sent.onto(before))
         self._check(caller, before.type, wanted)
         return replace(
             wanted,
@@ -201,8 +201,8 @@ class Registrations:
             revision=before.revision + 1,
         )
 
-    def _described(self, wanted: ResourceType) -> ResourceType:
-        return described(wanted, self._book.describe(wanted.made_by))
+    def _described(self, type: str, wanted: ResourceType) -> ResourceType:
+        return described(type, wanted, self._book.describe(wanted.made_by))
 
     def _check(self, caller: Caller, type: str, wanted: ResourceType) -> None:
         """Checks a type by itself: names, versions, handler."""

@@ -50,23 +50,24 @@ class Handler(ABC, Generic[P]):
         Outputs: The model of what :meth:`apply` returns; None if that is open.
         cache_ttl: Seconds that the cache keeps what it is given.
         cache_entries: How many things it keeps.
+        actions: The actions that methods declare, by their ids.
     """
 
     Properties: ClassVar[type[BaseModel]] = Anything
     Outputs: ClassVar[type[BaseModel] | None] = None
     cache_ttl: ClassVar[float] = 300.0
     cache_entries: ClassVar[int] = 1024
+    actions: ClassVar[Mapping[str, Action]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for base in getattr(cls, "__orig_bases__", ()):
-            for argument in typing.get_args(base):
-                if isinstance(argument, type) and issubclass(argument, BaseModel) and "Properties" not in vars(cls):
-                    cls.Properties = argument
+        for base in vars(cls).get("__orig_bases__", ()):
+            origin = typing.get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Handler) and "Properties" not in vars(cls):
+                model = typing.get_args(base)[0]
+                if isinstance(model, type) and issubclass(model, BaseModel):
+                    cls.Properties = model
         cls.actions = actions_of(cls)
-
-    actions: ClassVar[Mapping[str, Action]] = {}
-    """The actions by their ids."""
 
     async def __aenter__(self) -> Self:
         """Begins the handler's life. Must not wait for what may be down: that would leave the handler out."""

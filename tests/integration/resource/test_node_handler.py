@@ -213,11 +213,16 @@ def service_token(service: bool = True) -> str:
     return make_token(SECRET, "service:resource", service=service)
 
 
-@pytest.mark.parametrize("bearer", ["", "a.b.c", "callers", service_token(service=False)])
-async def test_only_the_service_may_call(node: Node, bearer: str) -> None:
-    if bearer == "callers":
-        bearer = token("t")
-    async with connect(f"127.0.0.1:{node.port}", token=bearer, attempts=1) as s:
+@pytest.mark.parametrize("whose", ["nobody's", "rubbish", "a caller's", "no service's", "another secret's"])
+async def test_only_the_service_may_call(node: Node, whose: str) -> None:
+    bearers = {
+        "nobody's": "",
+        "rubbish": "a.b.c",
+        "a caller's": token("t"),
+        "no service's": service_token(service=False),
+        "another secret's": make_token(SECRET[::-1], "service:resource", service=True),
+    }
+    async with connect(f"127.0.0.1:{node.port}", token=bearers[whose], attempts=1) as s:
         with pytest.raises(Unauthenticated):
             await s.handler.Read(handler_pb2.ReadRequest(context=context(1), desired=pb.Resource(uid="a")))
 

@@ -319,7 +319,8 @@ async def test_actions(tenant: Tenant) -> None:
 async def test_a_type_lists_only_actions_that_the_plug_in_has(tenant: Tenant) -> None:
     with pytest.raises(FailedPrecondition) as caught:
         await place(tenant, actions=[pb.TypeAction(id="shrink")])
-    assert (caught.value.reason, caught.value.metadata["known"]) == ("ACTION_UNKNOWN", "grow")
+    assert caught.value.reason == "ACTION_UNKNOWN"
+    assert caught.value.metadata == {"type": TYPE, "action": "shrink", "known": "grow"}
 
 
 async def test_a_bug_in_delete_is_tried_again(tenant: Tenant) -> None:
@@ -376,12 +377,19 @@ async def test_a_handler_makes_a_resource_of_another_type_once(tenant: Tenant) -
     assert (last.cause, last.origin) == (pb.ResourceRevision.CAUSE_HANDLER, made.name)
 
 
-async def test_what_a_handler_makes_needs_the_permission_of_who_registered_the_type(tenant: Tenant) -> None:
+@pytest.mark.parametrize("granted", [(), ("resource.resources.create:*/parts/other",), ("resource.resources.*",)])
+async def test_what_a_handler_makes_needs_the_permission_of_who_registered_the_type(
+    tenant: Tenant, granted: tuple[str, ...]
+) -> None:
     group = await tenant.group()
-    allowed = ("resource.handlers.*", "resource.resourceTypes.*")
+    await tenant.type("Custom.Org.parts", plugin="plain")
+    allowed = ("resource.handlers.*", "resource.resourceTypes.*", *granted)
     async with connect(tenant.server.address, token=token(tenant.name, *allowed), attempts=1) as s:
         await Tenant(tenant.name, s, tenant.server).type("Custom.Org.probes", plugin="probe")
-    await tenant.type("Custom.Org.parts")
+    if granted == ("resource.resources.*",):
+        made = await tenant.made(group, "a", TYPE, {"behave": f"make:{CHILD}"})
+        assert made.provisioning_state == S.STATE_SUCCEEDED
+        return
     with pytest.raises(PermissionDenied) as caught:
         await tenant.made(group, "a", TYPE, {"behave": f"make:{CHILD}"})
     assert caught.value.metadata["permission"] == "resource.resources.create"

@@ -82,7 +82,7 @@ async def test_without_an_address_it_makes_nothing_else(tmp_path: Path, free_por
     lives = len(Probe.lives)
     async with running(serving_app, settings(), "handler") as served:
         async with (
-            running(app, settings_for(f"sqlite:///{tmp_path}/r.db", served.address), "resource") as up,
+            running(app, settings_for(f"sqlite:///{tmp_path}/r.db", served.address, plugins=()), "resource") as up,
             connect(up.address, token=token(tmp_path.name), attempts=1) as s,
         ):
             tenant = Tenant(tmp_path.name, s, None)  # type: ignore[arg-type]

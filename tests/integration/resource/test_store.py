@@ -56,6 +56,9 @@ class Slow:
     def check(self, handler: Handler) -> None:
         """Allows every handler."""
 
+    def describe(self, handler: Handler) -> None:
+        """Says nothing of itself."""
+
     async def validate(self, call: HandlerCall, desired: Resource, previous: Resource | None) -> Verdict:
         return Verdict()
 

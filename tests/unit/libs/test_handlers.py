@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from pydantic import BaseModel, Field, model_validator
@@ -15,6 +15,7 @@ from sutler.resource.v1 import handler_pb2 as pb
 from sutler.resource.v1 import resource_pb2
 from sutler.wire import from_struct, timestamp, to_struct
 
+P = TypeVar("P", bound=BaseModel)
 KEY = "00000000-0000-4000-8000-000000000000"
 
 
@@ -111,10 +112,20 @@ def test_the_model_is_that_of_the_nearest_class_that_names_one() -> None:
     class Own(Disks):
         Properties = Narrow
 
+    class Below(Own):
+        pass
+
+    class Base(Handler[P]):
+        pass
+
+    class Made(Base[Narrow]):
+        pass
+
     class Open(Handler[Any]):
         pass
 
-    assert (Disks.Properties, Copies.Properties, Own.Properties) == (Disk, Disk, Narrow)
+    found = [each.Properties for each in (Disks, Copies, Own, Below, Made)]
+    assert found == [Disk, Disk, Narrow, Narrow, Narrow]
     assert Open.Properties.model_validate({"a": 1}).model_dump() == {"a": 1}
 
 
