@@ -50,7 +50,7 @@ async def place(tenant: Tenant, *versions: pb.TypeVersion, **fields: object) -> 
 def stored(tenant: Tenant) -> bytes:
     """Returns all that the service has on disk."""
     file = Path(tenant.server.url.removeprefix("sqlite:///"))
-    return b"".join(path.read_bytes() for path in file.parent.iterdir())
+    return b"".join(path.read_bytes() for path in file.parent.iterdir() if path.is_file())
 
 
 @everywhere
