@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -125,11 +124,8 @@ def description(handler: type[Handler[Any]]) -> Description:
     )
 
 
-@dataclass(frozen=True, slots=True)
 class _Unusable(Exception):
-    """A plug-in that cannot be used; ``cause`` is what callers may know of it."""
-
-    cause: str
+    """A plug-in that cannot be used, for a reason that callers may know."""
 
 
 @asynccontextmanager
@@ -150,9 +146,7 @@ async def installed(allowed: Collection[str]) -> AsyncIterator[PluginHandlers]:
                     raise _Unusable("more than one package offers it")
                 loaded[each.name] = await _begun(each, stack)
             except Exception as error:
-                cause = (
-                    error.cause if isinstance(error, _Unusable) else f"loading it failed with {type(error).__name__}"
-                )
+                cause = str(error) if isinstance(error, _Unusable) else f"it fails with {type(error).__name__}"
                 problems[each.name] = cause
                 log.error("a plug-in cannot be used", plugin=each.name, value=each.value, cause=cause, exc_info=error)
         yield PluginHandlers(loaded, problems)

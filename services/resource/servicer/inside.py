@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from sutler.auth import authorize
@@ -38,21 +38,12 @@ class Inside:
             method = find_method(f"/{SERVICE}/{name}")
             self._methods[name] = (method, outer.single(method, inner.single(method, getattr(servicer, name))))
 
-    def stub(self, origin: str) -> InsideStub:
-        """Returns a stub for the handler of a resource; it acts for whom the current task acts."""
-        return InsideStub({name: partial(_call, *known, origin, current()) for name, known in self._methods.items()})
-
-
-class InsideStub:
-    """Looks like a stub of the service, as far as handlers need it.
-
-    Args:
-        methods: What is called, by name.
-    """
-
-    def __init__(self, methods: dict[str, Callable[..., Awaitable[Any]]]) -> None:
-        for name, method in methods.items():
-            setattr(self, name, method)
+    def stub(self, origin: str) -> Any:
+        """Returns what looks like a stub, for the handler of a resource; it acts for whom the current task acts."""
+        acting = current()
+        return SimpleNamespace(
+            **{name: partial(_call, *known, origin, acting) for name, known in self._methods.items()}
+        )
 
 
 async def _call(

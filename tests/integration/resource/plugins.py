@@ -127,6 +127,9 @@ class Probe(Handler[Wish]):
             return {"size": object()}
         if behave == "make":
             return await self._others(call, more)
+        if behave == "wait":
+            parent = call.name.rpartition("/providers/")[0]
+            await call.resources.create(parent, "made", more, {"behave": "hang"})
         await call.progress(60, "making")
         return Made(size=call.properties.size)
 

@@ -4,7 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from google.longrunning.operations_pb2 import CancelOperationRequest, GetOperationRequest, Operation
+from google.longrunning.operations_pb2 import (
+    CancelOperationRequest,
+    GetOperationRequest,
+    Operation,
+    WaitOperationRequest,
+)
 from sutler.client import connect
 from sutler.errors import (
     Conflict,
@@ -21,7 +26,7 @@ from sutler.ids import derive
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.server import running
 from sutler.type.v1.operation_pb2 import OperationMetadata
-from sutler.wire import from_struct, to_struct
+from sutler.wire import duration, from_struct, to_struct
 
 from services.resource.app import app
 from tests.integration.resource.conftest import Tenant, everywhere, settings_for, token, until
@@ -406,6 +411,23 @@ async def test_a_part_that_fails_fails_the_whole(tenant: Tenant) -> None:
     assert caught.value.metadata["cause"] == "HANDLER_MISBEHAVED"
     assert caught.value.metadata["operation"].startswith("resourceOperations/")
     assert len(calls(tenant, "apply")) == 1
+
+
+async def test_waiting_for_a_part_is_no_silence(tenant: Tenant) -> None:
+    group = await place(tenant)
+    await tenant.type("Custom.Org.parts", plugin="probe")
+    type = await tenant.s.resources.GetResourceType(pb.GetResourceTypeRequest(name="resourceTypes/Custom.Org.probes"))
+    type.handler.idle_timeout.FromSeconds(1)
+    type.handler.max_attempts = 1
+    await tenant.s.resources.UpdateResourceType(pb.UpdateResourceTypeRequest(resource_type=type))
+    begun = await tenant.create(group, "a", TYPE, {"behave": f"wait:{CHILD}"})
+    later = await tenant.s.resources.WaitOperation(WaitOperationRequest(name=begun.name, timeout=duration(1.5)))
+    metadata = OperationMetadata()
+    later.metadata.Unpack(metadata)
+    assert not later.done and metadata.attempt == 1
+    assert metadata.step.startswith("waiting for resourceOperations/")
+    Probe.release.set()
+    await tenant.s.wait(begun)
 
 
 async def test_progress_shows_while_it_works(tenant: Tenant) -> None:
