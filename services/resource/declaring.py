@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from sutler.errors import Conflict, PermissionDenied, invalid, not_found
+from sutler.errors import Conflict, invalid, not_found
 from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.operations.model import Operation
 
-from services.resource import paths
 from services.resource.accepting import Accepted, accept, concerns_handler
 from services.resource.callers import Caller
-from services.resource.checks import STAGES
 from services.resource.compiling import Compiler
-from services.resource.differences import FieldChange, differences, same
+from services.resource.differences import FieldChange, differences
 from services.resource.handling import Planned
-from services.resource.judging import Case, PolicyBook, judge, with_defaults
+from services.resource.judging import PolicyBook
 from services.resource.linking import group_of
 from services.resource.names import Name, compose, key, parse
 from services.resource.ports import Above, Handlers, Result, Store, Unit, View
-from services.resource.proposals import Proposal, check_content, completed, immutable, rejected
+from services.resource.preparing import keeping_secret, pass_stages, prepared
+from services.resource.proposals import Proposal, immutable, rejected
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType, unknown_type
-from services.resource.secrets import without
 from services.resource.work import question_for
 
 MAX_REPEATS = 20
@@ -193,7 +190,7 @@ class Declarations:
         if version.retired and (before is None or before.declared.type_version != version.version):
             raise type.unavailable(version.version)
         compiled = self._compiler.compiled(type, version)
-        wished = _keeping_secret(before, replace(wished, secrets=compiled.secrets))
+        wished = keeping_secret(before, replace(wished, secrets=compiled.secrets))
         policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
         sees = (compiled.sees_parent or policies) and name.parent
         parent = view.resource(name.parent) if sees else None
@@ -248,55 +245,3 @@ class Declarations:
         if verdict.violations:
             raise rejected(proposal.type.type, verdict.violations)
         return verdict.plan
-
-
-def prepared(caller: Caller, proposal: Proposal) -> Proposal:
-    """Returns a proposal with all defaults, its content checked, and with what policies say of it.
-
-    Raises:
-        SutlerError: If the content is wrong, or a policy's default cannot be found.
-    """
-    proposal = completed(_with_defaults(caller, proposal))
-    check_content(proposal)
-    return _judged(caller, proposal)
-
-
-def _keeping_secret(before: Resource | None, wished: Declared) -> Declared:
-    """Returns what is wished without values that a move to another version would make readable for everybody.
-
-    What was sent anew, and is another value, stays.
-    """
-    if before is None:
-        return wished
-    old, new = before.declared.properties, wished.properties
-    bare = [path for path in before.declared.secrets if path not in wished.secrets]
-    kept = [path for path in bare if paths.values(old, path) == paths.values(new, path)]
-    return replace(wished, properties=without(new, kept)) if kept else wished
-
-
-def _case(caller: Caller, proposal: Proposal) -> Case:
-    method: Literal["create", "update"] = "create" if proposal.before is None else "update"
-    return Case(caller, method, proposal.would_be, proposal.before, proposal.parent)
-
-
-def _with_defaults(caller: Caller, proposal: Proposal) -> Proposal:
-    if not proposal.policies:
-        return proposal
-    return replace(proposal, wished=with_defaults(proposal.policies, _case(caller, proposal)))
-
-
-def _judged(caller: Caller, proposal: Proposal) -> Proposal:
-    """Returns a proposal with what policies say of it, unless it changes nothing."""
-    before = proposal.before
-    if not proposal.policies or (before is not None and same(before.declared, proposal.wished)):
-        return proposal
-    try:
-        return replace(proposal, findings=judge(proposal.policies, _case(caller, proposal)))
-    except PermissionDenied as denial:
-        return replace(proposal, denial=denial)
-
-
-def pass_stages(view: View, proposal: Proposal) -> None:
-    """Has a completed proposal pass all stages. Raises what they raise."""
-    for stage in STAGES:
-        stage(view, proposal)

@@ -12,9 +12,10 @@ from sutler.validation import MAX_VIOLATIONS
 
 from services.resource.accepting import concerns_handler
 from services.resource.callers import Caller
-from services.resource.declaring import Declarations, pass_stages, prepared
+from services.resource.declaring import Declarations
 from services.resource.names import key
 from services.resource.ports import Store, View
+from services.resource.preparing import pass_stages, prepared
 from services.resource.proposals import PREFIX, Proposal
 from services.resource.stacks.planning import Plan, Step
 from services.resource.stacks.resolving import field_of

@@ -1,11 +1,11 @@
-"""What the domain needs from outside: a store that it can ask and change, and handlers that make resources real.
+"""A store that the domain can ask and change.
 
 Functions given to :class:`Store` are plain and may run again; they decide on what the view shows, as if alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -14,13 +14,12 @@ from sutler.idempotency import Once
 from sutler.operations.model import Operation
 from sutler.operations.model import State as OperationState
 
-from services.resource.handling import Found, HandlerCall, Invocation, Said, Verdict
 from services.resource.history import Entry
 from services.resource.names import Name
 from services.resource.problems import Problem
 from services.resource.quotas import Quota
 from services.resource.resource import ActionResult, Lock, Resource
-from services.resource.resource_type import Description, Handler, ResourceType
+from services.resource.resource_type import ResourceType
 from services.resource.stacks.ports import StackUnit, StackView
 from services.resource.stacks.stack import Stack
 from services.resource.states import State
@@ -262,78 +261,4 @@ class Store(Protocol):
 
     async def ended(self, operation: Operation, seconds: float) -> Operation:
         """Returns an operation as it is when it has ended, or after this time."""
-        ...
-
-
-class SecretBox(Protocol):
-    """Encrypts secrets at rest."""
-
-    def check(self) -> None:
-        """Checks that there is a key.
-
-        Raises:
-            FailedPrecondition: If there is none.
-        """
-        ...
-
-    def seal(self, secret: str, *, owner: str) -> bytes:
-        """Returns a secret encrypted; ``owner`` is authenticated, so that it cannot be moved elsewhere.
-
-        Raises:
-            FailedPrecondition: If there is no key.
-        """
-        ...
-
-    def open(self, sealed: bytes, *, owner: str) -> str:
-        """Returns the secret.
-
-        Raises:
-            ValueError: If no configured key opens it for this owner.
-            FailedPrecondition: If there is no key.
-        """
-        ...
-
-
-class Handlers(Protocol):
-    """Calls handlers. Every method raises a SutlerError where the call itself fails."""
-
-    async def validate(self, call: HandlerCall, desired: Resource, previous: Resource | None) -> Verdict:
-        """Asks what a handler thinks of a change; an empty verdict if it has nothing to check."""
-        ...
-
-    def apply(self, call: HandlerCall, desired: Resource, previous: Resource | None) -> AsyncGenerator[Said, None]:
-        """Makes the real thing what is declared."""
-        ...
-
-    def delete(self, call: HandlerCall, resource: Resource, previous: Resource | None) -> AsyncGenerator[Said, None]:
-        """Removes the real thing."""
-        ...
-
-    async def find(self, call: HandlerCall, desired: Resource, previous: Resource | None) -> Found:
-        """Asks what is really there."""
-        ...
-
-    async def validate_action(self, call: HandlerCall, resource: Resource, invocation: Invocation) -> Verdict:
-        """Asks what a handler thinks of an action; an empty verdict if it has nothing to check."""
-        ...
-
-    def invoke(self, call: HandlerCall, resource: Resource, invocation: Invocation) -> AsyncGenerator[Said, None]:
-        """Carries out an action."""
-        ...
-
-
-class HandlerBook(Protocol):
-    """Says which handlers there are."""
-
-    def check(self, handler: Handler) -> None:
-        """Checks that a handler can be used.
-
-        Raises:
-            PermissionDenied: If its address is not on the operator's list (ADDRESS_NOT_ALLOWED).
-            FailedPrecondition: If no such plug-in is installed (PLUGIN_UNKNOWN).
-        """
-        ...
-
-    def describe(self, handler: Handler) -> Description | None:
-        """Returns what a handler says of itself; None if it cannot be asked."""
         ...

@@ -1,0 +1,70 @@
+"""Makes a wish ready to be stored: defaults filled in, content checked, policies heard, stages passed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from sutler.errors import PermissionDenied
+
+from services.resource import paths
+from services.resource.callers import Caller
+from services.resource.checks import STAGES
+from services.resource.differences import same
+from services.resource.judging import Case, judge, with_defaults
+from services.resource.ports import View
+from services.resource.proposals import Proposal, check_content, completed
+from services.resource.resource import Declared, Resource
+from services.resource.secrets import without
+
+
+def prepared(caller: Caller, proposal: Proposal) -> Proposal:
+    """Returns a proposal with all defaults, its content checked, and with what policies say of it.
+
+    Raises:
+        SutlerError: If the content is wrong, or a policy's default cannot be found.
+    """
+    proposal = completed(_with_defaults(caller, proposal))
+    check_content(proposal)
+    return _judged(caller, proposal)
+
+
+def keeping_secret(before: Resource | None, wished: Declared) -> Declared:
+    """Returns what is wished without values that a move to another version would make readable for everybody.
+
+    What was sent anew, and is another value, stays.
+    """
+    if before is None:
+        return wished
+    old, new = before.declared.properties, wished.properties
+    bare = [path for path in before.declared.secrets if path not in wished.secrets]
+    kept = [path for path in bare if paths.values(old, path) == paths.values(new, path)]
+    return replace(wished, properties=without(new, kept)) if kept else wished
+
+
+def _case(caller: Caller, proposal: Proposal) -> Case:
+    method: Literal["create", "update"] = "create" if proposal.before is None else "update"
+    return Case(caller, method, proposal.would_be, proposal.before, proposal.parent)
+
+
+def _with_defaults(caller: Caller, proposal: Proposal) -> Proposal:
+    if not proposal.policies:
+        return proposal
+    return replace(proposal, wished=with_defaults(proposal.policies, _case(caller, proposal)))
+
+
+def _judged(caller: Caller, proposal: Proposal) -> Proposal:
+    """Returns a proposal with what policies say of it, unless it changes nothing."""
+    before = proposal.before
+    if not proposal.policies or (before is not None and same(before.declared, proposal.wished)):
+        return proposal
+    try:
+        return replace(proposal, findings=judge(proposal.policies, _case(caller, proposal)))
+    except PermissionDenied as denial:
+        return replace(proposal, denial=denial)
+
+
+def pass_stages(view: View, proposal: Proposal) -> None:
+    """Has a completed proposal pass all stages. Raises what they raise."""
+    for stage in STAGES:
+        stage(view, proposal)
