@@ -77,4 +77,4 @@ class StacksServicer:
 
 
 def _sent(message: pb.Stack) -> SentStack:
-    return SentStack(message.name, message.etag, wire.to_template(message))
+    return SentStack(message.name, message.etag, wire.to_template(message), message.ByteSize())

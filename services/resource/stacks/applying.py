@@ -27,14 +27,28 @@ from services.resource.work import Work, operation_for
 MAX_STATES = 1000
 """How many resources a stack may have to do with: its members, and those that left and are not gone yet."""
 
+MAX_BYTES = 3_500_000
+"""How large a stack may be with the states of its members, so that it fits into one message with its outputs."""
+
+STATE_BYTES = 250
+"""What the state of a member takes beside the name of its resource."""
+
 
 @dataclass(frozen=True, slots=True)
 class SentStack:
-    """A stack as a caller sent it: its name, the etag that must be the current one (any if empty), and its fields."""
+    """A stack as a caller sent it.
+
+    Attributes:
+        name: Its name.
+        etag: The etag that must still be the current one; empty if any will do.
+        template: Its fields.
+        size: How many bytes they take.
+    """
 
     name: str
     etag: str
     template: Template
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +161,7 @@ def _plan(view: View, caller: Caller, sent: SentStack) -> _Planned:
     planner = Planner(view, before, name, template)
     check_permissions(caller, [name.text for name in planner.names.values()], planner.leaving_names)
     plan = planner.plan()
-    if len(plan.states) > MAX_STATES:
-        raise invalid(
-            "stack.members",
-            f"with those that left and are not gone yet they would be {len(plan.states)}, more than {MAX_STATES}",
-            reason="TOO_LARGE",
-        )
+    _check_size(sent, plan)
     after = Stack(
         tenant=caller.tenant,
         name=name,
@@ -167,6 +176,21 @@ def _plan(view: View, caller: Caller, sent: SentStack) -> _Planned:
         revision=before.revision if before else 0,
     )
     return _Planned(before, after, plan)
+
+
+def _check_size(sent: SentStack, plan: Plan) -> None:
+    states = plan.states
+    if len(states) > MAX_STATES:
+        raise invalid(
+            "stack.members",
+            f"with those that left and are not gone yet they would be {len(states)}, more than {MAX_STATES}",
+            reason="TOO_LARGE",
+        )
+    size = sent.size + sum(len(state.resource) + STATE_BYTES for state in states)
+    if size > MAX_BYTES:
+        raise invalid(
+            "stack", f"is {size} bytes with the names of its resources, more than {MAX_BYTES}", reason="TOO_LARGE"
+        )
 
 
 def _immutable(before: Stack, template: Template) -> Template:

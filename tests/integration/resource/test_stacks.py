@@ -314,7 +314,7 @@ async def test_runs_pass_the_locks_that_they_set(tenant: Tenant) -> None:
     await base(tenant)
     read_only = pb.Resource.LOCK_READ_ONLY
     group = member("g", GROUPS, lock=read_only)
-    server = member("s", parent="${members.g.name}", properties={"size": 1}, lock=pb.Resource.LOCK_CAN_NOT_DELETE)
+    server = member("s", parent="${members.g.name}", properties={"size": 1}, lock=read_only)
     await applied(tenant, stack(group, server, scope="subscriptions/shop"))
     made = await tenant.get("subscriptions/shop/resourceGroups/g")
     assert made.lock == read_only
