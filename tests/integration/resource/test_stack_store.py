@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sutler.errors import Conflict, Invalid
+from sutler.errors import Conflict, Invalid, Unavailable
 from sutler.operations import records
 from sutler.operations.model import Operation
 from sutler.operations.model import State as OperationState
@@ -105,6 +105,21 @@ class Meddled(DatabaseStore):
         if self._left == 0:
             await self._meddle()
         return await super().write(tenant, fn)
+
+
+class Forgetful(DatabaseStore):
+    """A store that makes a change and then cannot say so."""
+
+    def __init__(self, database: Database, at: int) -> None:
+        super().__init__(database)
+        self._left = at
+
+    async def write(self, tenant: str, fn: Callable[[Any], Any]) -> Any:
+        self._left -= 1
+        found = await super().write(tenant, fn)
+        if self._left == 0:
+            raise Unavailable("the connection was lost", reason="STORAGE_UNAVAILABLE")
+        return found
 
 
 @pytest.fixture
@@ -313,3 +328,19 @@ async def test_a_stack_that_would_not_fit_into_an_answer(database: Database) -> 
     with pytest.raises(Invalid) as caught:
         await own.preview(CALLER, SentStack(NAME, "", Template(members=MEMBERS[:1]), MAX_BYTES - 100))
     assert (caught.value.reason, caught.value.metadata["field"]) == ("TOO_LARGE", "stack")
+
+
+async def test_a_change_whose_answer_was_lost_counts(database: Database, clock: Clock) -> None:
+    """The member was created by the run all the same, so it is undone with the others."""
+    handlers = Quick()
+    await types(database, handlers)
+    failing = Member("z", MACHINES, properties={"behave": "final", "of": "${members.a.name}"})
+    run = await apply(database, handlers, MEMBERS[0], failing)
+    await work(database, clock, Forgetful(database, 2), handlers)
+    await work(database, clock, DatabaseStore(database), handlers)
+    stack = await DatabaseStore(database).read(TENANT, lambda view: view.stack(NAME))
+    assert stack is not None and stack.error is not None and stack.operation == ""
+    assert (stack.error.metadata["member"], stack.error.metadata["undone"]) == ("z", "2")
+    assert await log(database) == {(id, kind): 1 for id in "az" for kind in ("CREATED", "DELETED")}
+    ended = await database.read(lambda tx: records.get(tx, TENANT, run.name))
+    assert ended.state is OperationState.FAILED

@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from services.resource.problems import Problem
+from services.resource.resource import Declared, Resource
 from services.resource.stacks import turns
-from services.resource.stacks.settling import failed, gone
+from services.resource.stacks.settling import failed, gone, settled
 from services.resource.stacks.stack import Action, Became, MemberState
+from services.resource.states import State
 
 WHY = Problem(9, "HANDLER_FAILED", "no room")
 
@@ -70,3 +74,37 @@ def test_what_is_undone_is_told_from_what_failed() -> None:
     ends = [gone(state("a", created=True, uid="u", error=why), undoes=True) for why in (None, cancelled, WHY)]
     assert [end.became for end in ends] == [Became.UNDONE, Became.UNDONE, Became.FAILED]
     assert {end.uid for end in ends} == {""}
+
+
+class Forgotten:
+    """A view in which no operation is kept any more."""
+
+    def __init__(self, resource: Resource | None) -> None:
+        self._resource = resource
+
+    def operation(self, name: str) -> None:
+        return None
+
+    def resource(self, name: str) -> Resource | None:
+        return self._resource
+
+
+@pytest.mark.parametrize(
+    ("uid", "there", "removes", "became"),
+    [
+        ("u", State.SUCCEEDED, False, Became.SUCCEEDED),
+        ("u", State.FAILED, False, Became.FAILED),
+        ("", None, False, Became.FAILED),
+        ("u", State.FAILED, True, Became.FAILED),
+        ("other", State.SUCCEEDED, True, Became.DELETED),
+        ("", None, True, Became.DELETED),
+    ],
+)
+def test_an_operation_that_is_forgotten(uid: str, there: State | None, removes: bool, became: Became) -> None:
+    """What is there decides."""
+    error = WHY if there is State.FAILED else None
+    resource = Resource("t", "subscriptions/a", uid, "T", Declared(), state=there, error=error) if there else None
+    begun = state("a", Became.RUNNING, uid="u", operation="resourceOperations/o")
+    ended = settled(Forgotten(resource), begun, removes=removes, undoes=False)  # type: ignore[arg-type]
+    assert ended.became is became
+    assert (ended.error is not None) == (became is Became.FAILED)
