@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sutler.errors import Conflict, SutlerError
+from sutler.operations.model import Operation
 from sutler.operations.model import State as OperationState
 
 from services.resource.attempting import Attempt
@@ -56,11 +57,11 @@ def advance(unit: Unit, attempt: Attempt) -> Moment:
     if stack.state is StackState.ACCEPTED:
         stack = unit.put_stack(stack, lifecycle.apply(stack))
     stack = _settle(unit, stack)
-    _tell(unit, attempt, stack)
+    stored = unit.operation(operation.name) or operation
+    _tell(unit, stored, stack)
     if stack.state is StackState.UNDOING:
         return _undo(unit, attempt, stack)
-    stored = unit.operation(operation.name)
-    return _go_on(unit, attempt, stack, stored is not None and stored.state is OperationState.CANCELLING)
+    return _go_on(unit, attempt, stack, stored.state is OperationState.CANCELLING)
 
 
 def _settle(unit: Unit, stack: Stack) -> Stack:
@@ -166,7 +167,7 @@ def _member_failed(stack: Stack, state: MemberState) -> Problem:
     return member_failed(stack.name, state.member, state.error)
 
 
-def _tell(unit: Unit, attempt: Attempt, stack: Stack) -> None:
+def _tell(unit: Unit, operation: Operation, stack: Stack) -> None:
     """Stores how many members are done, as the progress of the run."""
     states = stack.member_states
     open = sum(state.became in (Became.WAITING, Became.RUNNING) for state in states)
@@ -174,6 +175,5 @@ def _tell(unit: Unit, attempt: Attempt, stack: Stack) -> None:
     step = f"{done} of {len(states)} members done"
     if stack.state is StackState.UNDOING:
         step = f"undoing {len(turns.created({state.key: state for state in states}))} members"
-    percent = 99 * done // len(states) if states else 99
-    operation = attempt.operation
+    percent = max(operation.progress, 99 * done // max(1, len(states)))
     unit.tell_progress(operation.name, operation.fence, percent, step)

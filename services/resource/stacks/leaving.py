@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.resource.handling import Planned
-from services.resource.names import is_below
+from services.resource.names import is_below, parse
 from services.resource.ports import View
 from services.resource.stacks.failures import has_strangers
 from services.resource.stacks.ordering import ordered
@@ -58,7 +58,7 @@ def removals(
 
 def _needs_among(states: Mapping[str, MemberState]) -> dict[str, list[str]]:
     return {
-        at: [other for other in states if other in state.needs or (other != at and is_below(at, other))]
+        at: [other for other in (*state.needs, *parse(state.resource).above) if other in states]
         for at, state in states.items()
     }
 

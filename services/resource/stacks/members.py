@@ -89,7 +89,9 @@ class Workshop:
                 return now
             begun = state.begun or unit.now
             if Code(why.code) in LATER and unit.now - begun < PATIENCE_SECONDS:
-                pause = max(min(MAX_PAUSE_SECONDS, MIN_PAUSE_SECONDS * 2.0**state.tries), why.retry_after or 0.0)
+                pause = max(
+                    min(MAX_PAUSE_SECONDS, MIN_PAUSE_SECONDS * 2.0 ** min(state.tries, 10)), why.retry_after or 0.0
+                )
                 told = state.error if undoes else short(why)  # in an undo it says why the run failed
                 later = replace(state, begun=begun, due=unit.now + pause, tries=state.tries + 1, error=told)
                 return self._put(unit, later)

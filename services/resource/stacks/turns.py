@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from services.resource.names import is_below
+from services.resource.names import parse
 from services.resource.stacks.stack import Became, MemberState
 
 States = Mapping[str, MemberState]
@@ -25,14 +25,16 @@ def to_apply(states: States) -> list[MemberState]:
 def to_remove(states: States) -> list[MemberState]:
     """Returns what left the stack and can go: nothing that leaves too needs it."""
     there = [state for state in states.values() if state.left and state.uid]
-    return [state for state in there if state.became is Became.WAITING and _is_free(state, there)]
+    bound = _bound(there)
+    return [state for state in there if state.became is Became.WAITING and state.key not in bound]
 
 
 def to_undo(states: States) -> list[MemberState]:
     """Returns what the run created and can be removed again: nothing else that it created needs it."""
     there = created(states)
+    bound = _bound(there)
     return [
-        state for state in there if state.became is not Became.RUNNING and not state.stuck and _is_free(state, there)
+        state for state in there if state.became is not Became.RUNNING and not state.stuck and state.key not in bound
     ]
 
 
@@ -61,7 +63,6 @@ def failures(states: States) -> list[MemberState]:
     return [state for state in states.values() if state.became is Became.FAILED]
 
 
-def _is_free(state: MemberState, there: Iterable[MemberState]) -> bool:
-    return not any(
-        other is not state and (state.key in other.needs or is_below(other.key, state.key)) for other in there
-    )
+def _bound(there: Iterable[MemberState]) -> set[str]:
+    """Returns the keys of what some resources need or stand below."""
+    return {other for state in there for other in (*state.needs, *parse(state.resource).above)}

@@ -307,6 +307,9 @@ async def test_a_hundred_records(tenant: Tenant) -> None:
     assert took < 5, f"{took:.2f} s"  # 1.5 s on a quiet machine
     found = await tenant.s.resources.ListResources(pb.ListResourcesRequest(parent=group, page_size=1000))
     assert len(found.resources) == RECORDS
+    begun = time.perf_counter()
+    await tenant.s.wait(await delete(tenant))
+    assert time.perf_counter() - begun < 5
 
 
 @everywhere
