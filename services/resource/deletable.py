@@ -53,11 +53,16 @@ def check_deletable(
             metadata={"user": user},
             resource=name,
         )
-    for holder, lock in ((name, resource.declared.lock), *((scope.name, scope.lock) for scope in above)):
-        if lock >= Lock.CAN_NOT_DELETE and key(holder) not in lifts:
-            raise locked(name, lock, holder)
+    _check_locks(resource, above, lifts)
     if children:
         _check_below(view, name)
+
+
+def _check_locks(resource: Resource, above: Iterable[Above], lifts: Collection[str]) -> None:
+    own = (resource.name, resource.declared.lock)
+    for holder, lock in (own, *((scope.name, scope.lock) for scope in above)):
+        if lock >= Lock.CAN_NOT_DELETE and key(holder) not in lifts:
+            raise locked(resource.name, lock, holder)
 
 
 def _check_below(view: View, name: str) -> None:
