@@ -11,20 +11,18 @@ from sutler.operations.model import Operation
 from services.resource import lifecycle
 from services.resource.announcing import Happening, Origin, event
 from services.resource.callers import Caller
-from services.resource.checks import STAGES, key_of, not_unique, proposal_key
+from services.resource.checks import STAGES, not_unique, proposal_key
 from services.resource.differences import same
 from services.resource.history import Change
 from services.resource.judging import PolicyBook
 from services.resource.linking import group_of
-from services.resource.names import is_below, key
+from services.resource.moving import moved, renew
+from services.resource.names import key
 from services.resource.ports import Unit
 from services.resource.proposals import Proposal
 from services.resource.resource import Declared, Lock, Resource
-from services.resource.scopes import Scope
 from services.resource.states import State
 from services.resource.work import operation_for, work_for
-
-CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ def accept(unit: Unit, caller: Caller, proposal: Proposal, policies: PolicyBook)
         stage(unit, current)
     handled = concerns_handler(current)
     before = current.before
-    if before is not None and not handled and same(before.declared, current.wished):
+    if before is not None and current.idle:
         operation = operation_for(caller, before.name, ended=True)
         return Accepted(unit.add_operation(operation, before), before, before)
     return _store(unit, caller, current, handled)
@@ -105,9 +103,7 @@ def _store(unit: Unit, caller: Caller, proposal: Proposal, handled: bool) -> Acc
     work = work_for(proposal.type, "apply", uid, caller) if handled else None
     operation = operation_for(caller, proposal.name.text, ended=not handled, work=work)
     wished = _created(proposal, caller, uid, now) if before is None else _changed(before, proposal, caller)
-    after = _begun(wished, before, operation.name) if handled else _done(wished, before)
-    kind = Change.CREATED if before is None else Change.UPDATED
-    stored = unit.put(before, after, caller.entry(kind, operation.name))
+    stored = (_put_begun if handled else _put_done)(unit, caller, wished, before, operation.name)
     _hold_keys(unit, proposal)
     operation = unit.add_operation(operation, None if handled else stored)
     happenings: tuple[Happening, ...] = ("accepted",) if handled else ("accepted", "succeeded")
@@ -143,16 +139,23 @@ def _changed(before: Resource, proposal: Proposal, caller: Caller) -> Resource:
     )
 
 
-def _begun(wished: Resource, before: Resource | None, operation: str) -> Resource:
+def _put_begun(unit: Unit, caller: Caller, wished: Resource, before: Resource | None, operation: str) -> Resource:
+    """Stores a change that a handler is to carry out."""
     if before is None:
-        return replace(wished, operation=operation)
-    return lifecycle.begin(wished, lifecycle.first_state(wished), operation)
+        return unit.put(None, replace(wished, operation=operation), caller.entry(Change.CREATED, operation))
+    begun = lifecycle.begin(wished, lifecycle.first_state(wished), operation)
+    return unit.put(before, begun, caller.entry(Change.UPDATED, operation))
 
 
-def _done(wished: Resource, before: Resource | None) -> Resource:
-    if before is not None:
-        wished = lifecycle.begin(wished, State.UPDATING, "")
-    return lifecycle.succeed(wished)
+def _put_done(unit: Unit, caller: Caller, wished: Resource, before: Resource | None, operation: str) -> Resource:
+    """Stores a change of a record; of one that had failed in two steps, because every move of states is stored."""
+    if before is None:
+        return unit.put(None, lifecycle.succeed(wished), caller.entry(Change.CREATED, operation))
+    begun = lifecycle.begin(wished, State.UPDATING, operation)
+    if before.state is State.SUCCEEDED:
+        return unit.put(before, lifecycle.succeed(begun), caller.entry(Change.UPDATED, operation))
+    begun = unit.put(before, begun, caller.entry(Change.UPDATED, operation))
+    return unit.put(begun, lifecycle.succeed(begun), caller.entry(Change.PROGRESSED, operation))
 
 
 def _hold_keys(unit: Unit, proposal: Proposal) -> None:
@@ -164,32 +167,7 @@ def _hold_keys(unit: Unit, proposal: Proposal) -> None:
             if key(holder) != proposal.name.key:
                 raise not_unique(proposal, holder)
         return
-    type = proposal.type.type
-    if type.endswith("/subscriptions") and group_of(type, before.declared) != group_of(type, proposal.wished):
-        _move_keys(unit, proposal, group_of(type, proposal.wished))
-
-
-def _move_keys(unit: Unit, proposal: Proposal, group: str) -> None:
-    """Renews the keys of what is in a subscription that moves to another management group."""
-    subscription = proposal.name.text
-    for name in unit.types_below(subscription):
-        type = unit.type(name)
-        if type is None or Scope.MANAGEMENT_GROUP not in type.uniqueness_scopes:
-            continue
-        moved = [name for name in _names_of_type(unit, type.type) if is_below(name, subscription)]
-        for name in moved:
-            unit.drop_keys(name)
-        for name in moved:
-            holder = unit.hold_key(key_of(type.type, name, group, type.uniqueness_scopes), name)
-            if holder != name:
-                raise not_unique(replace(proposal, type=type), holder)
-
-
-def _names_of_type(unit: Unit, type: str) -> list[str]:
-    names: list[str] = []
-    while found := unit.of_type(type, names[-1] if names else "", 0, CHUNK):
-        names += [resource.name for resource in found]
-    return names
+    renew(unit, moved(unit, proposal))
 
 
 def _as_handlers_see(declared: Declared) -> Declared:

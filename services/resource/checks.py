@@ -6,7 +6,7 @@ rules (:mod:`services.resource.proposals`), after them the handler's own Validat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sutler.errors import AlreadyExists, Conflict, Exhausted, FailedPrecondition, Violation
@@ -14,12 +14,12 @@ from sutler.errors import AlreadyExists, Conflict, Exhausted, FailedPrecondition
 from services.resource.counting import quotas_above
 from services.resource.differences import same
 from services.resource.linking import check_references, group_of
-from services.resource.names import is_below, key, parse
+from services.resource.moving import clash, key_of, moved
+from services.resource.names import is_below, key
 from services.resource.ports import View
 from services.resource.proposals import Proposal
 from services.resource.quotas import Quota
 from services.resource.resource import Declared, Lock
-from services.resource.scopes import Scope, uniqueness_key
 from services.resource.states import State
 
 Stage = Callable[[View, Proposal], None]
@@ -49,12 +49,11 @@ def check_lock(view: View, proposal: Proposal) -> None:
         FailedPrecondition: If it is (LOCKED); an update of the lock itself passes the resource's own lock.
     """
     before = proposal.before
-    if before is not None:
-        if same(before.declared, proposal.wished):
-            return
-        own = before.declared.lock is Lock.READ_ONLY and key(before.name) not in proposal.lifts
-        if own and not _only_lock_differs(before.declared, proposal.wished):
-            raise locked(before.name, before.declared.lock, before.name)
+    if proposal.idle:
+        return
+    own = before is not None and before.declared.lock is Lock.READ_ONLY and key(before.name) not in proposal.lifts
+    if before is not None and own and not _only_lock_differs(before.declared, proposal.wished):
+        raise locked(before.name, before.declared.lock, before.name)
     group = group_of(proposal.type.type, proposal.wished)
     for scope in (*proposal.above, *(view.groups(group) if group else ())):
         if scope.lock is Lock.READ_ONLY and key(scope.name) not in proposal.lifts:
@@ -83,6 +82,9 @@ def check_unique(view: View, proposal: Proposal) -> None:
     holder = None if unique is None else view.holder(unique)
     if holder is not None and key(holder) != proposal.name.key:
         raise not_unique(proposal, holder)
+    found = clash(view, moved(view, proposal))
+    if found is not None:
+        raise not_unique(replace(proposal, type=found[0].type), found[1])
 
 
 def check_quota(view: View, proposal: Proposal) -> None:
@@ -95,13 +97,13 @@ def check_quota(view: View, proposal: Proposal) -> None:
         return
     before, after = proposal.before, proposal.would_be
     group = group_of(after.type, after.declared)
-    moved = key(group) != key(group_of(before.type, before.declared) if before else "")
+    joins = key(group) != key(group_of(before.type, before.declared) if before else "")
     exceeded: list[tuple[Quota, float]] = []
     for quota in quotas_above(view, proposal.above):
         wanted = quota.amount(after) - quota.amount(before)
         if wanted > 0 and quota.used + wanted > quota.limit:
             exceeded.append((quota, wanted))
-    if moved and group:
+    if joins and group:
         held = {quota.name for quota in quotas_above(view, proposal.above)} if before else set()
         for quota in quotas_above(view, view.groups(group)):
             wanted = quota.amount(after) + view.total(quota, proposal.name.text)
@@ -120,12 +122,6 @@ def proposal_key(proposal: Proposal) -> bytes | None:
     if not proposal.type.uniqueness_scopes:
         return None
     return key_of(proposal.type.type, proposal.name.text, proposal.group, proposal.type.uniqueness_scopes)
-
-
-def key_of(type: str, name: str, group: str, scopes: Collection[Scope]) -> bytes:
-    """Returns the uniqueness key of a resource of a type with these scopes."""
-    taken = parse(name)
-    return uniqueness_key(type, taken.id, taken.parent, taken.scope, group, scopes)
 
 
 def in_progress(name: str, operation: str) -> Conflict:

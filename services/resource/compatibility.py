@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from sutler.errors import FailedPrecondition, Invalid, Violation
 from sutler.idempotency import Once
 
-from services.resource.checks import key_of
 from services.resource.compiling import Compiled, compile_version
+from services.resource.moving import key_of
 from services.resource.names import check_place, key, parent_type, parse
 from services.resource.ports import Store, Unit, View
 from services.resource.proposals import Proposal, check_content, check_outputs, nearest_group
@@ -60,10 +60,11 @@ class Compatibility:
         newest = await self._store.read(tenant, lambda view: view.newest())
         problems: list[Violation] = []
         total, last = 0, ""
+        held: dict[bytes, str] | None = {} if set(before.uniqueness_scopes) != set(after.uniqueness_scopes) else None
         while True:
             found = await self._store.scan(
                 tenant,
-                lambda view, last=last: _check_chunk(view, before, after, compiled, last, 0),  # type: ignore[misc]
+                lambda view, last=last: _check_chunk(view, before, after, compiled, last, 0, held),  # type: ignore[misc]
             )
             if not found.names:
                 break
@@ -121,8 +122,15 @@ def _changed(before: ResourceType, after: ResourceType) -> dict[str, Compiled]:
 
 
 def _check_chunk(
-    view: View, before: ResourceType, after: ResourceType, compiled: dict[str, Compiled], last: str, since: int
+    view: View,
+    before: ResourceType,
+    after: ResourceType,
+    compiled: dict[str, Compiled],
+    last: str,
+    since: int,
+    held: dict[bytes, str] | None = None,
 ) -> _Chunk:
+    """Checks some resources of a type; ``held`` has the new keys of those before them, where keys change."""
     kept = {version.version for version in after.versions}
     secrets = {
         version.version: secret_paths(version.schema) for version in before.versions if version.version in compiled
@@ -141,6 +149,10 @@ def _check_chunk(
         why = _wrong(view, resource, after, compiled.get(version), secrets.get(version, ()))
         if why:
             problems.append(Violation(resource.name, why[:500], "TYPE_CHANGE_INCOMPATIBLE"))
+        elif held is not None and after.uniqueness_scopes:
+            holder = held.setdefault(_key(view, after, resource.name), resource.name)
+            if holder != resource.name:
+                problems.append(_doubled(resource.name, holder))
     return _Chunk([resource.name for resource in resources], problems)
 
 
@@ -172,14 +184,20 @@ def _renew_keys(unit: Unit, after: ResourceType) -> None:
     last = ""
     while resources := unit.of_type(after.type, last, 0, CHUNK):
         for resource in resources:
-            group = nearest_group(unit.above(parse(resource.name)))
-            unique = key_of(after.type, resource.name, group, after.uniqueness_scopes)
-            holder = unit.hold_key(unique, resource.name)
+            holder = unit.hold_key(_key(unit, after, resource.name), resource.name)
             if key(holder) != key(resource.name):
-                problems.append(Violation(resource.name, f"has the same key as {holder}", "NOT_UNIQUE"))
+                problems.append(_doubled(resource.name, holder))
         last = resources[-1].name
     if problems:
         raise _incompatible(after, problems[:MAX_NAMED], len(problems))
+
+
+def _key(view: View, type: ResourceType, name: str) -> bytes:
+    return key_of(type.type, name, nearest_group(view.above(parse(name))), type.uniqueness_scopes)
+
+
+def _doubled(name: str, holder: str) -> Violation:
+    return Violation(name, f"has the same key as {holder}", "NOT_UNIQUE")
 
 
 def _incompatible(type: ResourceType, problems: list[Violation], total: int) -> FailedPrecondition:

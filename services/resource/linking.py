@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sutler.errors import FailedPrecondition, Invalid
 
-from services.resource.names import key
+from services.resource.names import is_below, key, parse
 from services.resource.ports import View
 from services.resource.proposals import Proposal
 from services.resource.resource import Declared
+from services.resource.states import State
 
 MAX_LEVELS = 8
 """How deep management groups may nest."""
@@ -20,15 +21,15 @@ def check_references(view: View, proposal: Proposal) -> None:
     """Checks that whatever the resource names exists, and that references form no cycle.
 
     Raises:
-        FailedPrecondition: If something does not exist (REFERENCE_UNRESOLVED).
+        FailedPrecondition: If something does not exist, or is being deleted (REFERENCE_UNRESOLVED).
         Invalid: If there would be a cycle (REFERENCE_CYCLE), or management groups too deep (FIELD_INVALID).
     """
     wished, old = proposal.wished, proposal.before.declared if proposal.before else Declared()
     if wished.location and key(wished.location) != key(old.location):
         _check_location(view, proposal, wished.location)
     for index, target in enumerate(wished.references):
-        if target not in old.references and view.resource(target) is None:
-            raise _unresolved(f"resource.references[{index}]", target)
+        if target not in old.references:
+            _check_stays(view, f"resource.references[{index}]", target)
     if proposal.before is not None and set(wished.references) - set(old.references):
         _check_cycle(view, proposal)
     group = group_of(proposal.type.type, wished)
@@ -51,11 +52,23 @@ def _check_location(view: View, proposal: Proposal, location: str) -> None:
         raise _unresolved("resource.location", location, "takes no new resources: it is not enabled")
 
 
+def _check_stays(view: View, field: str, target: str) -> None:
+    """What goes must get no new users: its delete has looked for them already."""
+    found = view.resource(target)
+    if found is None:
+        raise _unresolved(field, target)
+    above = view.above(parse(found.name))
+    if found.state is State.DELETING or any(s.state is State.DELETING and is_below(target, s.name) for s in above):
+        raise _unresolved(field, target, "is being deleted")
+
+
 def _check_group(view: View, proposal: Proposal, group: str) -> None:
     field = "resource.properties.management_group"
     chain = view.groups(group)
     if not chain:
         raise _unresolved(field, group)
+    if chain[0].state is State.DELETING:
+        raise _unresolved(field, group, "is being deleted")
     names = [scope.name for scope in chain]
     if proposal.name.key in {key(name) for name in names}:
         raise _cycle([proposal.name.text, *names])

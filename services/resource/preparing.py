@@ -10,7 +10,6 @@ from sutler.errors import PermissionDenied
 from services.resource import paths
 from services.resource.callers import Caller
 from services.resource.checks import STAGES
-from services.resource.differences import same
 from services.resource.judging import Case, judge, with_defaults
 from services.resource.ports import View
 from services.resource.proposals import Proposal, check_content, completed
@@ -55,8 +54,7 @@ def _with_defaults(caller: Caller, proposal: Proposal) -> Proposal:
 
 def _judged(caller: Caller, proposal: Proposal) -> Proposal:
     """Returns a proposal with what policies say of it, unless it changes nothing."""
-    before = proposal.before
-    if not proposal.policies or (before is not None and same(before.declared, proposal.wished)):
+    if not proposal.policies or proposal.idle:
         return proposal
     try:
         return replace(proposal, findings=judge(proposal.policies, _case(caller, proposal)))

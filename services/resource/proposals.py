@@ -12,6 +12,7 @@ from sutler.validation import MAX_VIOLATIONS, from_json_schema
 from services.resource import paths, policies, quotas
 from services.resource.compiling import Compiled
 from services.resource.defaults import check_size
+from services.resource.differences import same
 from services.resource.documents import (
     as_seen_by_rules,
     declared_document,
@@ -24,6 +25,7 @@ from services.resource.ports import Above
 from services.resource.resource import Declared, Finding, Resource
 from services.resource.resource_type import ResourceType
 from services.resource.rules import Broken, broken
+from services.resource.states import State
 
 PREFIX = "resource"
 """Where the resource stands in a request; paths of violations begin with it."""
@@ -69,6 +71,14 @@ class Proposal:
         return Resource(self.tenant, self.name.text, "", self.type.type, self.wished)
 
     @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do: it is there already as it is wished."""
+        before = self.before
+        if before is None or before.state in (State.FAILED, State.CANCELED):
+            return False
+        return same(before.declared, self.wished)
+
+    @property
     def group(self) -> str:
         """The nearest management group above; empty if there is none."""
         return nearest_group(self.above)
@@ -77,10 +87,10 @@ class Proposal:
 def nearest_group(above: Iterable[Above]) -> str:
     """Returns the nearest management group of what is above a resource; empty if there is none."""
     for scope in above:
-        if scope.group:
-            return scope.group
         if scope.type.endswith("/managementGroups"):
             return scope.name
+        if scope.group:
+            return scope.group
     return ""
 
 

@@ -1,0 +1,79 @@
+"""Uniqueness keys; all in a subscription that moves to another management group has new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from services.resource.linking import group_of
+from services.resource.names import is_below, key, parse
+from services.resource.ports import Unit, View
+from services.resource.proposals import Proposal
+from services.resource.resource_type import ResourceType
+from services.resource.scopes import Scope, uniqueness_key
+
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A resource in a subscription that moves: its type, its name, and the key that it has after that."""
+
+    type: ResourceType
+    name: str
+    key: bytes
+
+
+def moved(view: View, proposal: Proposal) -> list[Moved]:
+    """Returns what has another key if a change is made; nothing unless it moves a subscription."""
+    type, before = proposal.type.type, proposal.before
+    if before is None or not type.endswith("/subscriptions"):
+        return []
+    group = group_of(type, proposal.wished)
+    if key(group) == key(group_of(type, before.declared)):
+        return []
+    return list(_moved(view, proposal.name.text, group))
+
+
+def clash(view: View, found: list[Moved]) -> tuple[Moved, str] | None:
+    """Returns one of what moved whose key another resource would hold, and that resource; None if all keys are free."""
+    names = {key(one.name) for one in found}
+    held: dict[bytes, str] = {}
+    for one in found:
+        holder = view.holder(one.key)
+        if holder is not None and key(holder) not in names:
+            return one, holder
+        if held.setdefault(one.key, one.name) != one.name:
+            return one, held[one.key]
+    return None
+
+
+def renew(unit: Unit, found: list[Moved]) -> None:
+    """Has what moved hold its new keys, which are free."""
+    for one in found:
+        unit.drop_keys(one.name)
+    for one in found:
+        unit.hold_key(one.key, one.name)
+
+
+def key_of(type: str, name: str, group: str, scopes: Collection[Scope]) -> bytes:
+    """Returns the uniqueness key of a resource of a type with these scopes."""
+    taken = parse(name)
+    return uniqueness_key(type, taken.id, taken.parent, taken.scope, group, scopes)
+
+
+def _moved(view: View, subscription: str, group: str) -> Iterator[Moved]:
+    for name in view.types_below(subscription):
+        type = view.type(name)
+        if type is None or Scope.MANAGEMENT_GROUP not in type.uniqueness_scopes:
+            continue
+        for found in _names_of_type(view, type.type):
+            if is_below(found, subscription):
+                yield Moved(type, found, key_of(type.type, found, group, type.uniqueness_scopes))
+
+
+def _names_of_type(view: View, type: str) -> Iterator[str]:
+    last = ""
+    while found := view.of_type(type, last, 0, CHUNK):
+        yield from (resource.name for resource in found)
+        last = found[-1].name
