@@ -1,0 +1,129 @@
+"""Between the model and the contract: wishes and types as messages, and what the service shows as the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.longrunning.operations_pb2 import Operation
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.rpc.error_details_pb2 import ErrorInfo
+from sutler.resource.v1 import resource_pb2 as pb
+from sutler.wire import from_struct, to_struct
+
+from tests.integration.resource.model.things import RULES, Json, Kind, Wish
+
+TIMES = {"past": 1_000_000_000, "future": 4_000_000_000}
+PATHS = {"expires": "expire_time", "version": "type_version"}
+SCHEMA = {"size": {"type": "integer", "default": 1}, "tier": {"type": "string", "default": "a"}}
+ACTION: Mapping[str, Any] = {"type": "object", "properties": {"behave": {}}, "additionalProperties": False}
+
+
+def resource(wish: Wish, **fields: Any) -> pb.Resource:
+    """A wish as a message."""
+    message = pb.Resource(tags=wish.tags, references=wish.references, type_version=wish.version, **fields)
+    if wish.properties:
+        message.properties.CopyFrom(to_struct(wish.properties))
+    if wish.lock:
+        message.lock = pb.Resource.Lock.Value(f"LOCK_{wish.lock}")
+    if wish.expires:
+        message.expire_time.FromSeconds(TIMES[wish.expires])
+    return message
+
+
+def mask_of(mask: tuple[str, ...] | None) -> FieldMask | None:
+    """An update mask of the model's field names."""
+    return None if mask is None else FieldMask(paths=[PATHS.get(name, name) for name in mask])
+
+
+def update(name: str, wish: Wish, mask: tuple[str, ...] | None, **fields: Any) -> pb.UpdateResourceRequest:
+    """The request for an update."""
+    message = resource(wish, name=name, type=fields.pop("type", ""), etag=fields.pop("etag", ""))
+    return pb.UpdateResourceRequest(resource=message, update_mask=mask_of(mask), **fields)
+
+
+def resource_type(kind: Kind, handler: str) -> pb.ResourceType:
+    """A type as a message; a handled one is made real at an address."""
+    message = pb.ResourceType(
+        name=f"resourceTypes/{kind.type.replace('/', '.')}",
+        versions=[_version(kind, index) for index in range(len(kind.versions))],
+        uniqueness_scopes=sorted(kind.scopes),
+        allowed_scopes=sorted(kind.allowed),
+    )
+    if kind.handled:
+        message.handler.remote.address = handler
+        message.actions.add(id="restart", parameter_schema=to_struct(ACTION))
+    return message
+
+
+def _version(kind: Kind, index: int) -> pb.TypeVersion:
+    version = kind.versions[index]
+    size = {**SCHEMA["size"], "maximum": version.maximum}
+    return pb.TypeVersion(
+        version=version.name,
+        schema=to_struct({"type": "object", "properties": {**SCHEMA, "size": size}}),
+        rules=[pb.TypeRule(id=rule, expression=RULES[rule].expression, message=rule) for rule in version.rules],
+        normalizations=[
+            pb.Normalization(field="properties.label", kind=pb.Normalization.KIND_TRIM),
+            pb.Normalization(field="properties.label", kind=pb.Normalization.KIND_LOWER_CASE),
+        ],
+        immutable_fields=["properties.tier"],
+        retired=version.retired,
+    )
+
+
+def shown(message: pb.Resource) -> Json:
+    """What the service shows of a resource, as :func:`tests.integration.resource.model.lives.shown` writes it."""
+    expires = {seconds: name for name, seconds in TIMES.items()}
+    return {
+        "type": message.type,
+        "properties": from_struct(message.properties),
+        "tags": dict(message.tags),
+        "references": tuple(message.references),
+        "lock": pb.Resource.Lock.Name(message.lock).removeprefix("LOCK_") if message.lock else "",
+        "expires": expires[message.expire_time.seconds] if message.HasField("expire_time") else "",
+        "version": message.type_version,
+        "state": pb.Resource.State.Name(message.provisioning_state).removeprefix("STATE_"),
+        "reason": message.state_reason,
+        "outputs": from_struct(message.outputs),
+        "generation": message.generation,
+        "observed": message.observed_generation,
+        "reconciling": message.reconciling,
+    }
+
+
+def kind_shown(message: pb.ResourceType) -> Json:
+    """What is compared of a registered type."""
+    return {
+        "versions": [
+            (version.version, [rule.id for rule in version.rules], version.retired) for version in message.versions
+        ],
+        "scopes": set(message.uniqueness_scopes),
+        "allowed": set(message.allowed_scopes),
+    }
+
+
+def ended_with(operation: Operation) -> str:
+    """The reason of the error with which an operation has ended; empty for success."""
+    info = ErrorInfo()
+    if not operation.HasField("error"):
+        return ""
+    next(detail for detail in operation.error.details if detail.Is(ErrorInfo.DESCRIPTOR)).Unpack(info)
+    return info.reason
+
+
+def altered(request: Any) -> Any:
+    """The same request with another body and the same id."""
+    other = type(request)()
+    other.CopyFrom(request)
+    for field in ("resource", "resource_type"):
+        if hasattr(other, field):
+            getattr(other, field).display_name += "other"
+            return other
+    if hasattr(other, "allow_missing"):
+        other.allow_missing = not other.allow_missing
+    elif hasattr(other, "etag"):
+        other.etag += "other"
+    else:
+        other.name = "resourceOperations/00000000-0000-4000-8000-000000000000"
+    return other
