@@ -12,6 +12,7 @@ from sutler.errors import Conflict, Invalid, Unavailable
 from sutler.operations import records
 from sutler.operations.model import Operation
 from sutler.operations.model import State as OperationState
+from sutler.secret_box import SecretBox
 from sutler.store import Database, open_database
 
 from services.resource.adapters.store import DatabaseStore, seed
@@ -21,6 +22,7 @@ from services.resource.compiling import Compiler
 from services.resource.conducting import Conductor
 from services.resource.declaring import Declarations
 from services.resource.handling import Done, Found, HandlerCall, Refused, Said, Verdict
+from services.resource.judging import PolicyBook
 from services.resource.problems import Problem
 from services.resource.registering import Registrations, SentType
 from services.resource.resource import Resource
@@ -31,6 +33,7 @@ from tests.integration.resource.conftest import database_url
 from tests.integration.resource.test_store import CALLER, TENANT, Clock, claim
 
 NAME = "stacks/shop"
+BOX = SecretBox([bytes(32)])
 MACHINES, RECORDS = "A.B/machines", "A.B/records"
 MEMBERS = (
     Member("a", RECORDS, properties={"n": 1}),
@@ -49,6 +52,9 @@ class Quick:
 
     def check(self, handler: Handler) -> None:
         """Allows every handler."""
+
+    def describe(self, handler: Handler) -> None:
+        """Knows nothing of any handler."""
 
     async def validate(self, call: HandlerCall, desired: Resource, previous: Resource | None) -> Verdict:
         return Verdict()
@@ -80,7 +86,7 @@ class Mortal(DatabaseStore):
     """A store whose process dies before or after one of its writes; from then on nothing works."""
 
     def __init__(self, database: Database, writes: int, *, after: bool) -> None:
-        super().__init__(database)
+        super().__init__(database, BOX)
         self.left, self._after = writes, after
 
     async def write(self, tenant: str, fn: Callable[[Any], Any]) -> Any:
@@ -97,7 +103,7 @@ class Meddled(DatabaseStore):
     """A store in which something else happens before one of its writes."""
 
     def __init__(self, database: Database, at: int, meddle: Callable[[], Awaitable[object]]) -> None:
-        super().__init__(database)
+        super().__init__(database, BOX)
         self._left, self._meddle = at, meddle
 
     async def write(self, tenant: str, fn: Callable[[Any], Any]) -> Any:
@@ -111,7 +117,7 @@ class Forgetful(DatabaseStore):
     """A store that makes a change and then cannot say so."""
 
     def __init__(self, database: Database, at: int) -> None:
-        super().__init__(database)
+        super().__init__(database, BOX)
         self._left = at
 
     async def write(self, tenant: str, fn: Callable[[Any], Any]) -> Any:
@@ -139,8 +145,8 @@ async def database(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
 
 
 async def types(database: Database, handlers: Quick) -> None:
-    store = DatabaseStore(database)
-    registrations = Registrations(store, handlers, Compatibility(store))
+    store = DatabaseStore(database, BOX)
+    registrations = Registrations(store, handlers, BOX, Compatibility(store))
     for name, handler in ((MACHINES, Handler(address="h:1", timeout=1e9)), (RECORDS, None)):
         type = ResourceType(TENANT, name, versions=(Version("v1"),), handler=handler)
         sent = SentType(name.replace("/", "."), "", lambda _, type=type: type)  # type: ignore[misc]
@@ -148,8 +154,8 @@ async def types(database: Database, handlers: Quick) -> None:
 
 
 def stacks(database: Database, handlers: Quick) -> Stacks:
-    store = DatabaseStore(database)
-    return Stacks(store, Declarations(store, Compiler(), handlers))
+    store = DatabaseStore(database, BOX)
+    return Stacks(store, Declarations(store, Compiler(), PolicyBook(), handlers))
 
 
 async def apply(database: Database, handlers: Quick, *members: Member) -> Operation:
@@ -162,7 +168,7 @@ async def apply(database: Database, handlers: Quick, *members: Member) -> Operat
 
 async def work(database: Database, clock: Clock, store: DatabaseStore, handlers: Quick) -> None:
     """Does what is to be done, one attempt after the other, until nothing is open; later ones take over."""
-    conductor = Conductor(store, handlers, Compiler())
+    conductor = Conductor(store, handlers, Compiler(), PolicyBook(), BOX)
     for _ in range(100):
         clock.ahead += 60
         claimed = await database.write(lambda tx: records.claim(tx, "holder", 10, 50))
@@ -188,7 +194,7 @@ async def deaths(database: Database, clock: Clock, handlers: Quick, begin: Calla
             try:
                 await work(database, clock, store, handlers)
             except Died:
-                await work(database, clock, DatabaseStore(database), handlers)
+                await work(database, clock, DatabaseStore(database, BOX), handlers)
             ended = await database.read(lambda tx, name=operation.name: records.get(tx, TENANT, name))  # type: ignore[misc]
             assert ended.state.ended
             if store.left > 0:
@@ -205,7 +211,7 @@ async def test_a_process_that_dies_anywhere_in_an_apply(database: Database, cloc
         nonlocal lives
         if lives:
             await stacks(database, handlers).delete(CALLER, StackRemoval(NAME), once=None, validate_only=False)
-            await work(database, clock, DatabaseStore(database), handlers)
+            await work(database, clock, DatabaseStore(database, BOX), handlers)
         lives += 1
         return await apply(database, handlers, *MEMBERS)
 
@@ -216,7 +222,7 @@ async def test_a_process_that_dies_anywhere_in_an_apply(database: Database, cloc
         **{(id, "DELETED"): lives - 1 for id in "abcd"},
     }
     assert {len(keys) for keys in handlers.keys.values()} == {1}
-    stack = await DatabaseStore(database).read(TENANT, lambda view: view.stack(NAME))
+    stack = await DatabaseStore(database, BOX).read(TENANT, lambda view: view.stack(NAME))
     assert stack is not None and stack.state is StackState.SUCCEEDED
     assert {state.became for state in stack.member_states} == {Became.SUCCEEDED}
 
@@ -230,7 +236,7 @@ async def test_a_process_that_dies_anywhere_in_a_delete(database: Database, cloc
         nonlocal lives
         lives += 1
         await apply(database, handlers, *MEMBERS)
-        await work(database, clock, DatabaseStore(database), handlers)
+        await work(database, clock, DatabaseStore(database, BOX), handlers)
         outcome = await stacks(database, handlers).delete(CALLER, StackRemoval(NAME), once=None, validate_only=False)
         assert outcome.operation is not None
         return outcome.operation
@@ -238,8 +244,8 @@ async def test_a_process_that_dies_anywhere_in_a_delete(database: Database, cloc
     assert await deaths(database, clock, handlers, deleted) > 8
     assert await log(database) == {(id, kind): lives for id in "abcd" for kind in ("CREATED", "DELETED")}
     assert {len(keys) for keys in handlers.keys.values()} == {1}
-    assert await DatabaseStore(database).read(TENANT, lambda view: view.stack(NAME)) is None
-    assert await DatabaseStore(database).read(TENANT, lambda view: view.children("", 10)) == 0
+    assert await DatabaseStore(database, BOX).read(TENANT, lambda view: view.stack(NAME)) is None
+    assert await DatabaseStore(database, BOX).read(TENANT, lambda view: view.children("", 10)) == 0
 
 
 async def test_a_process_that_dies_anywhere_in_an_undo(database: Database, clock: Clock) -> None:
@@ -255,7 +261,7 @@ async def test_a_process_that_dies_anywhere_in_an_undo(database: Database, clock
     assert await deaths(database, clock, handlers, failing) > 12
     assert await log(database) == {(id, kind): lives for id in "abcdz" for kind in ("CREATED", "DELETED")}
     assert {len(keys) for keys in handlers.keys.values()} == {1}
-    stack = await DatabaseStore(database).read(TENANT, lambda view: view.stack(NAME))
+    stack = await DatabaseStore(database, BOX).read(TENANT, lambda view: view.stack(NAME))
     assert stack is not None and stack.error is not None and stack.state is StackState.FAILED
     assert (stack.error.reason, stack.error.metadata["undone"]) == ("STACK_MEMBER_FAILED", "5")
     became = {state.member: state.became for state in stack.member_states}
@@ -275,10 +281,12 @@ async def test_a_late_holder_of_a_run_changes_nothing(database: Database, clock:
 
     store = Meddled(database, 2, take_over)  # the first write sees whose turn it is
     with pytest.raises(Conflict) as caught:
-        await Conductor(store, handlers, Compiler()).attempt(first, asyncio.Event())
+        await Conductor(store, handlers, Compiler(), PolicyBook(), BOX).attempt(first, asyncio.Event())
     assert caught.value.reason == "LEASE_LOST"
     assert await log(database) == {}
-    await Conductor(DatabaseStore(database), handlers, Compiler()).attempt(taken[0], asyncio.Event())
+    await Conductor(DatabaseStore(database, BOX), handlers, Compiler(), PolicyBook(), BOX).attempt(
+        taken[0], asyncio.Event()
+    )
     ended = await database.read(lambda tx: records.get(tx, TENANT, first.name))
     assert ended.state is OperationState.SUCCEEDED
     assert await log(database) == {("a", "CREATED"): 1}
@@ -289,7 +297,7 @@ async def test_an_end_that_nobody_saw_is_not_overlooked(database: Database, cloc
     handlers = Quick()
     await types(database, handlers)
     await apply(database, handlers, MEMBERS[0], MEMBERS[1])
-    others = Conductor(DatabaseStore(database), handlers, Compiler())
+    others = Conductor(DatabaseStore(database, BOX), handlers, Compiler(), PolicyBook(), BOX)
     run = await claim(database)
 
     async def end_members() -> None:
@@ -297,7 +305,7 @@ async def test_an_end_that_nobody_saw_is_not_overlooked(database: Database, cloc
             await others.attempt(operation, asyncio.Event())
 
     store = Meddled(database, 4, end_members)  # after those that begin the members: when the run is to rest
-    await Conductor(store, handlers, Compiler()).attempt(run, asyncio.Event())
+    await Conductor(store, handlers, Compiler(), PolicyBook(), BOX).attempt(run, asyncio.Event())
     ended = await database.read(lambda tx: records.get(tx, TENANT, run.name))
     assert ended.state is OperationState.SUCCEEDED
 
@@ -306,7 +314,7 @@ async def test_the_end_of_a_member_wakes_its_run(database: Database, clock: Cloc
     handlers = Quick()
     await types(database, handlers)
     await apply(database, handlers, MEMBERS[0], MEMBERS[1])
-    conductor = Conductor(DatabaseStore(database), handlers, Compiler())
+    conductor = Conductor(DatabaseStore(database, BOX), handlers, Compiler(), PolicyBook(), BOX)
     run = await claim(database)
     await conductor.attempt(run, asyncio.Event())
     own = await claim(database)
@@ -337,8 +345,8 @@ async def test_a_change_whose_answer_was_lost_counts(database: Database, clock: 
     failing = Member("z", MACHINES, properties={"behave": "final", "of": "${members.a.name}"})
     run = await apply(database, handlers, MEMBERS[0], failing)
     await work(database, clock, Forgetful(database, 2), handlers)
-    await work(database, clock, DatabaseStore(database), handlers)
-    stack = await DatabaseStore(database).read(TENANT, lambda view: view.stack(NAME))
+    await work(database, clock, DatabaseStore(database, BOX), handlers)
+    stack = await DatabaseStore(database, BOX).read(TENANT, lambda view: view.stack(NAME))
     assert stack is not None and stack.error is not None and stack.operation == ""
     assert (stack.error.metadata["member"], stack.error.metadata["undone"]) == ("z", "2")
     assert await log(database) == {(id, kind): 1 for id in "az" for kind in ("CREATED", "DELETED")}
