@@ -9,7 +9,7 @@ from sutler.ids import new_id
 from sutler.operations.model import Operation
 
 from services.resource import lifecycle
-from services.resource.announcing import Happening, Origin, event
+from services.resource.announcing import Happening, Origin, events
 from services.resource.callers import Caller
 from services.resource.checks import STAGES, not_unique, proposal_key
 from services.resource.differences import same
@@ -108,7 +108,7 @@ def _store(unit: Unit, caller: Caller, proposal: Proposal, handled: bool) -> Acc
     operation = unit.add_operation(operation, None if handled else stored)
     happenings: tuple[Happening, ...] = ("accepted",) if handled else ("accepted", "succeeded")
     origin = Origin(caller.request_id, caller.traceparent)
-    unit.announce(*(event(happening, stored, operation, origin, now) for happening in happenings))
+    unit.announce(*events(happenings, stored, operation, origin, now))
     return Accepted(operation, stored, before)
 
 

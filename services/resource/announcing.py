@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -40,16 +41,47 @@ def event(
     now: float,
     error: Problem | None = None,
 ) -> Event:
-    """Returns an event ``resource.<happening>``.
+    """Returns an event ``resource.<happening>``; the arguments are those of :func:`events`."""
+    return events((happening,), resource, operation, origin, now, error)[0]
+
+
+def events(
+    happenings: Sequence[Happening],
+    resource: Resource,
+    operation: Operation,
+    origin: Origin,
+    now: float,
+    error: Problem | None = None,
+) -> list[Event]:
+    """Returns events ``resource.<happening>`` that tell of the same resource as it is at one moment.
 
     Args:
-        happening: What happened.
+        happenings: What happened.
         resource: The resource as it is after that; as it was last if it is gone.
         operation: The operation that it belongs to. Each of its events has one id, however often it is made.
         origin: The call that began the operation.
         now: When it happened, in seconds since 1970.
         error: Why it failed or was cancelled.
     """
+    data = _data(resource, operation, origin, error)
+    return [
+        Event(
+            id=derive(operation.name.partition("/")[2], f"{happening}/{resource.uid}"),
+            source=SOURCE,
+            type=f"resource.{happening}",
+            subject=resource.name,
+            time=datetime.fromtimestamp(now, UTC),
+            data=data,
+            tenant=resource.tenant,
+            correlation_id=operation.correlation_id,
+            traceparent=origin.traceparent,
+            actor=operation.creator,
+        )
+        for happening in happenings
+    ]
+
+
+def _data(resource: Resource, operation: Operation, origin: Origin, error: Problem | None) -> dict[str, Any]:
     shown = as_told(document(resource))
     data: dict[str, Any] = {
         "resource": shown,
@@ -64,15 +96,4 @@ def event(
     if too_deep(data) or too_large(data, MAX_DATA_BYTES):
         data["resource"] = {name: shown[name] for name in shown if name not in ("properties", "outputs")}
         data["truncated"] = True
-    return Event(
-        id=derive(operation.name.partition("/")[2], f"{happening}/{resource.uid}"),
-        source=SOURCE,
-        type=f"resource.{happening}",
-        subject=resource.name,
-        time=datetime.fromtimestamp(now, UTC),
-        data=data,
-        tenant=resource.tenant,
-        correlation_id=operation.correlation_id,
-        traceparent=origin.traceparent,
-        actor=operation.creator,
-    )
+    return data

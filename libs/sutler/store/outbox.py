@@ -21,6 +21,10 @@ def append(tx: Transaction, *events: Event) -> None:
         ValueError, TypeError: If the data of an event are not what JSON knows; NaN and infinity are not.
     """
     last = sequences.draw(tx, SEQUENCE, len(events)) if events else 0
+    texts: dict[int, str] = {}
+    for event in events:  # of one change they often tell the same
+        if id(event.data) not in texts:
+            texts[id(event.data)] = _text(event)
     tx.many(
         "INSERT INTO outbox (seq, tenant, id, source, type, subject, time, data, correlation_id, traceparent, actor)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -33,7 +37,7 @@ def append(tx: Transaction, *events: Event) -> None:
                 event.type,
                 event.subject,
                 event.time.timestamp(),
-                json.dumps(dict(event.data), separators=(",", ":"), allow_nan=False),
+                texts[id(event.data)],
                 event.correlation_id,
                 event.traceparent,
                 event.actor,
@@ -41,6 +45,10 @@ def append(tx: Transaction, *events: Event) -> None:
             for index, event in enumerate(events, start=1)
         ],
     )
+
+
+def _text(event: Event) -> str:
+    return json.dumps(dict(event.data), separators=(",", ":"), allow_nan=False)
 
 
 def oldest(tx: Transaction, limit: int) -> list[tuple[int, Event]]:

@@ -79,6 +79,7 @@ class TenantUnit(StacksUnit, TenantView):
     def __init__(self, tx: Transaction, tenant: str, types: TypeCache, box: SecretBox, remembered: timedelta) -> None:
         super().__init__(tx, tenant, types, box)
         self._remembered = remembered
+        self._shown: tuple[int, bytes] = (0, b"")
 
     def put(self, before: Resource | None, after: Resource, entry: Entry) -> Resource:
         """Stores a resource with its revision, and returns it as stored."""
@@ -87,6 +88,7 @@ class TenantUnit(StacksUnit, TenantView):
             quota = parse_quota(after)
             after = replace(after, outputs={"used": self.total(quota, quota.scope)})
         row = _row(after, self._box)
+        self._shown = after.revision, row[-1]
         if before is None:
             if not self._tx.execute(_INSERT, (self.tenant, key(after.name), *row)):
                 raise name_taken(after.name)
@@ -163,7 +165,7 @@ class TenantUnit(StacksUnit, TenantView):
 
     def add_operation(self, operation: Operation, result: Result) -> Operation:
         """Stores an operation; the runner takes it up unless it has ended. A result is what it answers then."""
-        response = packed(result) if operation.state.ended else b""
+        response = self._packed(result) if operation.state.ended else b""
         return records.insert(self._tx, replace(operation, response=response))
 
     def end_operation(
@@ -173,11 +175,16 @@ class TenantUnit(StacksUnit, TenantView):
         operation = records.get(self._tx, self.tenant, name)
         changes: dict[str, Any] = {"error": encoding.error(error, operation.correlation_id)}
         if state is State.SUCCEEDED:
-            changes |= {"response": packed(result), "progress": 100, "step": ""}
+            changes |= {"response": self._packed(result), "progress": 100, "step": ""}
         ended = records.move(self._tx, name, fence, state, **changes)
         if run := operation.work.get("run"):
             records.wake(self._tx, run)
         return ended
+
+    def _packed(self, result: Result) -> bytes:
+        revision, shown = self._shown
+        known = isinstance(result, Resource) and result.revision == revision
+        return packed(result, shown if known else None)
 
     def request_cancel(self, name: str) -> None:
         """Asks for the end of an operation; one that has ended stays as it is."""

@@ -27,8 +27,18 @@ MAX_PLAN_BYTES = 512 * 1024
 """How large a plan may be before changes are left out; it shares its message with a stack of up to 3 MiB."""
 
 
-def packed(result: Result) -> bytes:
-    """Returns what an operation answers, as its serialised response."""
+RESOURCE = f"type.googleapis.com/{resource_pb2.Resource.DESCRIPTOR.full_name}"
+
+
+def packed(result: Result, shown: bytes | None = None) -> bytes:
+    """Returns what an operation answers, as its serialised response.
+
+    Args:
+        result: What it answers.
+        shown: The same as the serialised message, if that is known: a resource is translated once only.
+    """
+    if shown is not None:
+        return AnyMessage(type_url=RESOURCE, value=shown).SerializeToString()
     message = AnyMessage()
     message.Pack(_response(result))
     return message.SerializeToString()
