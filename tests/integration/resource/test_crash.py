@@ -4,49 +4,26 @@ import asyncio
 import os
 import random
 import signal
-import sys
 import uuid
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-from google.longrunning.operations_pb2 import GetOperationRequest, Operation
+import pytest
+from google.longrunning.operations_pb2 import GetOperationRequest, ListOperationsRequest, Operation
 from sutler.client import Sutler, connect
-from sutler.errors import DeadlineExceeded, SutlerError, Unavailable
+from sutler.errors import DeadlineExceeded, Unavailable
 from sutler.resource.v1 import resource_pb2 as pb
+from sutler.testing import free_port as find_port
 from sutler.wire import to_struct
 
-from tests.integration.resource.conftest import Tenant, until
+from tests.integration.resource.chains import follow, history
+from tests.integration.resource.conftest import Tenant, database_url, until
+from tests.integration.resource.killing import Caller, Process, serves
 from tests.integration.resource.machines import Machines, serving
 
 RESOURCES = 20
 KILLS = 5
 SEED = 20261121
-
-
-class Process:
-    """The service as a process of its own, which can be killed and started again."""
-
-    def __init__(self, folder: Path, port: int, handler: str) -> None:
-        self._environment = {
-            **os.environ,
-            "PYTHONPATH": f"libs{os.pathsep}.",
-            "SUTLER_RESOURCE_PORT": str(port),
-            "SUTLER_RESOURCE_DATA": f"sqlite:///{folder}/resource.db",
-            "SUTLER_RESOURCE_HANDLER_ADDRESSES": f'["{handler}"]',
-            "SUTLER_RESOURCE_LEASE_SECONDS": "1",
-            "SUTLER_RESOURCE_LOG_FILE": f"{folder}/log.jsonl",
-        }
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.resource", env=self._environment
-        )
-
-    async def kill(self, number: int = signal.SIGKILL) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-        await self._process.wait()
 
 
 async def patiently(s: Sutler, method: str, request: object) -> object:
@@ -69,13 +46,7 @@ async def ended(s: Sutler, operation: object) -> Operation:
 
 
 async def begun(s: Sutler) -> None:
-    async def serves() -> bool:
-        with suppress(SutlerError):
-            await s.resources.ListResourceTypes(pb.ListResourceTypesRequest(), timeout=1)
-            return True
-        return False
-
-    await until(serves, seconds=40)
+    await until(lambda: serves(s), seconds=40)
 
 
 async def called(machines: Machines, id: str) -> None:
@@ -123,3 +94,82 @@ async def test_five_kills(tmp_path: Path, free_port: int) -> None:
     assert {r.provisioning_state for r in found.resources} == {pb.Resource.STATE_SUCCEEDED}
     assert [machines.made("default", name) for name in names] == [1] * RESOURCES
     assert len({r.revision for r in found.resources}) == RESOURCES
+
+
+CALLERS = 6
+SETTLED_SECONDS = 60
+
+
+async def prepare(s: Sutler, handler: str) -> str:
+    """Registers the types, and makes the group to work in."""
+    tenant = Tenant("default", s, None)  # type: ignore[arg-type]
+    restart = pb.TypeAction(id="restart")
+    await tenant.type("Custom.Org.machines", address=handler, actions=[restart])
+    await tenant.type("Custom.Org.servers", uniqueness_scopes=[4])
+    return await tenant.group()
+
+
+async def kill_again_and_again(
+    processes: list[Process], connections: list[Sutler], callers: list[Caller], dice: random.Random, kills: int
+) -> None:
+    """Kills one process after the other while the callers work, until they have ended their last work."""
+    stop = asyncio.Event()
+    work = [asyncio.create_task(caller.work(stop)) for caller in callers]
+    for kill in range(kills):
+        victim = kill % len(processes)
+        await begun(connections[victim])
+        await asyncio.sleep(dice.uniform(0, 0.5))
+        assert not any(task.done() for task in work), [task for task in work if task.done()]
+        await processes[victim].kill()
+        await processes[victim].start()
+    stop.set()
+    await asyncio.wait_for(asyncio.gather(*work), SETTLED_SECONDS)
+
+
+async def check_all(s: Sutler, callers: list[Caller], machines: Machines) -> None:
+    """No answer is lost, no effect is there twice, nothing is stuck, and the log has no gap."""
+    await begun(s)
+    for caller in callers:
+        await caller.check()
+    open_operations = await s.resources.ListOperations(ListOperationsRequest(filter="done = false"))
+    assert not open_operations.operations
+    stuck = await s.resources.ListResources(pb.ListResourcesRequest(recursive=True, filter="reconciling = true"))
+    assert not stuck.resources
+    now = follow(await history(s.resources))
+    assert {name.lower() for c in callers for name, left in c.expected.items() if left is not None} <= set(now)
+    keys: dict[tuple[str, str], set[str]] = {}
+    for method, request, _ in machines.calls:
+        if method in ("Apply", "InvokeAction"):
+            keys.setdefault((method, request.context.operation), set()).add(request.idempotency_key)
+    assert all(len(found) == 1 for found in keys.values())
+    assert set(machines.effects.values()) == {1}
+    assert len(machines.effects) == sum(caller.effects for caller in callers)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("engine", "count", "kills"), [("sqlite", 1, 100), ("sqlite", 2, 50), ("postgresql", 1, 25), ("postgresql", 2, 25)]
+)
+async def test_killed_two_hundred_times(tmp_path: Path, engine: str, count: int, kills: int) -> None:
+    seed = os.environ.get("SEED") or str(random.randrange(10**6))
+    print(f"SEED={seed}")
+    dice = random.Random(f"{seed}/{engine}/{count}")
+    machines, ports = Machines(), [find_port() for _ in range(count)]
+    async with AsyncExitStack() as stack:
+        handler = await stack.enter_async_context(serving(machines))
+        url = await stack.enter_async_context(database_url(engine, tmp_path))
+        connections = [await stack.enter_async_context(connect(f"127.0.0.1:{port}", attempts=1)) for port in ports]
+        processes = [Process(tmp_path, port, handler, url) for port in ports]
+        try:
+            for process, connection in zip(processes, connections, strict=True):
+                await process.start()
+                await begun(connection)
+            group = await prepare(connections[0], handler)
+            callers = [Caller(n, random.Random(dice.random()), connections, group) for n in range(CALLERS)]
+            await kill_again_and_again(processes, connections, callers, dice, kills)
+            await check_all(connections[0], callers, machines)
+            print(f"{sum(len(caller.answers) for caller in callers)} changes, {len(machines.effects)} effects")
+        finally:
+            for process in processes:
+                await process.kill(signal.SIGTERM)

@@ -20,11 +20,13 @@ from sutler.client import connect
 from sutler.errors import SutlerError
 from sutler.resource.v1 import resource_pb2 as pb
 
+from tests.integration.resource.chains import follow, history
 from tests.integration.resource.conftest import Server, Tenant, token
 from tests.integration.resource.model import Model, Refusal, Work, driver, lives
 from tests.integration.resource.model.things import Wish, key
 
 SECONDS = 10.0
+KINDS = ("KIND_CREATED", "KIND_UPDATED", "KIND_DELETED")
 CALLS = {"apply": "Apply", "delete": "Delete", "invoke": "InvokeAction"}
 
 
@@ -203,32 +205,17 @@ class Session:
 
     async def _history(self) -> None:
         """The watch has told every revision once and in order; together they make what is there now."""
-        history: list[pb.ResourceRevision] = []
-        request = pb.ListResourceRevisionsRequest(recursive=True, page_size=1000)
-        more = True
-        while more:
-            page = await self._api.ListResourceRevisions(request)
-            history += page.resource_revisions
-            request.page_token = page.next_page_token
-            more = bool(page.next_page_token)
-        history.reverse()
+        revisions = await history(self._api)
         async with asyncio.timeout(SECONDS):
-            while len(self._told) < len(history):  # noqa: ASYNC110 - filled by another task
+            while len(self._told) < len(revisions):  # noqa: ASYNC110 - filled by another task
                 await asyncio.sleep(0.005)
-        assert [r.revision for r in history] == list(range(1, len(history) + 1))
-        assert [c.revision for c in self._told] == [r.revision for r in history]
-        now: dict[str, pb.Resource] = {}
-        for revision, change in zip(history, self._told, strict=True):
-            name, gone = key(revision.resource), not revision.HasField("after")
-            assert revision.before == now.get(name, pb.Resource())
+        assert follow(revisions) == self.seen
+        assert [c.revision for c in self._told] == [r.revision for r in revisions]
+        created, updated, deleted = map(pb.ResourceChange.Kind.Value, KINDS)
+        for revision, change in zip(revisions, self._told, strict=True):
+            gone, new = not revision.HasField("after"), not revision.HasField("before")
             assert change.resource == (revision.before if gone else revision.after)
-            kinds = (pb.ResourceChange.KIND_DELETED, pb.ResourceChange.KIND_CREATED, pb.ResourceChange.KIND_UPDATED)
-            assert change.kind == kinds[0 if gone else 1 if name not in now else 2]
-            if gone:
-                del now[name]
-            else:
-                now[name] = revision.after
-        assert now == self.seen
+            assert change.kind == (deleted if gone else created if new else updated)
 
     async def close(self) -> None:
         """Ends what hangs, compares all once more if nothing was wrong before, and leaves."""
