@@ -6,7 +6,7 @@ rules (:mod:`services.resource.proposals`), after them the handler's own Validat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from sutler.errors import AlreadyExists, Conflict, Exhausted, FailedPrecondition, Violation
@@ -16,10 +16,10 @@ from services.resource.differences import same
 from services.resource.linking import check_references, group_of
 from services.resource.moving import clash, key_of, moved
 from services.resource.names import is_below, key
-from services.resource.ports import View
+from services.resource.ports import Above, View
 from services.resource.proposals import Proposal
 from services.resource.quotas import Quota
-from services.resource.resource import Declared, Lock
+from services.resource.resource import Declared, Lock, Resource
 from services.resource.states import State
 
 Stage = Callable[[View, Proposal], None]
@@ -32,14 +32,18 @@ def check_standing(view: View, proposal: Proposal) -> None:
         FailedPrecondition: If something above, or the resource itself, is being deleted (STATE_INVALID).
         Conflict: If an operation works on the resource (OPERATION_IN_PROGRESS).
     """
-    before = proposal.before
-    if before is not None and before.state is State.DELETING:
-        raise being_deleted(before.name)
-    for scope in proposal.above:
-        if scope.state is State.DELETING and is_below(proposal.name.text, scope.name):
+    check_free(proposal.name.text, proposal.before, proposal.above)
+
+
+def check_free(name: str, resource: Resource | None, above: Iterable[Above]) -> None:
+    """Checks as :func:`check_standing`, for a resource that is, or None, and what is above it."""
+    if resource is not None and resource.state is State.DELETING:
+        raise being_deleted(resource.name)
+    for scope in above:
+        if scope.state is State.DELETING and is_below(name, scope.name):
             raise being_deleted(scope.name)
-    if before is not None and before.operation:
-        raise in_progress(before.name, before.operation)
+    if resource is not None and resource.operation:
+        raise in_progress(resource.name, resource.operation)
 
 
 def check_lock(view: View, proposal: Proposal) -> None:

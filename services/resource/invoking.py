@@ -13,18 +13,17 @@ from services.resource import lifecycle
 from services.resource.actions import find_action
 from services.resource.announcing import Origin, event
 from services.resource.callers import Caller
-from services.resource.checks import being_deleted, in_progress, locked
+from services.resource.checks import check_free, locked
 from services.resource.compiling import Compiler
 from services.resource.declaring import MAX_REPEATS, Outcome
 from services.resource.handling import Invocation, Planned
 from services.resource.history import Change
 from services.resource.judging import Case, PolicyBook, judge
-from services.resource.names import is_below, parse
+from services.resource.names import parse
 from services.resource.ports import Above, Handlers, SecretBox, Store, Unit, View
 from services.resource.proposals import rejected
 from services.resource.resource import ActionResult, Finding, Lock, Resource
 from services.resource.resource_type import ResourceType, unknown_type
-from services.resource.states import State
 from services.resource.work import operation_for, question_for, with_invocation, work_for
 
 
@@ -109,12 +108,13 @@ class Invocations:
             raise unknown_type(resource.type)
         action = self._compiler.action(type, find_action(type, invocation.action))
         given = Invocation(invocation.action, action.completed(invocation.parameters), bool(action.secrets))
-        _check_standing(view, resource)
+        at = parse(resource.name)
+        above = view.above(at)
+        check_free(resource.name, resource, above)
         lifecycle.engage(resource, "")
-        above = view.above(parse(resource.name))
         _check_lock(resource, above)
         policies = self._policies.of(view, resource.name, above)
-        parent = view.resource(above[0].name) if policies and above else None
+        parent = view.resource(at.parent) if policies and at.parent else None
         found = judge(policies, Case(caller, "invoke", resource, resource, parent, invocation.action))
         return _Accepted(resource, type, given, found)
 
@@ -147,16 +147,6 @@ class Invocations:
         unit.announce(event("accepted", stored, operation, Origin(caller.request_id, caller.traceparent), unit.now))
         unit.remember(once, operation)
         return operation
-
-
-def _check_standing(view: View, resource: Resource) -> None:
-    if resource.state is State.DELETING:
-        raise being_deleted(resource.name)
-    for scope in view.above(parse(resource.name)):
-        if scope.state is State.DELETING and is_below(resource.name, scope.name):
-            raise being_deleted(scope.name)
-    if resource.operation:
-        raise in_progress(resource.name, resource.operation)
 
 
 def _check_lock(resource: Resource, above: tuple[Above, ...]) -> None:

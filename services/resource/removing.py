@@ -132,7 +132,8 @@ def _judged(
 ) -> tuple[Finding, ...]:
     """Returns what policies find worth knowing of a delete; raises PermissionDenied if one refuses any part of it."""
     holding = policies.of(view, resource.name, above)
-    parent = view.resource(above[0].name) if holding and above else None
+    at = parse(resource.name)
+    parent = view.resource(at.parent) if holding and at.parent else None
     found = judge(holding, Case(caller, "delete", resource, resource, parent))
     if refuses((*holding, *policies.below(view, resource.name))):
         _judge_below(view, policies, caller, resource.name)
@@ -143,9 +144,9 @@ def _judge_below(view: View, policies: PolicyBook, caller: Caller, name: str) ->
     last = ""
     while chunk := view.below(name, JUDGED, last):
         for child in chunk:
-            above = view.above(parse(child.name))
-            case = Case(caller, "delete", child, child, view.resource(above[0].name))
-            judge(policies.of(view, child.name, above), case)
+            at = parse(child.name)
+            case = Case(caller, "delete", child, child, view.resource(at.parent))
+            judge(policies.of(view, child.name, view.above(at)), case)
         last = chunk[-1].name
 
 
