@@ -117,12 +117,12 @@ class TenantUnit(StacksUnit, TenantView):
 
     def hold_key(self, unique: bytes, name: str) -> str:
         """Has a resource hold a uniqueness key, and returns who holds it now: the resource, or another."""
-        self._tx.execute(
+        taken = self._tx.execute(
             "INSERT INTO unique_keys (tenant, key, name, name_key, type_key) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (tenant, key) DO NOTHING",
             (self.tenant, unique, name, key(name), key(parse(name).type)),
         )
-        return self.holder(unique) or name
+        return name if taken else self.holder(unique) or name
 
     def drop_keys(self, name: str) -> None:
         """Frees the uniqueness keys that a resource holds."""
