@@ -12,7 +12,7 @@ export PYTHONPATH := libs:.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gen fmt lint type check test crash bench-chassis run stop demo clean constraints
+.PHONY: help setup gen fmt lint type check test crash bench-chassis bench-resource run stop demo clean constraints
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ crash: gen ## Kill processes for a long time; SEED=… repeats a run
 
 bench-chassis: gen ## Measure a service with all interceptors against a bare echo
 	$(PY) -m tests.bench.chassis
+
+bench-resource: gen ## Measure ResourceService, alone and beside a peer
+	$(PY) -m tests.bench.resource
 
 run: gen ## Run the whole stack on this machine until Ctrl-C
 	@$(PY) -m deploy.local run $(ARGS)

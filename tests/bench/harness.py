@@ -176,6 +176,7 @@ class Line:
         target: What it must reach.
         reference: What it was compared with, for people.
         unit: Of value and target.
+        at_most: Whether the target is the most that it may be, as for times.
     """
 
     name: str
@@ -183,11 +184,12 @@ class Line:
     target: float
     reference: str
     unit: str = ""
+    at_most: bool = False
 
     @property
     def passed(self) -> bool:
         """Whether it is reached."""
-        return self.value >= self.target
+        return self.value <= self.target if self.at_most else self.value >= self.target
 
 
 def report(title: str, sides: Sequence[Side], lines: Sequence[Line]) -> int:
