@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from google.longrunning.operations_pb2 import Operation
 from sutler.auth import make_token
 from sutler.client import Sutler
-from sutler.errors import SutlerError
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.wire import to_struct
 
@@ -149,18 +148,12 @@ class Load:
         await asyncio.gather(*running)
         return rate * seconds
 
-    async def stack(self) -> float | None:
-        """Applies a stack of 100 records, and returns the seconds; None if there are no stacks."""
+    async def stack(self) -> float:
+        """Applies a stack of 100 records, and returns the seconds."""
         members = [pb.StackMember(id=f"m{n}", type=TYPE, properties=to_struct({"size": 1})) for n in range(100)]
         stack = pb.Stack(name="stacks/bench", scope=group(1), members=members)
         start = time.perf_counter()
-        try:
-            operation = await self._s.resources.ApplyStack(pb.ApplyStackRequest(stack=stack))
-            await self._s.wait(operation)
-        except SutlerError as error:
-            if error.reason == "NOT_IMPLEMENTED":
-                return None
-            raise
+        await self._s.wait(await self._s.resources.ApplyStack(pb.ApplyStackRequest(stack=stack)))
         return time.perf_counter() - start
 
 
