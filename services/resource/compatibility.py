@@ -15,7 +15,7 @@ from services.resource.ports import Store, Unit, View
 from services.resource.proposals import Proposal, check_content, check_outputs, nearest_group
 from services.resource.resource import Resource
 from services.resource.resource_type import ResourceType
-from services.resource.secrets import Path, secret_paths
+from services.resource.secrets import secret_paths
 
 CHUNK = 200
 MAX_NAMED = 20
@@ -132,8 +132,12 @@ def _check_chunk(
 ) -> _Chunk:
     """Checks some resources of a type; ``held`` has the new keys of those before them, where keys change."""
     kept = {version.version for version in after.versions}
-    secrets = {
-        version.version: secret_paths(version.schema) for version in before.versions if version.version in compiled
+    guarded = {
+        old.version
+        for old in before.versions
+        if (new := compiled.get(old.version))
+        and old.schema != new.version.schema
+        and (new.secrets or secret_paths(old.schema))
     }
     problems: list[Violation] = []
     resources = view.of_type(before.type, last, since, CHUNK)
@@ -146,7 +150,7 @@ def _check_chunk(
                 metadata={"user": resource.name, "version": version},
                 resource=after.name,
             )
-        why = _wrong(view, resource, after, compiled.get(version), secrets.get(version, ()))
+        why = _wrong(view, resource, after, compiled.get(version), version in guarded)
         if why:
             problems.append(Violation(resource.name, why[:500], "TYPE_CHANGE_INCOMPATIBLE"))
         elif held is not None and after.uniqueness_scopes:
@@ -156,17 +160,15 @@ def _check_chunk(
     return _Chunk([resource.name for resource in resources], problems)
 
 
-def _wrong(
-    view: View, resource: Resource, after: ResourceType, compiled: Compiled | None, secrets: tuple[Path, ...]
-) -> str:
+def _wrong(view: View, resource: Resource, after: ResourceType, compiled: Compiled | None, guarded: bool) -> str:
     name = parse(resource.name)
     try:
         if not parent_type(after.type):
             check_place(name.parent, after.type, after.allowed_scopes)
         if compiled is None:
             return ""
-        if compiled.secrets != secrets:
-            return "what is writeOnly cannot change while there are resources of the version"
+        if guarded:
+            return "a schema with writeOnly cannot change while there are resources of the version"
         parent = view.resource(name.parent) if compiled.sees_parent and name.parent else None
         proposal = Proposal(view.tenant, name, after, compiled, None, resource.declared, (), parent)
         check_content(proposal, resource)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from services.resource.linking import group_of
 from services.resource.names import key, parse
 from services.resource.ports import Above, Unit, View
-from services.resource.quotas import TYPE, UNCOUNTED, Quota, parse_quota
+from services.resource.quotas import DIGITS, TYPE, UNCOUNTED, Quota, parse_quota
 from services.resource.resource import Resource
 from services.resource.scopes import GROUPS, is_scope
 
@@ -41,7 +41,7 @@ def count(unit: Unit, before: Resource | None, after: Resource | None) -> None:
     for quota in quotas_above(unit, above):
         change = quota.amount(after) - quota.amount(before)
         if change and not (moved and key(quota.scope).startswith(f"{key(GROUPS)}/")):
-            unit.set_used(quota.name, quota.used + change)
+            unit.set_used(quota.name, max(0, round(quota.used + change, DIGITS)))
 
 
 def _group(resource: Resource | None) -> str:

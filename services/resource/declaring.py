@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sutler.auth import authorize
 from sutler.errors import Conflict, invalid, not_found
 from sutler.etags import check_etag
 from sutler.idempotency import Once
@@ -19,11 +20,14 @@ from services.resource.judging import PolicyBook
 from services.resource.linking import group_of
 from services.resource.names import Name, compose, key, parse
 from services.resource.ports import Above, Handlers, Result, Store, Unit, View
-from services.resource.preparing import keeping_secret, pass_stages, prepared
+from services.resource.preparing import pass_stages, prepared
 from services.resource.proposals import Proposal, immutable, rejected
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType, unknown_type
 from services.resource.work import question_for
+
+DELETE = "resource.resources.delete"
+"""What a caller must be allowed who says when a resource is to be deleted."""
 
 MAX_REPEATS = 20
 """How often a change is checked anew because its type, parent or resource changed meanwhile."""
@@ -168,6 +172,8 @@ class Declarations:
         if type is None:
             raise unknown_type(before.type)
         wished = sent.onto(before)
+        if wished.type_version != before.declared.type_version:
+            wished = sent.onto(replace(before, declared=before.declared.public))
         name = parse(before.name)
         return self.proposal(view, caller, type, name, view.above(name), before, wished)
 
@@ -190,7 +196,9 @@ class Declarations:
         if version.retired and (before is None or before.declared.type_version != version.version):
             raise type.unavailable(version.version)
         compiled = self._compiler.compiled(type, version)
-        wished = keeping_secret(before, replace(wished, secrets=compiled.secrets))
+        wished = replace(wished, secrets=compiled.secrets)
+        if wished.expire_time is not None and (before is None or before.declared.expire_time != wished.expire_time):
+            authorize(caller.principal, DELETE, [name.text])
         policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
         sees = (compiled.sees_parent or policies) and name.parent
         parent = view.resource(name.parent) if sees else None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sutler.errors import PermissionDenied, Violation
+from sutler.errors import PermissionDenied, Violation, invalid
 from sutler.expressions import Bindings, EvaluationFailed
 from sutler.validation import MAX_VIOLATIONS
 
 from services.resource.callers import Caller
+from services.resource.defaults import check_size
 from services.resource.documents import (
     as_seen_by_rules,
     declared_document,
@@ -22,9 +24,13 @@ from services.resource.policies import ENVIRONMENT, TYPE, Effect, Policy, Policy
 from services.resource.ports import Above, View
 from services.resource.resource import Declared, Finding, Resource
 from services.resource.scopes import is_scope
+from services.resource.settable import MAX_TAGS, unfit
 
 KEPT = 10_000
 """How many compiled policies are kept."""
+
+JUDGING_SECONDS = 1.0
+"""How long the policies of one change may take; nothing else is served meanwhile."""
 
 MAX_FINDINGS = 50
 """How many findings of policies a resource has; the rest of the contract's 100 is for its handler."""
@@ -99,7 +105,10 @@ def with_defaults(policies: Sequence[Policy], case: Case) -> Declared:
     Raises:
         PermissionDenied: If a rule cannot be evaluated, or gives what its field cannot take (EXPRESSION_FAILED).
     """
+    ends = time.monotonic() + JUDGING_SECONDS
     for policy, rule in _rules(policies, case.itself, (Effect.SET_DEFAULT,)):
+        if time.monotonic() > ends:
+            raise _failed(policy, rule, f"all policies together took longer than {JUDGING_SECONDS:g} s")
         fields = declared_document(case.itself.declared)
         if _is_set(fields, rule.field):
             continue
@@ -110,10 +119,13 @@ def with_defaults(policies: Sequence[Policy], case: Case) -> Declared:
             value = rule.value if rule.value_expression is None else rule.value_expression.evaluate(bindings)
         except EvaluationFailed as error:
             raise _failed(policy, rule, str(error)) from error
-        if not rule.field.startswith("properties.") and not isinstance(value, str):
-            raise _failed(policy, rule, f"{rule.field} takes a string, not {type(value).__name__}")
+        if wrong := unfit(rule.field, value):
+            raise _failed(policy, rule, wrong)
         wished = replace(from_declared_document(_set(fields, rule.field, value)), secrets=case.itself.declared.secrets)
+        check_size(wished.properties)
         case = replace(case, itself=replace(case.itself, declared=wished))
+    if len(case.itself.declared.tags) > MAX_TAGS:
+        raise invalid("resource.tags", f"with what policies set there are more than {MAX_TAGS}", reason="TOO_LARGE")
     return case.itself.declared
 
 
@@ -130,7 +142,10 @@ def judge(policies: Sequence[Policy], case: Case) -> tuple[Finding, ...]:
     bindings = case.bindings()
     denied: list[tuple[Policy, PolicyRule]] = []
     findings: list[Finding] = []
+    ends = time.monotonic() + JUDGING_SECONDS
     for policy, rule in rules:
+        if time.monotonic() > ends:
+            raise _failed(policy, rule, f"all policies together took longer than {JUDGING_SECONDS:g} s")
         try:
             holds = rule.condition.test(bindings)
         except EvaluationFailed as error:

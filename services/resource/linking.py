@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from sutler.errors import FailedPrecondition, Invalid
 
-from services.resource.names import is_below, key, parse
+from services.resource.names import BUILT_IN, is_below, key, parse
 from services.resource.ports import View
 from services.resource.proposals import Proposal
 from services.resource.resource import Declared
 from services.resource.states import State
+
+GROUPS = key(f"{BUILT_IN}/managementGroups")
+BELONGING = (key(f"{BUILT_IN}/subscriptions"), GROUPS)
+"""The keys of the types that belong to management groups."""
 
 MAX_LEVELS = 8
 """How deep management groups may nest."""
@@ -39,7 +43,7 @@ def check_references(view: View, proposal: Proposal) -> None:
 
 def group_of(type: str, declared: Declared) -> str:
     """Returns the management group that a subscription or a group names; empty for all others."""
-    if type.endswith(("Sutler.Resource/subscriptions", "Sutler.Resource/managementGroups")):
+    if key(type) in BELONGING:
         return str(declared.properties.get("management_group", ""))
     return ""
 
@@ -72,7 +76,7 @@ def _check_group(view: View, proposal: Proposal, group: str) -> None:
     names = [scope.name for scope in chain]
     if proposal.name.key in {key(name) for name in names}:
         raise _cycle([proposal.name.text, *names])
-    if proposal.type.type.endswith("managementGroups") and len(chain) >= MAX_LEVELS:
+    if key(proposal.type.type) == GROUPS and len(chain) + view.levels_below(proposal.name.text) >= MAX_LEVELS:
         raise Invalid(f"{field}: management groups nest deeper than {MAX_LEVELS}", metadata={"field": field})
 
 

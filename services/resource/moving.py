@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from services.resource.linking import group_of
-from services.resource.names import is_below, key, parse
+from services.resource.names import BUILT_IN, is_below, key, parse
 from services.resource.ports import Unit, View
 from services.resource.proposals import Proposal
 from services.resource.resource_type import ResourceType
@@ -27,7 +27,7 @@ class Moved:
 def moved(view: View, proposal: Proposal) -> list[Moved]:
     """Returns what has another key if a change is made; nothing unless it moves a subscription."""
     type, before = proposal.type.type, proposal.before
-    if before is None or not type.endswith("/subscriptions"):
+    if before is None or key(type) != key(f"{BUILT_IN}/subscriptions"):
         return []
     group = group_of(type, proposal.wished)
     if key(group) == key(group_of(type, before.declared)):

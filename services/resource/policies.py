@@ -5,9 +5,8 @@ A policy holds for its scope and all below it, but not for policies themselves: 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -16,11 +15,9 @@ from sutler.expressions import Environment, Expression, ExpressionInvalid
 
 from services.resource.names import BUILT_IN, MAX_TYPE_BYTES, is_below, key, parse
 from services.resource.rules import no_expression
+from services.resource.settable import unfit, unsettable
 
 TYPE = f"{BUILT_IN}/policies"
-SETTABLE = ("display_name", "location", "properties", "tags")
-"""The fields that a policy may set, or something in them."""
-
 ENVIRONMENT = Environment(
     {
         **dict.fromkeys(("self", "old_self", "parent"), "dyn"),
@@ -117,22 +114,22 @@ class Policy:
         revision: The number of its last change in the log; tells whether it has changed, or is another one.
         scope: Where it holds; empty for the whole tenant.
         rules: Its rules, in order; none if it is not enabled.
-        types: The types that it concerns; all if None.
+        types: Patterns of the types that it concerns; all if empty.
         exclusions: Names that it does not concern, with all below them.
     """
 
     name: str
     revision: int
     scope: str
-    rules: tuple[PolicyRule, ...]
-    types: re.Pattern[str] | None
-    exclusions: tuple[str, ...]
+    rules: tuple[PolicyRule, ...] = field(compare=False)
+    types: tuple[str, ...] = field(compare=False)
+    exclusions: tuple[str, ...] = field(compare=False)
 
     def concerns(self, name: str, type: str) -> bool:
         """Returns whether it holds for a resource of its scope."""
         if key(type) == key(TYPE) or not self.rules:
             return False
-        if self.types is not None and not self.types.fullmatch(key(type)):
+        if self.types and not any(matches(pattern, type) for pattern in self.types):
             return False
         return not any(key(name) == key(excluded) or is_below(name, excluded) for excluded in self.exclusions)
 
@@ -158,22 +155,34 @@ def compile_policy(name: str, revision: int, properties: Mapping[str, Any]) -> P
         revision=revision,
         scope=parse(name).parent,
         rules=tuple(rules) if properties.get("enabled", True) else (),
-        types=type_pattern(properties.get("types", ())),
+        types=tuple(properties.get("types", ())),
         exclusions=tuple(properties.get("exclusions", ())),
     )
 
 
-def type_pattern(patterns: Iterable[str]) -> re.Pattern[str] | None:
-    """Returns what the key of a type must match to be one of these, where ``*`` is any run; None for no patterns."""
-    found = ["".join(".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", key(p))) for p in patterns]
-    return re.compile("|".join(found)) if found else None
+def matches(pattern: str, type: str) -> bool:
+    """Returns whether a type fits a pattern, where ``*`` is any run; takes no longer for many stars."""
+    first, *rest = key(pattern).split("*")
+    text = key(type)
+    if not rest:
+        return text == first
+    *middle, last = rest
+    if not text.startswith(first) or not text.endswith(last) or len(text) < len(first) + len(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def _rule(stored: Mapping[str, Any], at: str, problems: list[Violation]) -> PolicyRule:
     effect = Effect[stored["effect"].removeprefix("EFFECT_")]
     field = stored.get("field", "")
     if effect is Effect.SET_DEFAULT:
-        wrong = _unsettable(field, stored)
+        wrong = unsettable(field) or (unfit(field, stored["value"]) if "value" in stored else "")
         if wrong:
             problems.append(Violation(f"{at}.field", wrong, "PATH"))
     expression = stored.get("value_expression")
@@ -186,16 +195,6 @@ def _rule(stored: Mapping[str, Any], at: str, problems: list[Violation]) -> Poli
         value=stored.get("value"),
         value_expression=None if expression is None else _compile(expression, f"{at}.value_expression"),
     )
-
-
-def _unsettable(field: str, stored: Mapping[str, Any]) -> str:
-    """Returns why a field cannot be set to the value of a rule; empty if it can."""
-    head, _, rest = field.partition(".")
-    if head not in SETTABLE or (head in ("properties", "tags")) != bool(rest) or "[" in field:
-        return "must be display_name, location, properties.… or tags.…, without list items"
-    if head != "properties" and "value" in stored and not isinstance(stored["value"], str):
-        return f"{head} takes a string"
-    return ""
 
 
 def _compile(text: str, field: str) -> Expression:

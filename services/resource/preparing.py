@@ -7,14 +7,11 @@ from typing import Literal
 
 from sutler.errors import PermissionDenied
 
-from services.resource import paths
 from services.resource.callers import Caller
 from services.resource.checks import STAGES
 from services.resource.judging import Case, judge, with_defaults
 from services.resource.ports import View
 from services.resource.proposals import Proposal, check_content, completed
-from services.resource.resource import Declared, Resource
-from services.resource.secrets import without
 
 
 def prepared(caller: Caller, proposal: Proposal) -> Proposal:
@@ -26,19 +23,6 @@ def prepared(caller: Caller, proposal: Proposal) -> Proposal:
     proposal = completed(_with_defaults(caller, proposal))
     check_content(proposal)
     return _judged(caller, proposal)
-
-
-def keeping_secret(before: Resource | None, wished: Declared) -> Declared:
-    """Returns what is wished without values that a move to another version would make readable for everybody.
-
-    What was sent anew, and is another value, stays.
-    """
-    if before is None:
-        return wished
-    old, new = before.declared.properties, wished.properties
-    bare = [path for path in before.declared.secrets if path not in wished.secrets]
-    kept = [path for path in bare if paths.values(old, path) == paths.values(new, path)]
-    return replace(wished, properties=without(new, kept)) if kept else wished
 
 
 def _case(caller: Caller, proposal: Proposal) -> Case:

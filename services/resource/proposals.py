@@ -19,7 +19,7 @@ from services.resource.documents import (
     document,
     from_declared_document,
 )
-from services.resource.names import Name, key
+from services.resource.names import BUILT_IN, Name, key
 from services.resource.policies import Policy
 from services.resource.ports import Above
 from services.resource.resource import Declared, Finding, Resource
@@ -87,7 +87,7 @@ class Proposal:
 def nearest_group(above: Iterable[Above]) -> str:
     """Returns the nearest management group of what is above a resource; empty if there is none."""
     for scope in above:
-        if scope.type.endswith("/managementGroups"):
+        if key(scope.type) == key(f"{BUILT_IN}/managementGroups"):
             return scope.name
         if scope.group:
             return scope.group

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,16 @@ from services.resource import paths
 from services.resource.documents import declared_document
 from services.resource.names import BUILT_IN, MAX_TYPE_BYTES, key, parse
 from services.resource.policies import TYPE as POLICY
-from services.resource.policies import type_pattern
+from services.resource.policies import matches
 from services.resource.resource import Resource
 
 TYPE = f"{BUILT_IN}/quotas"
 UNCOUNTED = frozenset((key(TYPE), key(POLICY)))
 """The types that no quota counts."""
+
+MAX_LIMIT = 2**53 - 1
+DIGITS = 6
+"""How many digits after the point are added up; more would only add up what numbers lose."""
 
 SCHEMA = {
     "type": "object",
@@ -30,7 +33,7 @@ SCHEMA = {
             "maxLength": MAX_TYPE_BYTES,
             "description": "The type that it counts, with * for any run of characters; all if not set.",
         },
-        "limit": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1, "description": "The most that may be."},
+        "limit": {"type": "integer", "minimum": 0, "maximum": MAX_LIMIT, "description": "The most that may be."},
         "field": {
             "type": "string",
             "minLength": 1,
@@ -49,7 +52,7 @@ class Quota:
     Attributes:
         name: Its name.
         scope: Where it holds; empty for the whole tenant.
-        types: The types that it counts; all if None.
+        type: A pattern of the types that it counts; all if empty.
         field: The path of the number to add up; empty to count resources.
         limit: The most that may be.
         used: How much there is.
@@ -57,14 +60,14 @@ class Quota:
 
     name: str
     scope: str
-    types: re.Pattern[str] | None
+    type: str
     field: tuple[str, ...]
     limit: int
     used: float
 
     def counts(self, type: str) -> bool:
         """Returns whether it counts resources of a type."""
-        return key(type) not in UNCOUNTED and (self.types is None or bool(self.types.fullmatch(key(type))))
+        return key(type) not in UNCOUNTED and (not self.type or matches(self.type, type))
 
     def amount(self, resource: Resource | None) -> float:
         """Returns what a resource adds to it; 0 for none."""
@@ -74,8 +77,14 @@ class Quota:
 
     def amount_in(self, fields: Mapping[str, Any]) -> float:
         """Returns what stands at its field; what is no number counts as 0."""
-        found = paths.values(fields, self.field)
-        return sum(value for value in found if isinstance(value, int | float) and not isinstance(value, bool))
+        return sum(map(_countable, paths.values(fields, self.field)))
+
+
+def _countable(value: Any) -> float:
+    """Returns what a value counts as: nothing unless it is a positive number, and no more than a limit can be."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        return 0
+    return min(value, MAX_LIMIT)
 
 
 def parse_quota(resource: Resource) -> Quota:
@@ -92,7 +101,7 @@ def parse_quota(resource: Resource) -> Quota:
     return Quota(
         name=resource.name,
         scope=parse(resource.name).parent,
-        types=type_pattern([properties["type"]]) if properties.get("type") else None,
+        type=properties.get("type", ""),
         field=field,
         limit=int(properties["limit"]),
         used=resource.outputs.get("used", 0),

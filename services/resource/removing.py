@@ -121,10 +121,18 @@ def _checked(view: View, policies: PolicyBook, caller: Caller, removal: Removal)
         if removal.allow_missing:
             return None
         raise not_found(removal.name)
+    if removal.cause is Cause.EXPIRY and not _expired(resource, view.now):
+        return None
     check_etag(removal.etag, resource.etag, resource.name)
     above = view.above(parse(resource.name))
     check_deletable(view, resource, above, removal.force, caller.lifts)
     return replace(resource, findings=_judged(view, policies, caller, resource, above))
+
+
+def _expired(resource: Resource, now: float) -> bool:
+    """Returns whether the time of a resource is over; it may have been extended since that was found."""
+    time = resource.declared.expire_time
+    return time is not None and time <= now
 
 
 def _judged(

@@ -7,11 +7,15 @@ A value is a secret wherever it stands below ``properties``, ``items``, ``additi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from services.resource.paths import ANY, EACH
 from services.resource.resource_type import Json
 from services.resource.schemas import SchemaInvalid, Validator, compile_schema, resolve, subschemas
+
+MAX_SECRETS = 200
+"""In how many places secrets of one schema may stand."""
 
 Path = tuple[str, ...]
 """Keys, :data:`~services.resource.paths.EACH` for items, and :data:`ANY` for keys that have no schema of their own."""
@@ -29,7 +33,9 @@ def secret_paths(schema: Json | None) -> tuple[Path, ...]:
     if not marked:
         return ()
     seen: set[int] = set()
-    paths = tuple(dict.fromkeys(_find(schema, schema, (), frozenset(), seen)))
+    paths = tuple(dict.fromkeys(islice(_find(schema, schema, (), frozenset(), seen), MAX_SECRETS + 1)))
+    if len(paths) > MAX_SECRETS:
+        raise SchemaInvalid("", f"there are more than {MAX_SECRETS} places with writeOnly")
     for found, pointer in marked.items():
         if found not in seen:
             raise SchemaInvalid(

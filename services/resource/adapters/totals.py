@@ -8,7 +8,7 @@ from sutler.store import Transaction
 
 from services.resource.adapters import encoding
 from services.resource.names import key
-from services.resource.quotas import Quota
+from services.resource.quotas import DIGITS, Quota
 from services.resource.scopes import GROUPS
 
 CHUNK = 500
@@ -35,7 +35,7 @@ def total(tx: Transaction, tenant: str, quota: Quota, name: str) -> float:
     types: dict[str, float] = {type: number for type, number in counts if quota.counts(type)}
     if not quota.field:
         return sum(types.values())
-    return sum(_amount(tx, quota, type, place, params) for type in types)
+    return round(sum(_amount(tx, quota, type, place, params) for type in types), DIGITS)
 
 
 def _amount(tx: Transaction, quota: Quota, type: str, place: str, params: tuple[Any, ...]) -> float:

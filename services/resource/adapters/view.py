@@ -15,6 +15,7 @@ from services.resource import quotas
 from services.resource.adapters import encoding
 from services.resource.adapters.stacks import StacksView
 from services.resource.adapters.totals import below, total
+from services.resource.linking import GROUPS
 from services.resource.names import Name, key
 from services.resource.ports import Above, SecretBox
 from services.resource.problems import Problem
@@ -26,6 +27,15 @@ from services.resource.states import State
 ABOVE = "name, type, state, lock_level, group_key, operation, revision"
 MAX_GROUPS = 9
 KEPT_TYPES = 1000
+
+DEPTH = (
+    "WITH RECURSIVE below (key, depth) AS"
+    " (SELECT key, 1 FROM resources WHERE tenant = ? AND group_key = ? AND group_key <> '' AND type_key = ?"
+    " UNION SELECT r.key, b.depth + 1 FROM resources AS r JOIN below AS b ON r.group_key = b.key"
+    " WHERE r.tenant = ? AND r.group_key <> '' AND r.type_key = ? AND b.depth < ?)"
+    " SELECT MAX(depth) FROM below"
+)
+"""Finds how deep management groups nest below one."""
 
 
 class TypeCache:
@@ -115,6 +125,11 @@ class TenantView(StacksView):
             found.append(_above(row))
             group = found[-1].group
         return tuple(found)
+
+    def levels_below(self, group: str) -> int:
+        """Returns how many levels of management groups belong to one; at most 9."""
+        params = (key(group), GROUPS, self.tenant, GROUPS, MAX_GROUPS)
+        return self._first(DEPTH, *params) or 0
 
     def children(self, name: str, limit: int) -> int:
         """Returns how many resources stand below a name, at any depth; at most ``limit``."""

@@ -82,6 +82,10 @@ class View(StackView, Protocol):
         """Returns a management group and those above it, at most 9; none if it does not exist."""
         ...
 
+    def levels_below(self, group: str) -> int:
+        """Returns how many levels of management groups belong to one; at most 9."""
+        ...
+
     def children(self, name: str, limit: int) -> int:
         """Returns how many resources stand below a name, at any depth; at most ``limit``."""
         ...

@@ -21,6 +21,7 @@ from services.resource.stacks import lifecycle
 from services.resource.stacks.checking import check_members, check_permissions
 from services.resource.stacks.leaving import leaving_step, removals
 from services.resource.stacks.planning import Plan, Planner
+from services.resource.stacks.references import references
 from services.resource.stacks.stack import MemberState, Stack, Template
 from services.resource.work import Work, operation_for
 
@@ -162,11 +163,13 @@ def _plan(view: View, caller: Caller, sent: SentStack) -> _Planned:
     check_permissions(caller, [name.text for name in planner.names.values()], planner.leaving_names)
     plan = planner.plan()
     _check_size(sent, plan)
+    declared = replace(template, members=plan.members)
+    _check_outputs(declared)
     after = Stack(
         tenant=caller.tenant,
         name=name,
         uid=before.uid if before else new_id(),
-        template=replace(template, members=plan.members),
+        template=declared,
         member_states=plan.states,
         outputs=before.outputs if before else {},
         creator=before.creator if before else caller.actor,
@@ -199,6 +202,14 @@ def _immutable(before: Stack, template: Template) -> Template:
     if template.scope and key(template.scope) != key(scope):
         raise invalid("stack.scope", "cannot change after creation", reason="FIELD_IMMUTABLE")
     return replace(template, scope=scope)
+
+
+def _check_outputs(template: Template) -> None:
+    """Checks that no output shows a parameter that is a secret of a member."""
+    hidden = template.hidden
+    for where, reference in references(template.output_values, "stack.output_values") if hidden else ():
+        if not reference.member and (not reference.path or reference.path[0] in hidden):
+            raise invalid(where, f"shows the parameter {'.'.join(reference.path)}, which is a secret of a member")
 
 
 def _check_idle(stack: Stack) -> None:

@@ -167,7 +167,7 @@ class Workshop:
             became=Became.SUCCEEDED,
             error=None,
             applied=applied(wish),
-            locks=bool(wish.lock),
+            locks=state.locks and bool(wish.lock),
         )
 
     async def _remove(self, state: MemberState, undoes: bool) -> MemberState:

@@ -12,12 +12,12 @@ from services.resource.differences import differences, same
 from services.resource.handling import Planned
 from services.resource.names import Name, key
 from services.resource.ports import View
-from services.resource.resource import Declared, Resource
+from services.resource.resource import Declared, Lock, Resource
 from services.resource.resource_type import ResourceType
 from services.resource.secrets import secret_paths
 from services.resource.stacks.failures import conflict
 from services.resource.stacks.leaving import leaving_step, removals
-from services.resource.stacks.merging import merged
+from services.resource.stacks.merging import Applied, merged
 from services.resource.stacks.naming import names_of, standing, types_of
 from services.resource.stacks.ordering import ordered
 from services.resource.stacks.resolving import dependencies, lookup_in, named_resources, wished
@@ -159,7 +159,7 @@ class Planner:
             raise conflict(before.name, before.stack)
         known = self._before.get(name.key)
         applied = known.applied if known and before and known.uid == before.uid else None
-        after = merged(before.declared if before else None, wish, applied)
+        after = _merged(before, wish, applied)
         secrets = secret_paths(type.find(after.type_version).schema)
         after, member = replace(after, secrets=secrets), replace(member, secrets=secrets)
         action, reason = _action(before, after, complete, self._name)
@@ -169,7 +169,7 @@ class Planner:
             action=action,
             uid=known.uid if known else "",
             keep=member.keep,
-            locks=bool(member.lock) or bool(known and known.locks),
+            locks=_locks(member, before, known),
             needs=tuple(dict.fromkeys(self.names[other].key for other in self._needs[member.id])),
             applied=known.applied if known else None,
         )
@@ -195,6 +195,21 @@ class Planner:
         """
         leaving = {key(name): self._before[key(name)] for name in self.leaving_names}
         return removals(self._view, self._name, leaving, [name.text for name in self.names.values()], force=False)
+
+
+def _merged(before: Resource | None, wish: Declared, applied: Applied | None) -> Declared:
+    """Returns what would be declared; a move to another version drops secrets that are not sent anew."""
+    if before is None:
+        return merged(None, wish, applied)
+    moves = wish.type_version not in ("", before.declared.type_version)
+    return merged(before.declared.public if moves else before.declared, wish, applied)
+
+
+def _locks(member: Member, before: Resource | None, known: MemberState | None) -> bool:
+    """Returns whether the lock of a resource is the stack's own, and not somebody else's."""
+    if known is not None and before is not None and known.uid == before.uid and known.locks:
+        return True
+    return bool(member.lock) and (before is None or before.declared.lock <= Lock.NONE)
 
 
 def _action(before: Resource | None, after: Declared, complete: bool, stack: str) -> tuple[Action, str]:

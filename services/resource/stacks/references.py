@@ -11,6 +11,9 @@ import orjson
 from sutler.errors import Invalid, Violation, invalid
 
 _MARK = re.compile(r"(?P<escaped>\$\$\{)|\$\{(?P<path>[^{}$]*)\}|(?P<open>\$\{)")
+MAX_DIGITS = 8
+"""How long the number of a list item may be."""
+
 _MEMBER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
@@ -94,7 +97,7 @@ def follow(value: Any, path: tuple[str, ...], what: str) -> Any:
     for step in path:
         if isinstance(value, Mapping) and step in value:
             value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+        elif isinstance(value, list) and step.isdecimal() and len(step) < MAX_DIGITS and int(step) < len(value):
             value = value[int(step)]
         else:
             raise Missing(f"{what} has no {'.'.join(path)}")

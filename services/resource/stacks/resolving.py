@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import orjson
 from sutler.errors import invalid
 
 from services.resource.names import key, parse
@@ -24,6 +25,9 @@ from services.resource.stacks.stack import Member, Template
 
 FIELDS = ("resource_id", "parent", "display_name", "properties", "tags", "location", "references")
 """The fields of a member that may hold references."""
+
+MAX_LOOKED_UP = 4 * 1024 * 1024
+"""How many bytes the references of one member may lead to in all; a resource may have 1 MiB of properties."""
 
 MAX_BYTES = {"display_name": 256, "tags": 256}
 """How long a text may be once its references are replaced, as in a resource."""
@@ -85,7 +89,17 @@ def lookup_in(
         outputs: Returns the outputs of a member by its id; None if they are not known yet.
     """
 
+    left = MAX_LOOKED_UP
+
     def lookup(reference: Reference) -> Any:
+        nonlocal left
+        found = find(reference)
+        left -= len(found) if isinstance(found, str) else len(orjson.dumps(found))
+        if left < 0:
+            raise invalid("stack.members", f"references lead to more than {MAX_LOOKED_UP} bytes", reason="TOO_LARGE")
+        return found
+
+    def find(reference: Reference) -> Any:
         if not reference.member:
             return follow(template.parameters, reference.path, "the stack's parameters")
         if reference.what == "name":

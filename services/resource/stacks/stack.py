@@ -10,12 +10,11 @@ from typing import Any
 from sutler.etags import make_etag
 
 from services.resource.names import key
-from services.resource.paths import values
 from services.resource.problems import Problem
 from services.resource.resource import Lock
-from services.resource.secrets import Path, without
+from services.resource.secrets import Path, touches, without
 from services.resource.stacks.merging import Applied
-from services.resource.stacks.references import Reference, references
+from services.resource.stacks.references import references
 
 
 class StackState(IntEnum):
@@ -123,17 +122,33 @@ class Template:
         """What everybody may see of it: no secrets, and no parameters that become one."""
         if not any(member.secrets for member in self.members):
             return self
-        hidden = [reference.path for member in self.members for reference in _in_secrets(member)]
+        hidden = self.hidden
         members = (replace(member, properties=without(member.properties, member.secrets)) for member in self.members)
-        return replace(self, members=tuple(members), parameters=without(self.parameters, hidden))
+        shown = {name: value for name, value in self.parameters.items() if name not in hidden}
+        return replace(self, members=tuple(members), parameters=shown)
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """The names of the parameters of which something becomes, or may become, a secret of a member."""
+        found: set[str] = set()
+        for member in self.members:
+            for steps, text in _texts(member.properties, ()) if member.secrets else ():
+                if touches(steps, member.secrets):
+                    used = [reference for _, reference in references(text, "properties") if not reference.member]
+                    found.update(*(reference.path[:1] or self.parameters for reference in used))
+        return frozenset(found)
 
 
-def _in_secrets(member: Member) -> Iterator[Reference]:
-    """Yields the references to parameters in the secrets of a member."""
-    for path in member.secrets:
-        for _, reference in references(values(member.properties, path), "properties"):
-            if not reference.member:
-                yield reference
+def _texts(value: Any, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yields the strings of a value, each with the way to it."""
+    if isinstance(value, str):
+        yield at, value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _texts(item, (*at, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, (*at, str(index)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,11 @@ async def test_the_whole_way(tmp_path: Path, packages: Path, engine: str) -> Non
         ({"domain": "example.org", "ttl": 60}, "HANDLER_REJECTED", [("ttl", "TIER")]),
         ({"domain": "example.org", "ttl": 5}, "RESOURCE_INVALID", [("ttl", "MINIMUM")]),
         (
+            {"domain": "example.org", "records": [{**WWW, "name": "a\n$INCLUDE x"}]},
+            "RESOURCE_INVALID",
+            [("records[0].name", "PATTERN")],
+        ),
+        (
             {"domain": "-a.org", "records": [{**WWW, "value": "here"}]},
             "HANDLER_REJECTED",
             [("domain", "VALUE_ERROR"), ("records[0].value", "VALUE_ERROR")],

@@ -24,9 +24,9 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field("@", description="Below the domain; @ for the domain itself")
+    name: str = Field("@", pattern=r"^(@|[a-z0-9_*-]+(\.[a-z0-9_-]+)*)$", description="@ for the domain itself")
     type: Literal["A", "AAAA", "CNAME", "MX", "TXT"]
-    value: str = Field(max_length=255)
+    value: str = Field(max_length=255, pattern="^[ -~]+$")
 
     @field_validator("value")
     @classmethod
