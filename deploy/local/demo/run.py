@@ -179,4 +179,4 @@ class Demo:
         alive = [name for name in names if name not in checking.dead(progress)]
         if alive:
             raise StackError(f"the processes of {', '.join(alive)} still run")
-        self.console.print(f"  its {len(names)} machines are gone after {time.monotonic() - started:.2f} s")
+        self.console.print(f"  all its machines are gone after {time.monotonic() - started:.2f} s")
