@@ -91,7 +91,7 @@ class Attempt:
             unit.check_held(self.operation.name, self.operation.fence)
             return take(unit), unit.draw_fence()
 
-        return await self.store.write(self.operation.tenant, change)
+        return await self.store.write(self.operation.tenant, change, quick=True)
 
     async def hear(
         self, said: AsyncGenerator[Said, None], resource: Resource, handler: Handler, *, tells: bool
@@ -144,6 +144,7 @@ class Attempt:
         await self.store.write(
             operation.tenant,
             lambda unit: unit.postpone(operation.name, operation.fence, unit.now + again.delay, again.problem),
+            quick=True,
         )
 
     def current(self, unit: Unit) -> Resource:
@@ -166,7 +167,7 @@ class Attempt:
             self.fail(unit, self.current(unit), why, outputs)
             self.end(unit, OperationState.FAILED, None, why)
 
-        await self.store.write(self.operation.tenant, change)
+        await self.store.write(self.operation.tenant, change, quick=True)
 
     def fail(self, unit: Unit, resource: Resource, why: Problem, outputs: Mapping[str, Any] | None = None) -> None:
         """Stores, within a change, that the work on a resource failed, and tells of it."""
@@ -197,4 +198,4 @@ class Attempt:
             if known.outputs != progress.outputs:
                 unit.put(known, replace(known, outputs=progress.outputs), self.entry(Change.PROGRESSED))
 
-        await self.store.write(operation.tenant, change)
+        await self.store.write(operation.tenant, change, quick=True)

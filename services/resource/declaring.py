@@ -234,7 +234,7 @@ class Declarations:
                     also(unit, accepted)
             return accepted
 
-        accepted = await self._store.write(caller.tenant, change)
+        accepted = await self._store.write(caller.tenant, change, quick=not proposal.type.builtin)
         if accepted is None:
             return None
         operation = accepted.operation

@@ -102,7 +102,7 @@ class Provisioning:
             attempt.end(unit, OperationState.SUCCEEDED, stored, None)
             unit.announce(event("succeeded", stored, attempt.operation, attempt.origin, unit.now))
 
-        await attempt.store.write(attempt.operation.tenant, change)
+        await attempt.store.write(attempt.operation.tenant, change, quick=True)
 
     async def _cancel(self, attempt: Attempt, why: Problem) -> None:
         def change(unit: Unit) -> None:
@@ -112,7 +112,7 @@ class Provisioning:
             attempt.end(unit, OperationState.CANCELLED, None, why)
             unit.announce(event("canceled", stored, attempt.operation, attempt.origin, unit.now, why))
 
-        await attempt.store.write(attempt.operation.tenant, change)
+        await attempt.store.write(attempt.operation.tenant, change, quick=True)
 
 
 def _take(unit: Unit, attempt: Attempt) -> Resource:

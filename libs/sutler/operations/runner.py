@@ -64,7 +64,7 @@ class Execution:
             keep = State.CANCELLING if stored.state is State.CANCELLING else State.RUNNING
             records.move(tx, self.operation.name, self.operation.fence, keep, progress=self._percent, step=text)
 
-        await self.database.write(change)
+        await self.database.write(change, quick=True)
 
     def end(self, tx: Transaction, state: State, *, response: bytes = b"", error: bytes = b"") -> Operation:
         """Ends the operation in the caller's transaction, together with the change that it was for."""
@@ -143,7 +143,9 @@ class OperationRunner:
         if due is None or due > now:
             # Claiming commits, which wakes this loop again: so only if there is something to claim.
             return IDLE_SECONDS if due is None else min(due - now, IDLE_SECONDS)
-        taken = await self._database.write(lambda tx: records.claim(tx, self._holder, self._lease_seconds, room))
+        taken = await self._database.write(
+            lambda tx: records.claim(tx, self._holder, self._lease_seconds, room), quick=True
+        )
         for operation in taken:
             execution = Execution(operation, self._database)
             if operation.state is State.CANCELLING:
@@ -206,7 +208,7 @@ class OperationRunner:
         status = to_status(error, self._domain, operation.correlation_id).SerializeToString()
         try:
             await self._database.write(
-                lambda tx: records.postpone(tx, operation.name, operation.fence, tx.now + delay, status)
+                lambda tx: records.postpone(tx, operation.name, operation.fence, tx.now + delay, status), quick=True
             )
         except Conflict:
             return

@@ -36,10 +36,11 @@ class Change:
 
 
 class Batches:
-    """Commits changes together. Belongs to the writer's thread.
+    """Commits changes together. One thread at a time uses it.
 
-    Where a batch breaks before its COMMIT (the disk is full, the connection is gone), nothing of it has happened, so
-    its changes run again, each in a transaction of its own, and only those fail that fail alone.
+    A batch is begun, filled and finished. Where it breaks before its COMMIT (the disk is full, the connection is gone),
+    nothing of it has happened, so its changes run again, each in a transaction of its own, and only those fail that
+    fail alone.
 
     Args:
         engine: Where connections come from.
@@ -51,50 +52,62 @@ class Batches:
         self._engine = engine
         self._clock = clock
         self._connection: Connection | None = None
+        self._stands = False
 
-    def run(self, first: Change, more: Callable[[], Change | None]) -> list[Change]:
-        """Runs changes and commits them.
-
-        Args:
-            first: The change to begin with.
-            more: Returns the next one that waits, or None.
-
-        Returns:
-            The changes that ran, each with its result or its error.
-        """
-        batch = [first]
+    def run(self, batch: list[Change], more: Callable[[], Change | None]) -> None:
+        """Begins a batch when it is its turn, fills it and finishes it; the rest is as in :meth:`fill`."""
         try:
-            connection = self._begin()
+            self._begin()
         except Exception as error:
             # Whoever waits by now would wait for the same in vain.
             batch.extend(iter(more, None))
             _fail(batch, error)
-            return batch
-        if not self._fill(connection, batch, more) or not self._commit(connection, batch):
+            return
+        self.fill(batch, more, WORK_SECONDS)
+        self.finish(batch)
+
+    def try_begin(self) -> bool:
+        """Opens the transaction of a batch if that needs no waiting; returns whether it is open."""
+        if self._connection is None:
+            return False
+        try:
+            self._connection.begin(patient=False)
+        except Exception:
+            return False
+        return True
+
+    def fill(self, batch: list[Change], more: Callable[[], Change | None], seconds: float) -> None:
+        """Applies changes until none waits or a bound is reached.
+
+        Args:
+            batch: The change to begin with; those that follow are added.
+            more: Returns the next one that waits, or None.
+            seconds: After this much work no other is begun.
+        """
+        deadline = time.monotonic() + seconds
+        change: Change | None = batch[0]
+        while change is not None:
+            self._stands = self._apply(change)
+            if not self._stands or len(batch) >= self._engine.max_batch or time.monotonic() > deadline:
+                return
+            change = more()
+            if change is not None:
+                batch.append(change)
+
+    def finish(self, batch: list[Change]) -> None:
+        """Commits a batch; then each of its changes has its result or its error."""
+        if not self._stands or not self._commit(batch):
             self._drop()
             self._run_singly(batch)
-        return batch
 
     def close(self) -> None:
         """Closes the connection."""
         self._drop()
 
-    def _fill(self, connection: Connection, batch: list[Change], more: Callable[[], Change | None]) -> bool:
-        """Applies changes until none waits or a bound is reached; returns whether the transaction still stands."""
-        deadline = time.monotonic() + WORK_SECONDS
-        change: Change | None = batch[0]
-        while change is not None:
-            if not self._apply(connection, change):
-                return False
-            if len(batch) >= self._engine.max_batch or time.monotonic() > deadline:
-                return True
-            change = more()
-            if change is not None:
-                batch.append(change)
-        return True
-
-    def _apply(self, connection: Connection, change: Change) -> bool:
+    def _apply(self, change: Change) -> bool:
         """Runs one change; returns whether the transaction still stands."""
+        connection = self._connection
+        assert connection is not None
         change.error = None
         try:
             connection.savepoint()
@@ -109,8 +122,10 @@ class Batches:
                 return False
         return True
 
-    def _commit(self, connection: Connection, batch: list[Change]) -> bool:
+    def _commit(self, batch: list[Change]) -> bool:
         """Commits if there is anything to commit; returns False if the changes certainly have not happened."""
+        connection = self._connection
+        assert connection is not None
         if all(change.error is not None for change in batch):
             connection.rollback()
             return True
@@ -130,19 +145,19 @@ class Batches:
     def _run_singly(self, batch: list[Change]) -> None:
         for index, change in enumerate(batch):
             try:
-                connection = self._begin()
+                self._begin()
             except Exception as error:
                 _fail(batch[index:], error)
                 return
-            if not self._apply(connection, change) or not self._commit(connection, [change]):
+            if not self._apply(change) or not self._commit([change]):
                 self._drop()
 
-    def _begin(self) -> Connection:
+    def _begin(self) -> None:
         """Opens a transaction, on a new connection if the old one is lost."""
         if self._connection is not None:
             try:
                 self._connection.begin()
-                return self._connection
+                return
             except Exception:
                 lost = self._connection.lost
                 self._drop()
@@ -154,7 +169,6 @@ class Batches:
         except Exception:
             self._drop()
             raise
-        return self._connection
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -163,9 +177,10 @@ class Batches:
 
 
 def _fail(changes: Iterable[Change], error: Exception) -> None:
+    """Gives changes an error, each its own copy: raising adds to its traceback."""
     for change in changes:
         change.error = error
         change.result = None
-        if isinstance(error, SutlerError):  # one for each caller: raising adds to its traceback
+        if isinstance(error, SutlerError):
             change.error = copy.copy(error)
             change.error.__cause__ = error.__cause__

@@ -67,18 +67,19 @@ class Database:
         self.dialect: Dialect = engine.dialect
         self.changes = Changes()
         self._engine = engine
-        self._inline = Reader(engine, clock, patient=False) if engine.inline_reads else None
+        self._inline = Reader(engine, clock, patient=False) if engine.inline else None
         points, scans = threads
         self._points = ReaderThreads(Reader(engine, clock, patient=True), points, max_waiting, name)
         self._scans = ReaderThreads(Reader(engine, clock, patient=True), scans, max_waiting, name)
         self._batches = Batches(engine, clock)
-        self._writer = Writer(self._batches, self.changes.bump, max_waiting, name)
+        self._writer = Writer(self._batches, self.changes.bump, max_waiting, name, inline=engine.inline)
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name=f"{name}-watcher", daemon=True)
 
-    async def write(self, fn: Callable[[Transaction], T]) -> T:
+    async def write(self, fn: Callable[[Transaction], T], *, quick: bool = False) -> T:
         """Makes a change and returns what ``fn`` returned when it is on disk.
 
+        A quick change takes a few milliseconds at most; on SQLite it runs on the event loop, all others in a thread.
         Changes that wait at the same time share a commit. Once this has been called the change happens, also if the
         caller is cancelled. If it fails, nothing of it is stored, with one exception: if the connection to PostgreSQL
         breaks while COMMIT is under way, nobody knows. Then the error says so, and a repeat under the same
@@ -92,7 +93,7 @@ class Database:
             StatementError: If a statement is wrong.
             Exception: Whatever ``fn`` raises.
         """
-        return await self._writer.submit(fn)
+        return await self._writer.submit(fn, quick=quick)
 
     async def read(self, fn: Callable[[Transaction], T]) -> T:
         """Runs a point read: a few rows by their keys, as of one moment.

@@ -47,8 +47,11 @@ class Connection(Protocol):
         """Whether the transaction is still open; engines end it on their own after some errors."""
         ...
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool = True) -> None:
         """Opens the transaction for changes when it is this writer's turn.
+
+        Args:
+            patient: Whether to wait for it.
 
         Raises:
             Unavailable: If the turn does not come in time, or the connection is lost.
@@ -107,13 +110,13 @@ class Engine(Protocol):
     Attributes:
         dialect: Which engine.
         max_batch: How many changes may share a commit.
-        inline_reads: Whether a point read is so fast that it runs on the event loop.
+        inline: Whether point reads and quick changes are so fast that they run on the event loop.
         preamble: Statements before any migration.
     """
 
     dialect: Dialect
     max_batch: int
-    inline_reads: bool
+    inline: bool
     preamble: Sequence[str]
 
     def prepare(self) -> None:

@@ -46,10 +46,10 @@ class DatabaseStore:
         """Runs a longer read."""
         return await self._database.scan(lambda tx: fn(TenantView(tx, tenant, self._types, self._box)))
 
-    async def write(self, tenant: str, fn: Callable[[Unit], T]) -> T:
+    async def write(self, tenant: str, fn: Callable[[Unit], T], *, quick: bool = False) -> T:
         """Changes what a tenant has, and returns what ``fn`` returned when it is on disk."""
         return await self._database.write(
-            lambda tx: fn(TenantUnit(tx, tenant, self._types, self._box, self._remembered))
+            lambda tx: fn(TenantUnit(tx, tenant, self._types, self._box, self._remembered)), quick=quick
         )
 
     async def ended(self, operation: Operation, seconds: float) -> Operation:

@@ -259,8 +259,14 @@ class Store(Protocol):
         """Runs a longer read."""
         ...
 
-    async def write(self, tenant: str, fn: Callable[[Unit], T]) -> T:
-        """Changes what a tenant has, and returns what ``fn`` returned when it is on disk."""
+    async def write(self, tenant: str, fn: Callable[[Unit], T], *, quick: bool = False) -> T:
+        """Changes what a tenant has, and returns what ``fn`` returned when it is on disk.
+
+        Args:
+            tenant: Whose it is.
+            fn: Makes the change; may run again.
+            quick: Whether that takes a few milliseconds at most.
+        """
         ...
 
     async def ended(self, operation: Operation, seconds: float) -> Operation:

@@ -31,10 +31,12 @@ def postgresql_url() -> Iterator[str]:
 
 
 def _place(kind: str, request: pytest.FixtureRequest, folder: Path) -> Place:
-    if kind == "sqlite":
-        return Place(kind, f"sqlite:///{folder}/store.db")
-    if kind == "memory":
-        return Place(kind, "sqlite:///:memory:")
+    if kind.startswith("quick"):
+        request.getfixturevalue("monkeypatch").setitem(Database.write.__kwdefaults__, "quick", True)
+    if kind.endswith("sqlite"):
+        return Place("sqlite", f"sqlite:///{folder}/store.db")
+    if kind.endswith("memory"):
+        return Place("memory", "sqlite:///:memory:")
     url = request.getfixturevalue("postgresql_url")
     return Place(kind, f"{url}?schema=t_{uuid4().hex[:12]}")
 
@@ -43,23 +45,24 @@ def _place(kind: str, request: pytest.FixtureRequest, folder: Path) -> Place:
 def one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes changes that wait share a commit however slow the machine is."""
     monkeypatch.setattr("sutler.store.batch.WORK_SECONDS", 60.0)
+    monkeypatch.setattr("sutler.store.writer.LOOP_SECONDS", 60.0)
 
 
-@pytest.fixture(params=["sqlite", "memory", "postgresql"])
+@pytest.fixture(params=["sqlite", "quick sqlite", "memory", "quick memory", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """Every engine."""
+    """Every engine; where changes may run on the event loop, once with them there."""
     return _place(request.param, request, tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "quick sqlite", "postgresql"])
 def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Every engine whose data other processes see."""
     return _place(request.param, request, tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(params=["sqlite", "quick sqlite"])
 def sqlite_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return _place("sqlite", request, tmp_path)
+    return _place(request.param, request, tmp_path)
 
 
 @pytest.fixture

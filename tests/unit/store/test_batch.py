@@ -60,7 +60,7 @@ class Scripted:
             self.lost, self._words = True, None
             raise unavailable(f"lost at {name}")
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool = True) -> None:
         assert not self.lost
         self._fail_if("begin")
         assert self._words is None
@@ -120,7 +120,7 @@ def run(table: Table, *fns: Any, batches: Batches | None = None) -> list[Change]
     batches = batches or batches_of(table)
     first = next(waiting)
     while True:
-        batches.run(first, lambda: next(waiting, None))
+        batches.run([first], lambda: next(waiting, None))
         following = next(waiting, None)
         if following is None:
             return changes

@@ -16,15 +16,14 @@ class Faulty:
     runs = 0
     closed = 0
 
-    def run(self, first: Change, more: Callable[[], Change | None]) -> list[Change]:
-        changes = [first, *iter(more, None)]
+    def run(self, batch: list[Change], more: Callable[[], Change | None]) -> None:
+        batch.extend(iter(more, None))
         self.runs += 1
         if self.runs == 1:
             raise AssertionError("a fault of the store")
-        for change in changes:
+        for change in batch:
             change.result = "done"
         self.commits += 1
-        return changes
 
     def close(self) -> None:
         self.closed += 1

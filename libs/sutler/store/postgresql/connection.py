@@ -49,7 +49,7 @@ class PostgresqlConnection:
         status = self._raw.info.transaction_status
         return status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool = True) -> None:
         """Opens the transaction and waits for the lock of all writers; PostgreSQL grants it in order of arrival."""
         self._marked = False
         self._control(*self._opening)

@@ -45,7 +45,7 @@ class PostgresqlEngine:
 
     dialect: Dialect = "postgresql"
     max_batch = 60  # beyond 64 subtransactions in one transaction, PostgreSQL's snapshots get slow for everybody
-    inline_reads = False
+    inline = False
 
     def __init__(self, url: str, name: str, lock_timeout: float) -> None:
         found = _PARAMETER.search(url)

@@ -9,13 +9,16 @@ from contextlib import suppress
 from sutler.store.engine import Dialect, Params, Row
 from sutler.store.sqlite.errors import mapped
 
+PassThrough = Callable[[Callable[[], object], bool], None]
+"""Calls its first argument when it is this process's turn; the second says whether to wait for that."""
+
 
 class SqliteConnection:
     """Runs statements on one connection of the sqlite3 module, which is in autocommit mode.
 
     Args:
         raw: The connection.
-        line: Calls its argument, which takes the write lock, when it is this process's turn; None for a reader.
+        line: Takes the write lock with its argument when it is this process's turn; None for a reader.
         on_close: Called when the connection is closed.
     """
 
@@ -25,7 +28,7 @@ class SqliteConnection:
     def __init__(
         self,
         raw: sqlite3.Connection,
-        line: Callable[[Callable[[], object]], None] | None = None,
+        line: PassThrough | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._raw = raw
@@ -39,13 +42,13 @@ class SqliteConnection:
         """Whether the transaction is still open; SQLite rolls back on its own when the disk is full, for one."""
         return self._raw.in_transaction
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool = True) -> None:
         """Opens the transaction for changes."""
         if self._line is None:
             raise TypeError("this connection only reads")
         self._marked = False
         try:
-            self._line(lambda: self._raw.execute("BEGIN IMMEDIATE"))
+            self._line(lambda: self._raw.execute("BEGIN IMMEDIATE"), patient)
         except sqlite3.Error as error:
             raise mapped(error) from error
 

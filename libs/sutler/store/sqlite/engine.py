@@ -62,7 +62,7 @@ class SqliteEngine:
 
     dialect: Dialect = "sqlite"
     max_batch = 256
-    inline_reads = True
+    inline = True
     preamble: Sequence[str] = ()
 
     def __init__(self, path: Path, lock_timeout: float) -> None:

@@ -32,13 +32,17 @@ class Line:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._timeout = timeout
 
-    def pass_through(self, begin: Callable[[], object]) -> None:
+    def pass_through(self, begin: Callable[[], object], patient: bool = True) -> None:
         """Calls ``begin``, which takes SQLite's lock or raises that it is busy, when it is this process's turn.
+
+        Args:
+            begin: Takes the lock.
+            patient: Whether to wait for the turn.
 
         Raises:
             sqlite3.OperationalError: SQLITE_BUSY if that takes too long; whatever else ``begin`` raises.
         """
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self._timeout if patient else 0.0
         _poll(self._lock, deadline)
         try:
             _poll(begin, deadline)

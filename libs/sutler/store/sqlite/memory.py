@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 
+from sutler.store import failures
 from sutler.store.engine import Dialect
 from sutler.store.sql import sqlite_ddl
 from sutler.store.sqlite.connection import SqliteConnection
@@ -21,7 +22,7 @@ class MemoryEngine:
 
     dialect: Dialect = "sqlite"
     max_batch = 256
-    inline_reads = True
+    inline = True
     preamble: Sequence[str] = ()
 
     def __init__(self) -> None:
@@ -59,8 +60,9 @@ class _Shared(SqliteConnection):
         self._lock = lock
         self._holds = False
 
-    def begin(self) -> None:
-        self._take()
+    def begin(self, *, patient: bool = True) -> None:
+        if not self._take(wait=patient):
+            raise failures.unavailable(failures.LOCKED)
         super().begin()
 
     def begin_read(self) -> None:
@@ -80,9 +82,9 @@ class _Shared(SqliteConnection):
         """Leaves the shared connection open."""
         self.rollback()
 
-    def _take(self) -> None:
-        self._lock.acquire()
-        self._holds = True
+    def _take(self, *, wait: bool = True) -> bool:
+        self._holds = self._lock.acquire(blocking=wait)
+        return self._holds
 
     def _give(self) -> None:
         if self._holds:
@@ -91,5 +93,5 @@ class _Shared(SqliteConnection):
             self._lock.release()
 
 
-def _at_once(begin: Callable[[], object]) -> None:
+def _at_once(begin: Callable[[], object], patient: bool) -> None:
     begin()
