@@ -20,6 +20,7 @@ from services.resource.documents import (
     document,
     from_declared_document,
 )
+from services.resource.names import parse
 from services.resource.policies import ENVIRONMENT, TYPE, Effect, Policy, PolicyRule, compile_policy
 from services.resource.ports import Above, View
 from services.resource.resource import Declared, Finding, Resource
@@ -80,7 +81,8 @@ class PolicyBook:
             group: The management group that it is to belong to, if it names one.
         """
         above = [*above, *(view.groups(group) if group else ())]
-        scopes = [name, *(scope.name for scope in above if is_scope(scope.type)), ""]
+        itself = (name,) if is_scope(parse(name).type) else ()
+        scopes = [*itself, *(scope.name for scope in above if is_scope(scope.type)), ""]
         return tuple(self._compiled(view, found) for found in view.standing(TYPE, scopes[::-1]))
 
     def below(self, view: View, name: str) -> tuple[Policy, ...]:

@@ -14,10 +14,12 @@ from sutler.operations.model import Operation
 from sutler.store import Database, Transaction, requests
 
 from services.resource.adapters import encoding
+from services.resource.adapters.governing import BUILT_IN_TENANT, Facts, begin_epoch
 from services.resource.adapters.unit import TenantUnit
-from services.resource.adapters.view import TenantView, TypeCache
+from services.resource.adapters.view import TenantView
 from services.resource.builtin import BUILT_IN_TYPES
 from services.resource.ports import SecretBox, Unit, View
+from services.resource.resource_type import ResourceType
 from services.resource.type_documents import document
 
 T = TypeVar("T")
@@ -36,20 +38,20 @@ class DatabaseStore:
         self._database = database
         self._box = box
         self._remembered = remembered
-        self._types = TypeCache()
+        self._facts = Facts()
 
     async def read(self, tenant: str, fn: Callable[[View], T]) -> T:
         """Runs a short read of what a tenant has."""
-        return await self._database.read(lambda tx: fn(TenantView(tx, tenant, self._types, self._box)))
+        return await self._database.read(lambda tx: fn(TenantView(tx, tenant, self._facts, self._box)))
 
     async def scan(self, tenant: str, fn: Callable[[View], T]) -> T:
         """Runs a longer read."""
-        return await self._database.scan(lambda tx: fn(TenantView(tx, tenant, self._types, self._box)))
+        return await self._database.scan(lambda tx: fn(TenantView(tx, tenant, self._facts, self._box)))
 
     async def write(self, tenant: str, fn: Callable[[Unit], T], *, quick: bool = False) -> T:
         """Changes what a tenant has, and returns what ``fn`` returned when it is on disk."""
         return await self._database.write(
-            lambda tx: fn(TenantUnit(tx, tenant, self._types, self._box, self._remembered)), quick=quick
+            lambda tx: fn(TenantUnit(tx, tenant, self._facts, self._box, self._remembered)), quick=quick
         )
 
     async def ended(self, operation: Operation, seconds: float) -> Operation:
@@ -71,20 +73,29 @@ async def seed(database: Database) -> None:
 
 
 def _seed(tx: Transaction) -> None:
-    for known in BUILT_IN_TYPES:
-        row = tx.one("SELECT revision, document FROM types WHERE tenant = '' AND key = ?", (known.key,))
-        if row is None:
-            first = replace(known, create_time=tx.now, update_time=tx.now)
-            tx.execute(
-                "INSERT INTO types (tenant, key, name, uid, revision, document) VALUES ('', ?, ?, ?, ?, ?)",
-                (known.key, known.name, known.uid, first.revision, encoding.json(document(first))),
-            )
-            continue
-        stored = encoding.type_of("", row[1])
-        same = replace(known, create_time=stored.create_time, update_time=stored.update_time, revision=stored.revision)
-        if document(same) != document(stored):
-            changed = replace(same, update_time=tx.now, revision=stored.revision + 1)
-            tx.execute(
-                "UPDATE types SET revision = ?, document = ? WHERE tenant = '' AND key = ?",
-                (changed.revision, encoding.json(document(changed)), known.key),
-            )
+    changed = [_seed_type(tx, known) for known in BUILT_IN_TYPES]
+    if any(changed):
+        begin_epoch(tx, BUILT_IN_TENANT)
+
+
+def _seed_type(tx: Transaction, known: ResourceType) -> bool:
+    """Stores a built-in type, and returns whether that changed anything."""
+    place = (BUILT_IN_TENANT, known.key)
+    row = tx.one("SELECT document FROM types WHERE tenant = ? AND key = ?", place)
+    if row is None:
+        first = replace(known, create_time=tx.now, update_time=tx.now)
+        tx.execute(
+            "INSERT INTO types (tenant, key, name, uid, revision, document) VALUES (?, ?, ?, ?, ?, ?)",
+            (*place, known.name, known.uid, first.revision, encoding.json(document(first))),
+        )
+        return True
+    stored = encoding.type_of(BUILT_IN_TENANT, row[0])
+    same = replace(known, create_time=stored.create_time, update_time=stored.update_time, revision=stored.revision)
+    if document(same) == document(stored):
+        return False
+    changed = replace(same, update_time=tx.now, revision=stored.revision + 1)
+    tx.execute(
+        "UPDATE types SET revision = ?, document = ? WHERE tenant = ? AND key = ?",
+        (changed.revision, encoding.json(document(changed)), *place),
+    )
+    return True

@@ -85,4 +85,9 @@ MIGRATIONS = (
             )""",
         ),
     ),
+    Migration(
+        3,
+        "epochs of what governs resources",
+        ("CREATE TABLE epochs (tenant TEXT NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL)",),
+    ),
 )

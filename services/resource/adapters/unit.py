@@ -15,8 +15,9 @@ from sutler.store import Transaction, outbox, requests, sequences
 
 from services.resource import quotas, type_documents
 from services.resource.adapters import encoding
+from services.resource.adapters.governing import Facts, always_governs, begin_epoch
 from services.resource.adapters.stacks import StacksUnit
-from services.resource.adapters.view import TenantView, TypeCache
+from services.resource.adapters.view import TenantView
 from services.resource.checks import name_taken
 from services.resource.counting import count
 from services.resource.documents import document
@@ -27,7 +28,7 @@ from services.resource.names import key, parse, root_of
 from services.resource.ports import Result, SecretBox
 from services.resource.problems import Problem
 from services.resource.quotas import parse_quota
-from services.resource.resource import Declared, Resource
+from services.resource.resource import Resource
 from services.resource.resource_type import ResourceType
 from services.resource.wire.outcomes import packed
 
@@ -71,13 +72,13 @@ class TenantUnit(StacksUnit, TenantView):
     Args:
         tx: The change.
         tenant: Whose data are changed.
-        types: Keeps types.
+        facts: Keeps what governs resources.
         box: Encrypts secrets.
         remembered: How long answers to requests are remembered.
     """
 
-    def __init__(self, tx: Transaction, tenant: str, types: TypeCache, box: SecretBox, remembered: timedelta) -> None:
-        super().__init__(tx, tenant, types, box)
+    def __init__(self, tx: Transaction, tenant: str, facts: Facts, box: SecretBox, remembered: timedelta) -> None:
+        super().__init__(tx, tenant, facts, box)
         self._remembered = remembered
         self._shown: tuple[int, bytes] = (0, b"")
 
@@ -99,8 +100,8 @@ class TenantUnit(StacksUnit, TenantView):
             if not self._tx.execute(_UPDATE, (*row, self.tenant, key(after.name), before.revision)):
                 raise Conflict(f"{after.name} has changed meanwhile; try again", resource=after.name)
             self._supersede(before)
-        if before is None or _links(before.declared, before.type) != _links(after.declared, after.type):
-            self._link(after)
+        self._link(before, after)
+        self._govern(before, after.type)
         count(self, before, after)
         return after
 
@@ -113,6 +114,7 @@ class TenantUnit(StacksUnit, TenantView):
         self._tx.execute("DELETE FROM resources WHERE tenant = ? AND key = ?", place)
         self._tx.execute("DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", place)
         self._tx.execute("DELETE FROM links WHERE tenant = ? AND source_key = ?", place)
+        self._govern(before, before.type)
         count(self, before, None)
 
     def hold_key(self, unique: bytes, name: str) -> str:
@@ -144,6 +146,7 @@ class TenantUnit(StacksUnit, TenantView):
 
     def put_type(self, before: ResourceType | None, after: ResourceType) -> ResourceType | None:
         """Stores a type and returns it as stored; None if ``before`` is None and the name is taken."""
+        self._begin_epoch()
         text = encoding.json(type_documents.document(after))
         if before is None:
             row = (after.tenant, after.key, after.name, after.uid, after.revision, text)
@@ -161,6 +164,7 @@ class TenantUnit(StacksUnit, TenantView):
 
     def remove_type(self, type: ResourceType) -> None:
         """Removes a type."""
+        self._begin_epoch()
         self._tx.execute("DELETE FROM types WHERE tenant = ? AND key = ?", (type.tenant, type.key))
 
     def add_operation(self, operation: Operation, result: Result) -> Operation:
@@ -238,15 +242,27 @@ class TenantUnit(StacksUnit, TenantView):
             (self.now, self.tenant, before.revision),
         )
 
-    def _link(self, resource: Resource) -> None:
-        source = key(resource.name)
-        self._tx.execute("DELETE FROM links WHERE tenant = ? AND source_key = ?", (self.tenant, source))
-        links = _links(resource.declared, resource.type)
+    def _govern(self, before: Resource | None, type: str) -> None:
+        """Has what is kept forgotten if a change concerns what governs other resources."""
+        if always_governs(type) or (before is not None and self.child_type(type) is not None):
+            self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        begin_epoch(self._tx, self.tenant)
+        self._known = None
+
+    def _link(self, before: Resource | None, after: Resource) -> None:
+        links, old = _links(after), [] if before is None else _links(before)
+        if links == old:
+            return
+        source = key(after.name)
+        if old:
+            self._tx.execute("DELETE FROM links WHERE tenant = ? AND source_key = ?", (self.tenant, source))
         if links:
             self._tx.many(
                 "INSERT INTO links (tenant, source_key, target_key, source, target, is_reference)"
                 " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, source_key, target_key, is_reference) DO NOTHING",
-                [(self.tenant, source, key(target), resource.name, target, int(own)) for target, own in links],
+                [(self.tenant, source, key(target), after.name, target, int(own)) for target, own in links],
             )
 
 
@@ -262,7 +278,8 @@ def _row(resource: Resource, box: SecretBox) -> tuple[Any, ...]:
     )
 
 
-def _links(declared: Declared, type: str) -> list[tuple[str, bool]]:
+def _links(resource: Resource) -> list[tuple[str, bool]]:
     """Returns what a resource needs to exist, and whether it says so itself with ``references``."""
-    others = (declared.location, group_of(type, declared))
+    declared = resource.declared
+    others = (declared.location, group_of(resource.type, declared))
     return [*((target, True) for target in declared.references), *((target, False) for target in others if target)]

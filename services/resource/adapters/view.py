@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 from sutler.errors import NotFound
 from sutler.operations import records
@@ -13,6 +12,7 @@ from sutler.store import Transaction
 
 from services.resource import quotas
 from services.resource.adapters import encoding
+from services.resource.adapters.governing import BUILT_IN_TENANT, Facts
 from services.resource.adapters.stacks import StacksView
 from services.resource.adapters.totals import below, total
 from services.resource.linking import GROUPS
@@ -26,7 +26,8 @@ from services.resource.states import State
 
 ABOVE = "name, type, state, lock_level, group_key, operation, revision"
 MAX_GROUPS = 9
-KEPT_TYPES = 1000
+
+T = TypeVar("T")
 
 DEPTH = (
     "WITH RECURSIVE below (key, depth) AS"
@@ -38,37 +39,20 @@ DEPTH = (
 """Finds how deep management groups nest below one."""
 
 
-class TypeCache:
-    """Keeps types that were read; each read of a type still asks the database which revision is the present one."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], ResourceType] = OrderedDict()
-
-    def get(self, tenant: str, uid: str, revision: int) -> ResourceType | None:
-        """Returns a type in this revision, if it is kept."""
-        found = self._kept.get((tenant, uid))
-        return found if found is not None and found.revision == revision else None
-
-    def keep(self, found: ResourceType) -> None:
-        """Keeps a type."""
-        self._kept[(found.tenant, found.uid)] = found
-        if len(self._kept) > KEPT_TYPES:
-            self._kept.popitem(last=False)
-
-
 class TenantView(StacksView):
     """Implements :class:`services.resource.ports.View`.
 
     Args:
         tx: The database at one moment.
         tenant: Whose view it is.
-        types: Keeps types.
+        facts: Keeps what governs resources.
         box: Encrypts secrets.
     """
 
-    def __init__(self, tx: Transaction, tenant: str, types: TypeCache, box: SecretBox) -> None:
+    def __init__(self, tx: Transaction, tenant: str, facts: Facts, box: SecretBox) -> None:
         super().__init__(tx, tenant, box)
-        self._types = types
+        self._facts = facts
+        self._known: dict[Hashable, Any] | None = None
 
     @property
     def now(self) -> float:
@@ -77,23 +61,13 @@ class TenantView(StacksView):
 
     def type(self, type: str) -> ResourceType | None:
         """Returns a type of the tenant's own, or a built-in one."""
-        wanted = (self.tenant, "", key(type))
-        row = self._tx.one("SELECT tenant, uid, revision FROM types WHERE tenant IN (?, ?) AND key = ?", wanted)
-        if row is None:
-            return None
-        tenant, uid, revision = row
-        found = self._types.get(tenant, uid, revision)
-        if found is None:
-            stored = self._tx.one("SELECT document FROM types WHERE tenant = ? AND key = ?", (tenant, key(type)))
-            assert stored is not None
-            found = encoding.type_of(tenant, stored[0])
-            self._types.keep(found)
-        return found
+        return self._kept(("type", key(type)), lambda: self._type(type))
 
     def child_type(self, type: str) -> str | None:
         """Returns a type that stands below this one; None if there is none."""
-        found = self._first("SELECT name FROM types WHERE tenant = ? AND key > ? AND key < ?", *below(type))
-        return None if found is None else str(found)
+        query = "SELECT name FROM types WHERE tenant = ? AND key > ? AND key < ?"
+        found: str | None = self._kept(("child type", key(type)), lambda: self._first(query, *below(type)))
+        return found
 
     def resource(self, name: str) -> Resource | None:
         """Returns a resource."""
@@ -105,15 +79,25 @@ class TenantView(StacksView):
     def above(self, name: Name) -> tuple[Above, ...]:
         """Returns what is above a name and exists: along its path, the nearest first, then management groups."""
         path = name.above
-        keys = path or (name.key,)
+        if not path:
+            return self._found_above((name.key,))[1:]
+        known = self._knowledge()
+        found = known.get(("above", path))
+        if found is None:
+            found = self._found_above(path)
+            # What is not there yet may come without a new epoch; what is there does not go without one.
+            if found and key(found[0].name) == path[0]:
+                known["above", path] = found
+        return found
+
+    def _found_above(self, keys: tuple[str, ...]) -> tuple[Above, ...]:
         marks = ", ".join("?" * len(keys))
         rows = self._tx.all(
             f"SELECT {ABOVE} FROM resources WHERE tenant = ? AND key IN ({marks}) ORDER BY key DESC",
             (self.tenant, *keys),
         )
         found = tuple(map(_above, rows))
-        groups = self.groups(found[-1].group) if found and found[-1].group else ()
-        return (found if path else ()) + groups
+        return found + (self.groups(found[-1].group) if found and found[-1].group else ())
 
     def groups(self, group: str) -> tuple[Above, ...]:
         """Returns a management group and those above it, at most 9; none if it does not exist."""
@@ -224,15 +208,18 @@ class TenantView(StacksView):
         """Returns the error that an operation ended with; None if it did not."""
         return encoding.problem_of(operation.error)
 
-    def standing(self, type: str, scopes: Sequence[str]) -> list[Above]:
+    def standing(self, type: str, scopes: Sequence[str]) -> Sequence[Above]:
         """Returns resources of a built-in type that stand directly in these scopes, in their order, then by name."""
+        return self._kept(("standing", type, *scopes), lambda: self._standing(type, scopes))
+
+    def _standing(self, type: str, scopes: Sequence[str]) -> Sequence[Above]:
         places = {key(scope): place for place, scope in enumerate(scopes)}
         rows = self._tx.all(
             f"SELECT parent_key, {ABOVE} FROM resources WHERE tenant = ? AND {_governs(type)}"
             f" AND parent_key IN ({', '.join('?' * len(places))}) ORDER BY name",
             (self.tenant, *places),
         )
-        return [_above(row[1:]) for row in sorted(rows, key=lambda row: places[row[0]])]
+        return tuple(_above(row[1:]) for row in sorted(rows, key=lambda row: places[row[0]]))
 
     def standing_below(self, type: str, name: str) -> list[Above]:
         """Returns the resources of a built-in type that stand anywhere below a name."""
@@ -244,11 +231,35 @@ class TenantView(StacksView):
 
     def has_quotas(self) -> bool:
         """Returns whether the tenant has any quota."""
-        return bool(self._first(f"SELECT 1 FROM resources WHERE tenant = ? AND {_governs(quotas.TYPE)} LIMIT 1"))
+        return self._kept(
+            "has quotas",
+            lambda: bool(self._first(f"SELECT 1 FROM resources WHERE tenant = ? AND {_governs(quotas.TYPE)} LIMIT 1")),
+        )
 
     def total(self, quota: Quota, name: str) -> float:
         """Returns what all below a name adds to a quota; below a management group is what belongs to it."""
         return total(self._tx, self.tenant, quota, name)
+
+    def _type(self, type: str) -> ResourceType | None:
+        row = self._tx.one(
+            "SELECT tenant, document FROM types WHERE tenant IN (?, ?) AND key = ?",
+            (self.tenant, BUILT_IN_TENANT, key(type)),
+        )
+        return None if row is None else encoding.type_of(*row)
+
+    def _knowledge(self) -> dict[Hashable, Any]:
+        """Returns what is kept of the epoch that this view sees."""
+        if self._known is None:
+            self._known = self._facts.of(self._tx, self.tenant)
+        return self._known
+
+    def _kept(self, what: Hashable, find: Callable[[], T]) -> T:
+        """Returns something that governs resources, found once in each epoch."""
+        known = self._knowledge()
+        if what not in known:
+            known[what] = find()
+        found: T = known[what]
+        return found
 
     def _above_below(self, name: str, condition: str) -> Above | None:
         row = self._tx.one(

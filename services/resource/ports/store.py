@@ -126,7 +126,7 @@ class View(StackView, Protocol):
         """Returns resources of a type by name: those after ``after`` that have changed since revision ``since``."""
         ...
 
-    def standing(self, type: str, scopes: Sequence[str]) -> list[Above]:
+    def standing(self, type: str, scopes: Sequence[str]) -> Sequence[Above]:
         """Returns resources of a built-in type that stand directly in these scopes, in their order, then by name."""
         ...
 

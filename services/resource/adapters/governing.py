@@ -1,0 +1,61 @@
+"""Keeps what governs resources, which changes rarely: types, scopes and others above them, policies, quotas.
+
+Each change of it draws a new epoch in the same transaction, and what is kept belongs to one epoch. So a look at the
+epoch tells, in every process, whether what was found before still holds. Epochs are random: one whose change was never
+committed does not come again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Hashable
+from functools import lru_cache
+from typing import Any
+
+from sutler.store import Transaction
+
+from services.resource.names import BUILT_IN, key
+
+BUILT_IN_TENANT = ""
+"""Whose the built-in types are; they govern the resources of all tenants."""
+
+MAX_EPOCHS = 500
+MAX_FACTS = 10_000
+"""How many things are kept of one epoch; beyond, it begins anew."""
+
+_random = random.SystemRandom()
+
+
+class Facts:
+    """Keeps what was found, by what it is; belongs to one process."""
+
+    def __init__(self) -> None:
+        self._of_epoch = lru_cache(MAX_EPOCHS)(_nothing)
+
+    def of(self, tx: Transaction, tenant: str) -> dict[Hashable, Any]:
+        """Returns what is kept of the epoch that a transaction sees; whoever finds something adds it."""
+        rows = tx.all(
+            "SELECT tenant, epoch FROM epochs WHERE tenant IN (?, ?) ORDER BY tenant", (BUILT_IN_TENANT, tenant)
+        )
+        found = self._of_epoch(tenant, tuple(rows))
+        if len(found) > MAX_FACTS:
+            found.clear()
+        return found
+
+
+def _nothing(tenant: str, epochs: tuple[Any, ...]) -> dict[Hashable, Any]:
+    return {}
+
+
+def begin_epoch(tx: Transaction, tenant: str) -> None:
+    """Makes all processes forget what they have kept of a tenant, from this change on."""
+    tx.execute(
+        "INSERT INTO epochs (tenant, epoch) VALUES (?, ?) ON CONFLICT (tenant) DO UPDATE SET epoch = excluded.epoch",
+        (tenant, _random.getrandbits(62)),
+    )
+
+
+def always_governs(type: str) -> bool:
+    """Returns whether resources of a type govern others however they change; those of other types do for their own
+    children only, which can be there only after them."""
+    return key(type).startswith(f"{key(BUILT_IN)}/")
