@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from sutler.store.engine import Connection, Dialect, Params, Row
+from sutler.store.engine import Connection, Dialect, Params, Row, StatementError
+from sutler.store.sequences import Sequences
 
 T = TypeVar("T")
 
@@ -20,19 +21,21 @@ class Transaction:
       written with ``ESCAPE``;
     * a name that may conflict is inserted with ``ON CONFLICT``: a statement that fails ends the whole change, also if
       the function catches the error;
-    * ``dialect`` is there for the rare statement that has no common form.
+    * ``dialect`` is there for the rare statement that has no common form;
+    * the table of sequences is the store's own: within a change it does not tell yet what the batch has drawn.
 
     Attributes:
         dialect: ``sqlite`` or ``postgresql``.
         now: The time of this change or read in epoch seconds; never less than that of an earlier one in this process.
     """
 
-    __slots__ = ("_connection", "_failure", "dialect", "now")
+    __slots__ = ("_connection", "_failure", "_sequences", "dialect", "now")
 
-    def __init__(self, connection: Connection, now: float) -> None:
+    def __init__(self, connection: Connection, now: float, sequences: Sequences | None) -> None:
         self.dialect: Dialect = connection.dialect
         self.now = now
         self._connection = connection
+        self._sequences = sequences
         self._failure: Exception | None = None
 
     def execute(self, sql: str, params: Params = ()) -> int:
@@ -57,24 +60,37 @@ class Transaction:
         """Runs one statement for each of ``rows``. Raises as :meth:`execute`."""
         self._guard(self._connection.many, sql, rows)
 
-    def _guard(self, method: Callable[[str, Any], T], sql: str, params: Any) -> T:
+    def draw(self, name: str, count: int = 1) -> int:
+        """Draws numbers from a sequence: see :func:`sutler.store.sequences.draw`. Raises as :meth:`execute`."""
+        sequences = self._sequences
+        if sequences is None:
+            raise StatementError("a read cannot draw numbers")
+        return self._guard(lambda name, count: sequences.draw(self._connection, name, count), name, count)
+
+    def _guard(self, method: Callable[[str, Any], T], first: str, second: Any) -> T:
         if self._failure is not None:
             raise self._failure
         try:
-            return method(sql, params)
+            return method(first, second)
         except Exception as error:
             self._failure = error
             raise
 
 
-def run_in(connection: Connection, now: float, fn: Callable[[Transaction], T]) -> T:
+def run_in(connection: Connection, now: float, fn: Callable[[Transaction], T], sequences: Sequences | None = None) -> T:
     """Runs ``fn`` in the transaction that is open on ``connection``; the store's own way to make a Transaction.
+
+    Args:
+        connection: The connection.
+        now: The time of the change or read.
+        fn: What to do.
+        sequences: The sequences of the batch; None for a read.
 
     Raises:
         TypeError: If ``fn`` is a coroutine function.
         Exception: What ``fn`` raised; if it hid the failure of a statement, that failure.
     """
-    tx = Transaction(connection, now)
+    tx = Transaction(connection, now, sequences)
     try:
         result = fn(tx)
         if tx._failure is not None:
