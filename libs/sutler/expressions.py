@@ -175,17 +175,19 @@ def _checker(types: Mapping[str, cel.Type], fixed: Mapping[str, Fields]) -> cel.
     return cel.NewEnv(pool, variables={**types, **messages}, extensions=[ext_strings.ExtStrings()])
 
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
 def bindable(value: Any) -> Any:
     """Returns a value as CEL wants it: JSON's whole doubles become int, so that ``old + 1`` works."""
     if value is None or isinstance(value, str | int):
         return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
-        return int(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**63 else value
     if isinstance(value, datetime.datetime):
-        stamp = Timestamp()
-        stamp.FromDatetime(value)
-        return stamp
-    if isinstance(value, Mapping):
+        since = (value if value.tzinfo else value.replace(tzinfo=datetime.UTC)) - _EPOCH
+        return Timestamp(seconds=since.days * 86400 + since.seconds, nanos=since.microseconds * 1000)
+    if isinstance(value, dict | Mapping):
         return {str(key): bindable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [bindable(item) for item in value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import time
@@ -42,6 +43,9 @@ log = structlog.get_logger("sutler.server")
 
 FLUSH_SECONDS = 0.05
 """How long native gets to send the last answers."""
+
+NEW_OBJECTS = 10_000
+"""After so many new containers the garbage collector looks at the young ones."""
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 KEEPALIVE_MS = 30_000
@@ -240,6 +244,17 @@ def _probe(settings: ServerSettings) -> None:
         probe.bind(where)
 
 
+def _rest_collector() -> None:
+    """Has the garbage collector look less often, and not at what lives as long as the process.
+
+    A call makes some hundred containers and few cycles, so with CPython's default (a collection for each 700 new
+    containers) a fifth of the time went into looking through a heap where nothing was to be found.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS, 20, 20)
+
+
 async def serve(app: App, settings: ServerSettings, area: str) -> None:
     """Serves until SIGTERM or SIGINT, then drains.
 
@@ -252,6 +267,7 @@ async def serve(app: App, settings: ServerSettings, area: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(app, settings, area) as server:
+        _rest_collector()
         log.info("serving", area=area, address=server.address, transport=settings.transport, tls=settings.encrypted)
         ended = server.health.ended
         await asyncio.wait([asyncio.create_task(each.wait()) for each in (stop, ended)], return_when=FIRST_COMPLETED)

@@ -56,7 +56,7 @@ def to_value(value: Any) -> Value:
         return Value(string_value=str(value))
     if isinstance(value, int | float):
         return Value(number_value=value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return Value(struct_value=to_struct(value))
     if isinstance(value, list | tuple):
         return Value(list_value=ListValue(values=[to_value(item) for item in value]))

@@ -94,7 +94,7 @@ def _renewed(unit: Unit, proposal: Proposal, policies: PolicyBook) -> Proposal |
     group = group_of(type.type, proposal.wished)
     if policies.of(unit, proposal.name.text, above, group) != proposal.policies:
         return None
-    return replace(proposal, above=above)
+    return proposal if above is proposal.above else replace(proposal, above=above)
 
 
 def _store(unit: Unit, caller: Caller, proposal: Proposal, handled: bool) -> Accepted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sutler.auth import encode_principal
 from sutler.context import Principal
@@ -48,7 +49,7 @@ class Caller:
     @property
     def encoded(self) -> str:
         """The one whose will is done, with grants, for what runs later in this tenant."""
-        return encode_principal(replace(self.principal.on_behalf_of or self.principal, tenant=self.tenant))
+        return _encoded(self.principal.on_behalf_of or self.principal, self.tenant)
 
     def entry(self, kind: Change, operation: str, cause: Cause | None = None) -> Entry:
         """Returns what the log says of a change that this call makes, or leads to for another cause."""
@@ -63,3 +64,8 @@ class Caller:
             operation=operation,
             correlation_id=self.correlation_id,
         )
+
+
+@lru_cache(maxsize=256)
+def _encoded(principal: Principal, tenant: str) -> str:
+    return encode_principal(replace(principal, tenant=tenant))

@@ -161,7 +161,8 @@ class Declarations:
         if parent:
             if not above or key(above[0].name) != key(parent):
                 raise not_found(parent)
-            name = compose(above[0].name, type.type, id, type.allowed_scopes)
+            if above[0].name != parent:
+                name = compose(above[0].name, type.type, id, type.allowed_scopes)
         return self.proposal(view, caller, type, name, above, None, sent.onto(None))
 
     def _change(self, view: View, caller: Caller, before: Resource, sent: Sent) -> Proposal:
@@ -196,7 +197,8 @@ class Declarations:
         if version.retired and (before is None or before.declared.type_version != version.version):
             raise type.unavailable(version.version)
         compiled = self._compiler.compiled(type, version)
-        wished = replace(wished, secrets=compiled.secrets)
+        if wished.secrets != compiled.secrets:
+            wished = replace(wished, secrets=compiled.secrets)
         if wished.expire_time is not None and (before is None or before.declared.expire_time != wished.expire_time):
             authorize(caller.principal, DELETE, [name.text])
         policies = self._policies.of(view, name.text, above, group_of(type.type, wished))

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.resource.problems import Problem
 from services.resource.resource import Declared, Finding, Lock, Resource
+from services.resource.secrets import Path
 from services.resource.states import State
 
 TIMES = ("create_time", "update_time", "expire_time")
@@ -34,8 +35,13 @@ def declared_document(declared: Declared) -> dict[str, Any]:
     return document
 
 
-def from_declared_document(document: Mapping[str, Any]) -> Declared:
-    """Returns what :func:`declared_document` was made of; other fields are passed over."""
+def from_declared_document(document: Mapping[str, Any], secrets: tuple[Path, ...] = ()) -> Declared:
+    """Returns what :func:`declared_document` was made of; other fields are passed over.
+
+    Args:
+        document: The document.
+        secrets: The paths in the properties to what only handlers may see.
+    """
     return Declared(
         type_version=document.get("type_version", ""),
         display_name=document.get("display_name", ""),
@@ -45,6 +51,7 @@ def from_declared_document(document: Mapping[str, Any]) -> Declared:
         references=tuple(document.get("references", ())),
         expire_time=document.get("expire_time"),
         lock=Lock[document.get("lock", "UNSPECIFIED")],
+        secrets=secrets,
     )
 
 

@@ -123,7 +123,7 @@ def with_defaults(policies: Sequence[Policy], case: Case) -> Declared:
             raise _failed(policy, rule, str(error)) from error
         if wrong := unfit(rule.field, value):
             raise _failed(policy, rule, wrong)
-        wished = replace(from_declared_document(_set(fields, rule.field, value)), secrets=case.itself.declared.secrets)
+        wished = from_declared_document(_set(fields, rule.field, value), case.itself.declared.secrets)
         check_size(wished.properties)
         case = replace(case, itself=replace(case.itself, declared=wished))
     if len(case.itself.declared.tags) > MAX_TAGS:

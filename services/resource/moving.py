@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.resource.linking import group_of
@@ -56,7 +56,7 @@ def renew(unit: Unit, found: list[Moved]) -> None:
         unit.hold_key(one.key, one.name)
 
 
-def key_of(type: str, name: str, group: str, scopes: Collection[Scope]) -> bytes:
+def key_of(type: str, name: str, group: str, scopes: tuple[Scope, ...]) -> bytes:
     """Returns the uniqueness key of a resource of a type with these scopes."""
     taken = parse(name)
     return uniqueness_key(type, taken.id, taken.parent, taken.scope, group, scopes)

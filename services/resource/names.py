@@ -71,15 +71,20 @@ class Name:
     @property
     def above(self) -> tuple[str, ...]:
         """The keys of the scopes and resources above it, the nearest first."""
-        found: list[str] = []
-        parts = key(self.text).split("/")[:-2]
-        while parts:
-            if parts[-2] == _PROVIDERS:
-                parts = parts[:-2]
-            if parts:
-                found.append("/".join(parts))
+        return _above(key(self.parent)) if self.parent else ()
+
+
+@lru_cache(maxsize=8192)
+def _above(parent: str) -> tuple[str, ...]:
+    found: list[str] = []
+    parts = parent.split("/")
+    while parts:
+        if parts[-2] == _PROVIDERS:
             parts = parts[:-2]
-        return tuple(found)
+        if parts:
+            found.append("/".join(parts))
+        parts = parts[:-2]
+    return tuple(found)
 
 
 def key(text: str) -> str:
@@ -87,7 +92,6 @@ def key(text: str) -> str:
     return text.lower()
 
 
-@lru_cache(maxsize=8192)
 def parse(text: str, field: str = "name") -> Name:
     """Takes a name apart.
 
@@ -98,21 +102,34 @@ def parse(text: str, field: str = "name") -> Name:
     Raises:
         Invalid: If it is the name of no resource (FIELD_INVALID).
     """
-    pairs = _pairs(text, field)
+    try:
+        return _parsed(text)
+    except _Wrong as wrong:
+        shown = text if len(text) <= 200 else f"{text[:200]}…"
+        raise invalid(field, f"{shown!r} is no name of a resource: {wrong}", metadata={"name": shown}) from None
+
+
+class _Wrong(Exception):
+    """Says why a text is the name of no resource."""
+
+
+@lru_cache(maxsize=8192)
+def _parsed(text: str) -> Name:
+    pairs = _pairs(text)
     level, depth = _scope(pairs)
     rest = pairs[depth:]
     scope = _join(pairs[:depth])
     if not rest:
         return _scope_itself(text, pairs)
     if key(rest[0][0]) != _PROVIDERS:
-        return _short(text, field, rest, scope, level)
+        return _short(text, rest, scope, level)
     namespace, own = rest[0][1], rest[1:]
     if not own:
-        raise _wrong(text, field, "it ends with a namespace; a collection and an id must follow")
+        raise _Wrong("it ends with a namespace; a collection and an id must follow")
     if not _NAMESPACE.fullmatch(namespace) or key(namespace) == key(BUILT_IN):
-        raise _wrong(text, field, f"{namespace!r} is not a namespace of two parts such as Custom.Org")
+        raise _Wrong(f"{namespace!r} is not a namespace of two parts such as Custom.Org")
     if any(key(collection) == _PROVIDERS for collection, _ in own):
-        raise _wrong(text, field, "providers/ stands twice")
+        raise _Wrong("providers/ stands twice")
     type = "/".join([namespace, *(collection for collection, _ in own)])
     parent = _join(pairs[:-1]) if len(own) > 1 else scope
     return Name(text, type, scope, level, parent, own[-1][1])
@@ -210,14 +227,14 @@ def type_id(type: str) -> str:
     return type.replace("/", ".")
 
 
-def _pairs(text: str, field: str) -> list[tuple[str, str]]:
+def _pairs(text: str) -> list[tuple[str, str]]:
     parts = text.split("/")
     if len(text) > MAX_BYTES or len(parts) % 2 or len(parts) > 2 * MAX_PAIRS:
-        raise _wrong(text, field, f"a name has 1 to {MAX_PAIRS} pairs of collection and id, at most {MAX_BYTES} bytes")
+        raise _Wrong(f"a name has 1 to {MAX_PAIRS} pairs of collection and id, at most {MAX_BYTES} bytes")
     pairs = list(zip(parts[::2], parts[1::2], strict=True))
     for collection, id in pairs:
         if not _COLLECTION.fullmatch(collection) or not _ID.fullmatch(id):
-            raise _wrong(text, field, f"{collection}/{id} is not a collection and an id")
+            raise _Wrong(f"{collection}/{id} is not a collection and an id")
     return pairs
 
 
@@ -238,18 +255,13 @@ def _scope_itself(text: str, pairs: Sequence[tuple[str, str]]) -> Name:
     return Name(text, f"{BUILT_IN}/{collection}", above, level, above, id)
 
 
-def _short(text: str, field: str, rest: Sequence[tuple[str, str]], scope: str, level: Scope) -> Name:
+def _short(text: str, rest: Sequence[tuple[str, str]], scope: str, level: Scope) -> Name:
     collection, id = rest[0]
     allowed = _SHORT.get(key(collection))
     if allowed is None or len(rest) > 1 or (allowed and level not in allowed):
-        raise _wrong(text, field, f"{collection!r} cannot follow {scope or 'the root'}; is providers/… missing?")
+        raise _Wrong(f"{collection!r} cannot follow {scope or 'the root'}; is providers/… missing?")
     return Name(text, f"{BUILT_IN}/{collection}", scope, level, scope, id)
 
 
 def _join(pairs: Sequence[tuple[str, str]]) -> str:
     return "/".join(f"{collection}/{id}" for collection, id in pairs)
-
-
-def _wrong(text: str, field: str, why: str) -> Invalid:
-    shown = text if len(text) <= 200 else f"{text[:200]}…"
-    return invalid(field, f"{shown!r} is no name of a resource: {why}", metadata={"name": shown})

@@ -103,7 +103,7 @@ def completed(proposal: Proposal) -> Proposal:
     fields = proposal.compiled.completed(declared_document(proposal.wished))
     check_size(fields["properties"])
     fields["type_version"] = proposal.compiled.version.version
-    return replace(proposal, wished=replace(from_declared_document(fields), secrets=proposal.compiled.secrets))
+    return replace(proposal, wished=from_declared_document(fields, proposal.compiled.secrets))
 
 
 def check_content(proposal: Proposal, stored: Resource | None = None) -> None:

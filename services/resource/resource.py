@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from sutler.etags import make_etag
@@ -53,6 +54,11 @@ class Declared:
     def public(self) -> Declared:
         """What everybody may see of it."""
         return replace(self, properties=without(self.properties, self.secrets)) if self.secrets else self
+
+
+@lru_cache(maxsize=1024)
+def _etag(uid: str, revision: int) -> str:
+    return make_etag(uid, revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ class Resource:
     @property
     def etag(self) -> str:
         """Changes with every change."""
-        return make_etag(self.uid, self.revision)
+        return _etag(self.uid, self.revision)
 
     @property
     def previous(self) -> Declared | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from enum import IntEnum
+from functools import lru_cache
 
 
 class Scope(IntEnum):
@@ -21,12 +21,14 @@ GROUPS = "managementGroups"
 _SCOPES = tuple(f"/{collection.lower()}" for collection in (GROUPS, "subscriptions", "resourceGroups"))
 
 
+@lru_cache(maxsize=1024)
 def is_scope(type: str) -> bool:
     """Returns whether resources of a type are scopes."""
     return type.lower().startswith("sutler.resource/") and type.lower().endswith(_SCOPES)
 
 
-def uniqueness_key(type: str, id: str, parent: str, scope: str, group: str, scopes: Collection[Scope]) -> bytes:
+@lru_cache(maxsize=1024)
+def uniqueness_key(type: str, id: str, parent: str, scope: str, group: str, scopes: tuple[Scope, ...]) -> bytes:
     """Returns the key that may exist once: the type, the id, and where the resource stands in each listed scope.
 
     A level that the resource does not have stands for the scope it is in. So two resources are never thrown together

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
+from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from sutler.context import current
 
@@ -22,15 +23,21 @@ def set_origin(resource: str) -> None:
 def caller(request_id: str = "") -> Caller:
     """Returns the caller of the current call."""
     call = current()
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
     return Caller(
         tenant=call.tenant,
         principal=call.principal,
         method=call.method.rpartition("/")[2],
         request_id=request_id,
         correlation_id=call.correlation_id,
-        traceparent=carrier.get("traceparent", ""),
+        traceparent=_traceparent(),
         cause=Cause.HANDLER if _origin.get() else Cause.REQUEST,
         origin=_origin.get(),
     )
+
+
+def _traceparent() -> str:
+    if not get_current_span().get_span_context().is_valid:
+        return ""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent", "")
