@@ -36,6 +36,16 @@ MIGRATIONS = (
             "CREATE INDEX operations_ended ON operations (end_time)",
         ),
     ),
+    Migration(
+        2,
+        "indexes of open operations only",
+        (
+            "DROP INDEX operations_due",
+            "DROP INDEX operations_target",
+            "CREATE INDEX operations_due ON operations (due_time) WHERE ended = 0",
+            "CREATE INDEX operations_target ON operations (tenant, target) WHERE ended = 0",
+        ),
+    ),
 )
 
 COLUMNS = (
