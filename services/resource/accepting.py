@@ -11,7 +11,7 @@ from sutler.operations.model import Operation
 from services.resource import lifecycle
 from services.resource.announcing import Happening, Origin, events
 from services.resource.callers import Caller
-from services.resource.checks import STAGES, not_unique, proposal_key
+from services.resource.checks import STAGES, proposal_key
 from services.resource.differences import same
 from services.resource.history import Change
 from services.resource.judging import PolicyBook
@@ -163,9 +163,7 @@ def _hold_keys(unit: Unit, proposal: Proposal) -> None:
     if before is None:
         unique = proposal_key(proposal)
         if unique is not None:
-            holder = unit.hold_key(unique, proposal.name.text)
-            if key(holder) != proposal.name.key:
-                raise not_unique(proposal, holder)
+            unit.hold_key(unique, proposal.name.text)
         return
     renew(unit, moved(unit, proposal))
 

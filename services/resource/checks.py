@@ -80,10 +80,9 @@ def check_unique(view: View, proposal: Proposal) -> None:
     Raises:
         AlreadyExists: If the name is taken, or another resource holds the key of the type's scopes (NOT_UNIQUE).
     """
-    if proposal.before is None and (taken := view.resource(proposal.name.text)) is not None:
-        raise name_taken(taken.name)
-    unique = proposal_key(proposal)
-    holder = None if unique is None else view.holder(unique)
+    taken, holder = view.taken(proposal.name.text, proposal_key(proposal) or b"")
+    if proposal.before is None and taken is not None:
+        raise name_taken(taken)
     if holder is not None and key(holder) != proposal.name.key:
         raise not_unique(proposal, holder)
     found = clash(view, moved(view, proposal))

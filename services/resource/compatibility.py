@@ -10,7 +10,7 @@ from sutler.idempotency import Once
 
 from services.resource.compiling import Compiled, compile_version
 from services.resource.moving import key_of
-from services.resource.names import check_place, key, parent_type, parse
+from services.resource.names import check_place, parent_type, parse
 from services.resource.ports import Store, Unit, View
 from services.resource.proposals import Proposal, check_content, check_outputs, nearest_group
 from services.resource.resource import Resource
@@ -186,8 +186,11 @@ def _renew_keys(unit: Unit, after: ResourceType) -> None:
     last = ""
     while resources := unit.of_type(after.type, last, 0, CHUNK):
         for resource in resources:
-            holder = unit.hold_key(_key(unit, after, resource.name), resource.name)
-            if key(holder) != key(resource.name):
+            wanted = _key(unit, after, resource.name)
+            holder = unit.holder(wanted)
+            if holder is None:
+                unit.hold_key(wanted, resource.name)
+            else:
                 problems.append(_doubled(resource.name, holder))
         last = resources[-1].name
     if problems:

@@ -65,7 +65,7 @@ def insert(tx: Transaction, operation: Operation) -> Operation:
     """Stores a new operation, due at once unless it has ended already, and returns it with its times."""
     ended = operation.state.ended
     stored = replace(operation, start_time=tx.now, update_time=tx.now, end_time=tx.now if ended else 0.0)
-    tx.execute(
+    tx.send(
         f"INSERT INTO operations ({COLUMNS}, ended, holder, lease_time, due_time) VALUES ({', '.join('?' * 22)})",
         (
             *(
@@ -117,7 +117,7 @@ def claim(tx: Transaction, holder: str, seconds: float, limit: int) -> list[Oper
         held = replace(
             operation, state=state, attempt=operation.attempt + 1, fence=operation.fence + 1, update_time=tx.now
         )
-        tx.execute(
+        tx.send(
             "UPDATE operations SET state = ?, attempt = ?, fence = ?, holder = ?, lease_time = ?, update_time = ? "
             "WHERE name = ?",
             (int(state), held.attempt, held.fence, holder, tx.now + seconds, tx.now, held.name),
@@ -169,7 +169,7 @@ def move(tx: Transaction, name: str, fence: int | None, state: State, **changes:
         )
     end_time = tx.now if state.ended else 0.0
     moved = replace(operation, state=state, update_time=tx.now, end_time=end_time, **changes)
-    tx.execute(
+    tx.send(
         "UPDATE operations SET state = ?, progress = ?, step = ?, update_time = ?, end_time = ?, response = ?, "
         "error = ?, ended = ? WHERE name = ?",
         (
@@ -203,7 +203,7 @@ def postpone(tx: Transaction, name: str, fence: int, until: float, error: bytes)
         Conflict: With LEASE_LOST if another holder has taken over.
     """
     check(tx, name, fence)
-    tx.execute(
+    tx.send(
         "UPDATE operations SET due_time = ?, lease_time = 0, holder = '', error = ?, update_time = ? WHERE name = ?",
         (until, error, tx.now, name),
     )
@@ -211,7 +211,7 @@ def postpone(tx: Transaction, name: str, fence: int, until: float, error: bytes)
 
 def wake(tx: Transaction, name: str) -> None:
     """Makes an operation that waits due at once; one that has ended, or is not there, stays as it is."""
-    tx.execute("UPDATE operations SET due_time = ? WHERE name = ? AND ended = 0", (tx.now, name))
+    tx.send("UPDATE operations SET due_time = ? WHERE name = ? AND ended = 0", (tx.now, name))
 
 
 def request_cancel(tx: Transaction, tenant: str, name: str) -> Operation:
@@ -220,7 +220,7 @@ def request_cancel(tx: Transaction, tenant: str, name: str) -> Operation:
     if operation.state.ended or operation.state is State.CANCELLING:
         return operation
     moved = move(tx, name, None, State.CANCELLING)
-    tx.execute("UPDATE operations SET due_time = ? WHERE name = ?", (tx.now, name))
+    tx.send("UPDATE operations SET due_time = ? WHERE name = ?", (tx.now, name))
     return moved
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sutler.errors import SutlerError
 from sutler.store.clock import Clock
 from sutler.store.engine import Connection, Engine, OutcomeUnknownError
-from sutler.store.sequences import Sequences
+from sutler.store.scratch import Scratch
 from sutler.store.transaction import Transaction, run_in
 
 WORK_SECONDS = 0.02
@@ -53,7 +53,7 @@ class Batches:
         self._engine = engine
         self._clock = clock
         self._connection: Connection | None = None
-        self._sequences = Sequences()
+        self._scratch = Scratch()
         self._stands = False
 
     def run(self, batch: list[Change], more: Callable[[], Change | None]) -> None:
@@ -76,7 +76,7 @@ class Batches:
             self._connection.begin(patient=False)
         except Exception:
             return False
-        self._sequences = Sequences()
+        self._scratch = Scratch()
         return True
 
     def fill(self, batch: list[Change], more: Callable[[], Change | None], seconds: float) -> None:
@@ -114,15 +114,16 @@ class Batches:
         change.error = None
         try:
             connection.savepoint()
-            self._sequences.mark()
-            change.result = change.context.run(run_in, connection, self._clock.now(), change.fn, self._sequences)
+            self._scratch.mark()
+            change.result = change.context.run(run_in, connection, self._clock.now(), change.fn, self._scratch)
+            connection.settle()
         except BaseException as error:
             change.error = error
             if not connection.in_transaction:
                 return False
             try:
                 connection.undo()
-                self._sequences.undo()
+                self._scratch.undo()
             except Exception:
                 return False
         return True
@@ -135,7 +136,7 @@ class Batches:
             connection.rollback()
             return True
         try:
-            self._sequences.store(connection)
+            self._scratch.store(connection)
             connection.commit()
         except OutcomeUnknownError as unknown:
             # Also those that failed: they may have failed for what another change of the batch did.
@@ -160,7 +161,7 @@ class Batches:
 
     def _begin(self) -> None:
         """Opens a transaction, on a new connection if the old one is lost."""
-        self._sequences = Sequences()
+        self._scratch = Scratch()
         if self._connection is not None:
             try:
                 self._connection.begin()

@@ -91,6 +91,14 @@ class Connection(Protocol):
         """Runs a statement and returns how many rows it changed."""
         ...
 
+    def send(self, sql: str, params: Params) -> None:
+        """Runs a statement; its failure may be raised by the next one, or by :meth:`settle`."""
+        ...
+
+    def settle(self) -> None:
+        """Returns when all that was sent has been done, or raises the first failure."""
+        ...
+
     def one(self, sql: str, params: Params) -> Row | None:
         """Returns the first row, or None."""
         ...
@@ -100,7 +108,7 @@ class Connection(Protocol):
         ...
 
     def many(self, sql: str, rows: Sequence[Params]) -> None:
-        """Runs a statement for each of ``rows``."""
+        """Runs a statement for each of ``rows``, as :meth:`send` does."""
         ...
 
 

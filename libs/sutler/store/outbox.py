@@ -75,7 +75,7 @@ def oldest(tx: Transaction, limit: int) -> list[tuple[int, Event]]:
 
 def remove(tx: Transaction, last: int) -> None:
     """Deletes the events up to and including sequence number ``last``."""
-    tx.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
+    tx.send("DELETE FROM outbox WHERE seq <= ?", (last,))
 
 
 def backlog(tx: Transaction) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from sutler.store.engine import Connection, Dialect, Params, Row, StatementError
-from sutler.store.sequences import Sequences
+from sutler.store.scratch import Scratch
 
 T = TypeVar("T")
 
@@ -27,15 +27,18 @@ class Transaction:
     Attributes:
         dialect: ``sqlite`` or ``postgresql``.
         now: The time of this change or read in epoch seconds; never less than that of an earlier one in this process.
+        found: What changes of the same transaction found that the next need not look up again; whoever changes it in
+            the database takes it out.
     """
 
-    __slots__ = ("_connection", "_failure", "_sequences", "dialect", "now")
+    __slots__ = ("_connection", "_failure", "_scratch", "dialect", "found", "now")
 
-    def __init__(self, connection: Connection, now: float, sequences: Sequences | None) -> None:
+    def __init__(self, connection: Connection, now: float, scratch: Scratch | None) -> None:
         self.dialect: Dialect = connection.dialect
         self.now = now
         self._connection = connection
-        self._sequences = sequences
+        self._scratch = scratch
+        self.found = {} if scratch is None else scratch.found
         self._failure: Exception | None = None
 
     def execute(self, sql: str, params: Params = ()) -> int:
@@ -48,6 +51,13 @@ class Transaction:
         """
         return self._guard(self._connection.execute, sql, params)
 
+    def send(self, sql: str, params: Params = ()) -> None:
+        """Runs an INSERT, UPDATE or DELETE of which nobody needs to know how many rows it changed.
+
+        On PostgreSQL it travels with the next statement, so its failure may show there, or at the end of the change.
+        """
+        self._guard(self._connection.send, sql, params)
+
     def one(self, sql: str, params: Params = ()) -> Row | None:
         """Returns the first row, or None. Also for ``INSERT … RETURNING``. Raises as :meth:`execute`."""
         return self._guard(self._connection.one, sql, params)
@@ -57,15 +67,15 @@ class Transaction:
         return self._guard(self._connection.all, sql, params)
 
     def many(self, sql: str, rows: Sequence[Params]) -> None:
-        """Runs one statement for each of ``rows``. Raises as :meth:`execute`."""
+        """Runs one statement for each of ``rows``, as :meth:`send` does."""
         self._guard(self._connection.many, sql, rows)
 
     def draw(self, name: str, count: int = 1) -> int:
         """Draws numbers from a sequence: see :func:`sutler.store.sequences.draw`. Raises as :meth:`execute`."""
-        sequences = self._sequences
-        if sequences is None:
+        scratch = self._scratch
+        if scratch is None:
             raise StatementError("a read cannot draw numbers")
-        return self._guard(lambda name, count: sequences.draw(self._connection, name, count), name, count)
+        return self._guard(lambda name, count: scratch.draw(self._connection, name, count), name, count)
 
     def _guard(self, method: Callable[[str, Any], T], first: str, second: Any) -> T:
         if self._failure is not None:
@@ -77,20 +87,20 @@ class Transaction:
             raise
 
 
-def run_in(connection: Connection, now: float, fn: Callable[[Transaction], T], sequences: Sequences | None = None) -> T:
+def run_in(connection: Connection, now: float, fn: Callable[[Transaction], T], scratch: Scratch | None = None) -> T:
     """Runs ``fn`` in the transaction that is open on ``connection``; the store's own way to make a Transaction.
 
     Args:
         connection: The connection.
         now: The time of the change or read.
         fn: What to do.
-        sequences: The sequences of the batch; None for a read.
+        scratch: What the changes of the batch share; None for a read.
 
     Raises:
         TypeError: If ``fn`` is a coroutine function.
         Exception: What ``fn`` raised; if it hid the failure of a statement, that failure.
     """
-    tx = Transaction(connection, now, sequences)
+    tx = Transaction(connection, now, scratch)
     try:
         result = fn(tx)
         if tx._failure is not None:

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
-from sutler.store import Transaction
+from sutler.store import Row, Transaction
 
 from services.resource.names import BUILT_IN, key
 
@@ -22,6 +22,8 @@ BUILT_IN_TENANT = ""
 MAX_EPOCHS = 500
 MAX_FACTS = 10_000
 """How many things are kept of one epoch; beyond, it begins anew."""
+
+_EPOCHS = "SELECT (SELECT epoch FROM epochs WHERE tenant = ?), (SELECT epoch FROM epochs WHERE tenant = ?)"
 
 _random = random.SystemRandom()
 
@@ -34,22 +36,23 @@ class Facts:
 
     def of(self, tx: Transaction, tenant: str) -> dict[Hashable, Any]:
         """Returns what is kept of the epoch that a transaction sees; whoever finds something adds it."""
-        rows = tx.all(
-            "SELECT tenant, epoch FROM epochs WHERE tenant IN (?, ?) ORDER BY tenant", (BUILT_IN_TENANT, tenant)
-        )
-        found = self._of_epoch(tenant, tuple(rows))
+        epochs = tx.found.get(("epochs", tenant))
+        if epochs is None:
+            epochs = tx.found["epochs", tenant] = tx.one(_EPOCHS, (BUILT_IN_TENANT, tenant))
+        found = self._of_epoch(tenant, epochs)
         if len(found) > MAX_FACTS:
             found.clear()
         return found
 
 
-def _nothing(tenant: str, epochs: tuple[Any, ...]) -> dict[Hashable, Any]:
+def _nothing(tenant: str, epochs: Row | None) -> dict[Hashable, Any]:
     return {}
 
 
 def begin_epoch(tx: Transaction, tenant: str) -> None:
     """Makes all processes forget what they have kept of a tenant, from this change on."""
-    tx.execute(
+    tx.found.clear()
+    tx.send(
         "INSERT INTO epochs (tenant, epoch) VALUES (?, ?) ON CONFLICT (tenant) DO UPDATE SET epoch = excluded.epoch",
         (tenant, _random.getrandbits(62)),
     )

@@ -18,7 +18,6 @@ from services.resource.adapters import encoding
 from services.resource.adapters.governing import Facts, always_governs, begin_epoch
 from services.resource.adapters.stacks import StacksUnit
 from services.resource.adapters.view import TenantView
-from services.resource.checks import name_taken
 from services.resource.counting import count
 from services.resource.documents import document
 from services.resource.history import Entry
@@ -50,10 +49,7 @@ _COLUMNS = (
         "shown",
     ),
 )
-_INSERT = (
-    f"INSERT INTO resources (tenant, key, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"
-    " ON CONFLICT (tenant, key) DO NOTHING"
-)
+_INSERT = f"INSERT INTO resources (tenant, key, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"
 _UPDATE = (
     f"UPDATE resources SET {', '.join(f'{column} = ?' for column in _COLUMNS)}"
     " WHERE tenant = ? AND key = ? AND revision = ?"
@@ -83,7 +79,7 @@ class TenantUnit(StacksUnit, TenantView):
         self._shown: tuple[int, bytes] = (0, b"")
 
     def put(self, before: Resource | None, after: Resource, entry: Entry) -> Resource:
-        """Stores a resource with its revision, and returns it as stored."""
+        """Stores a resource with its revision, and returns it as stored. The name of a new one is free."""
         after = replace(after, revision=self._next_revision(), update_time=self.now)
         if key(after.type) == key(quotas.TYPE):
             quota = parse_quota(after)
@@ -91,8 +87,7 @@ class TenantUnit(StacksUnit, TenantView):
         row = _row(after, self._box)
         self._shown = after.revision, row[-1]
         if before is None:
-            if not self._tx.execute(_INSERT, (self.tenant, key(after.name), *row)):
-                raise name_taken(after.name)
+            self._tx.send(_INSERT, (self.tenant, key(after.name), *row))
             self._log(after, entry, None, row[-1], fresh=True)
         else:
             check(after.name, before.state, after.state)
@@ -111,35 +106,33 @@ class TenantUnit(StacksUnit, TenantView):
         self._log(replace(last, revision=self._next_revision()), entry, self.now, None)
         self._supersede(before)
         place = (self.tenant, key(before.name))
-        self._tx.execute("DELETE FROM resources WHERE tenant = ? AND key = ?", place)
-        self._tx.execute("DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", place)
-        self._tx.execute("DELETE FROM links WHERE tenant = ? AND source_key = ?", place)
+        self._tx.send("DELETE FROM resources WHERE tenant = ? AND key = ?", place)
+        self._tx.send("DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", place)
+        self._tx.send("DELETE FROM links WHERE tenant = ? AND source_key = ?", place)
         self._govern(before, before.type)
         count(self, before, None)
 
-    def hold_key(self, unique: bytes, name: str) -> str:
-        """Has a resource hold a uniqueness key, and returns who holds it now: the resource, or another."""
-        taken = self._tx.execute(
-            "INSERT INTO unique_keys (tenant, key, name, name_key, type_key) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (tenant, key) DO NOTHING",
+    def hold_key(self, unique: bytes, name: str) -> None:
+        """Has a resource hold a uniqueness key, which is free."""
+        self._tx.send(
+            "INSERT INTO unique_keys (tenant, key, name, name_key, type_key) VALUES (?, ?, ?, ?, ?)",
             (self.tenant, unique, name, key(name), key(parse(name).type)),
         )
-        return name if taken else self.holder(unique) or name
 
     def drop_keys(self, name: str) -> None:
         """Frees the uniqueness keys that a resource holds."""
-        self._tx.execute("DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", (self.tenant, key(name)))
+        self._tx.send("DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", (self.tenant, key(name)))
 
     def drop_keys_of_type(self, type: str) -> None:
         """Frees the uniqueness keys that all resources of a type hold."""
-        self._tx.execute("DELETE FROM unique_keys WHERE tenant = ? AND type_key = ?", (self.tenant, key(type)))
+        self._tx.send("DELETE FROM unique_keys WHERE tenant = ? AND type_key = ?", (self.tenant, key(type)))
 
     def set_used(self, quota: str, used: float) -> None:
         """Stores how much of a quota is used, which is no change of the quota."""
         stored = self.resource(quota)
         assert stored is not None  # it was found in the same change
         told = replace(stored, outputs={"used": used})
-        self._tx.execute(
+        self._tx.send(
             "UPDATE resources SET document = ?, shown = ? WHERE tenant = ? AND key = ?",
             (encoding.json(document(told)), encoding.shown(told), self.tenant, key(quota)),
         )
@@ -156,7 +149,7 @@ class TenantUnit(StacksUnit, TenantView):
                 row,
             )
             return after if stored else None
-        self._tx.execute(
+        self._tx.send(
             "UPDATE types SET revision = ?, document = ? WHERE tenant = ? AND key = ?",
             (after.revision, text, after.tenant, after.key),
         )
@@ -165,7 +158,7 @@ class TenantUnit(StacksUnit, TenantView):
     def remove_type(self, type: ResourceType) -> None:
         """Removes a type."""
         self._begin_epoch()
-        self._tx.execute("DELETE FROM types WHERE tenant = ? AND key = ?", (type.tenant, type.key))
+        self._tx.send("DELETE FROM types WHERE tenant = ? AND key = ?", (type.tenant, type.key))
 
     def add_operation(self, operation: Operation, result: Result) -> Operation:
         """Stores an operation; the runner takes it up unless it has ended. A result is what it answers then."""
@@ -234,10 +227,10 @@ class TenantUnit(StacksUnit, TenantView):
         why = (entry.kind.name, entry.actor, entry.cause.name, entry.origin, entry.method, entry.request_id)
         ids = (entry.operation, entry.correlation_id)
         times = (self.now, superseded)
-        self._tx.execute(_REVISION, (self.tenant, resource.revision, *about, *why, *ids, *times, *place, shown))
+        self._tx.send(_REVISION, (self.tenant, resource.revision, *about, *why, *ids, *times, *place, shown))
 
     def _supersede(self, before: Resource) -> None:
-        self._tx.execute(
+        self._tx.send(
             "UPDATE revisions SET superseded_time = ? WHERE tenant = ? AND revision = ?",
             (self.now, self.tenant, before.revision),
         )
@@ -257,7 +250,7 @@ class TenantUnit(StacksUnit, TenantView):
             return
         source = key(after.name)
         if old:
-            self._tx.execute("DELETE FROM links WHERE tenant = ? AND source_key = ?", (self.tenant, source))
+            self._tx.send("DELETE FROM links WHERE tenant = ? AND source_key = ?", (self.tenant, source))
         if links:
             self._tx.many(
                 "INSERT INTO links (tenant, source_key, target_key, source, target, is_reference)"

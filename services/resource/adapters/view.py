@@ -184,6 +184,16 @@ class TenantView(StacksView):
         found = self._first("SELECT name FROM unique_keys WHERE tenant = ? AND key = ?", unique)
         return None if found is None else str(found)
 
+    def taken(self, name: str, unique: bytes) -> tuple[str | None, str | None]:
+        """Returns the resource that has a name, and the one that holds a uniqueness key; None where it is free."""
+        found = self._tx.one(
+            "SELECT (SELECT name FROM resources WHERE tenant = ? AND key = ?),"
+            " (SELECT name FROM unique_keys WHERE tenant = ? AND key = ?)",
+            (self.tenant, key(name), self.tenant, unique),
+        )
+        assert found is not None  # a query without a table has one row
+        return found[0], found[1]
+
     def of_type(self, type: str, after: str, since: int, limit: int) -> list[Resource]:
         """Returns resources of a type by name: those after ``after`` that have changed since revision ``since``."""
         rows = self._tx.all(

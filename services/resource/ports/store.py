@@ -122,6 +122,10 @@ class View(StackView, Protocol):
         """Returns which resource holds a uniqueness key; None if it is free."""
         ...
 
+    def taken(self, name: str, unique: bytes) -> tuple[str | None, str | None]:
+        """Returns the resource that has a name, and the one that holds a uniqueness key; None where it is free."""
+        ...
+
     def of_type(self, type: str, after: str, since: int, limit: int) -> list[Resource]:
         """Returns resources of a type by name: those after ``after`` that have changed since revision ``since``."""
         ...
@@ -165,8 +169,9 @@ class Unit(View, StackUnit, Protocol):
     def put(self, before: Resource | None, after: Resource, entry: Entry) -> Resource:
         """Stores a resource with its revision and returns it as stored: with its revision number and update time.
 
+        If ``before`` is None, the name is free.
+
         Raises:
-            AlreadyExists: If ``before`` is None and the name is taken.
             FailedPrecondition: If the state cannot move so.
         """
         ...
@@ -181,8 +186,8 @@ class Unit(View, StackUnit, Protocol):
         """
         ...
 
-    def hold_key(self, key: bytes, name: str) -> str:
-        """Has a resource hold a uniqueness key, and returns who holds it now: the resource, or another."""
+    def hold_key(self, key: bytes, name: str) -> None:
+        """Has a resource hold a uniqueness key, which is free."""
         ...
 
     def drop_keys(self, name: str) -> None:

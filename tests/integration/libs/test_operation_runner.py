@@ -326,12 +326,12 @@ async def test_store_that_is_away_for_a_while_ends_no_runner(tmp_path: Path, mon
         made, refusals = await inserted(db), 3
         write = db.write
 
-        async def refuse(fn: object) -> object:
+        async def refuse(fn: object, **how: bool) -> object:
             nonlocal refusals
             if refusals:
                 refusals -= 1
                 raise Unavailable("the disk is full", reason="STORAGE_UNAVAILABLE")
-            return await write(fn)  # type: ignore[arg-type]
+            return await write(fn, **how)  # type: ignore[arg-type]
 
         monkeypatch.setattr(db, "write", refuse)
         async with runs(db, succeed):

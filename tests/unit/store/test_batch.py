@@ -100,6 +100,12 @@ class Scripted:
         self._words.append(sql)
         return len(self._words)
 
+    def send(self, sql: str, params: Params) -> None:
+        raise AssertionError
+
+    def settle(self) -> None:
+        assert self._words is not None
+
     def one(self, sql: str, params: Params) -> Row | None:
         raise AssertionError
 
@@ -108,6 +114,11 @@ class Scripted:
 
     def many(self, sql: str, rows: Sequence[Params]) -> None:
         raise AssertionError
+
+
+@pytest.fixture(autouse=True)
+def _one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sutler.store.batch.WORK_SECONDS", 60.0)
 
 
 def batches_of(table: Table) -> Batches:

@@ -35,6 +35,7 @@ class PostgresqlConnection:
         self._before_commit = before_commit
         self._reading = not opening
         self._marked = False
+        self._sent = False
         self._stack = ExitStack()
         self._pipeline = None if self._reading else self._stack.enter_context(raw.pipeline())
 
@@ -105,6 +106,19 @@ class PostgresqlConnection:
         """Runs a statement and returns how many rows it changed."""
         return self._run(sql, params).rowcount
 
+    def send(self, sql: str, params: Params) -> None:
+        """Runs a statement; it travels with the next one."""
+        try:
+            self._raw.execute(postgresql_statement(sql), params)
+            self._sent = True
+        except psycopg.Error as error:
+            raise self._failure(error, reading=self._reading) from error
+
+    def settle(self) -> None:
+        """Waits for what was sent."""
+        if self._sent:
+            self._control()
+
     def one(self, sql: str, params: Params) -> Row | None:
         """Returns the first row, or None."""
         cursor = self._run(sql, params)
@@ -116,10 +130,10 @@ class PostgresqlConnection:
         return cursor.fetchall() if cursor.description else []
 
     def many(self, sql: str, rows: Sequence[Params]) -> None:
-        """Runs a statement for each of ``rows``, in one round trip."""
+        """Runs a statement for each of ``rows``; they travel with the next one."""
         try:
             self._raw.cursor().executemany(postgresql_statement(sql), rows)
-            self._settle()
+            self._sent = True
         except psycopg.Error as error:
             raise self._failure(error, reading=self._reading) from error
 
@@ -148,5 +162,6 @@ class PostgresqlConnection:
 
     def _settle(self) -> None:
         """Waits for what was sent."""
+        self._sent = False
         if self._pipeline is not None:
             self._pipeline.sync()

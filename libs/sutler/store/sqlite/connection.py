@@ -90,6 +90,13 @@ class SqliteConnection:
         except sqlite3.Error as error:
             raise mapped(error, reading=self._reading) from error
 
+    def send(self, sql: str, params: Params) -> None:
+        """Runs a statement."""
+        self.execute(sql, params)
+
+    def settle(self) -> None:
+        """Returns at once: every statement has been done when it returns."""
+
     def one(self, sql: str, params: Params) -> Row | None:
         """Returns the first row, or None."""
         try:
