@@ -79,3 +79,24 @@ def duration(length: float) -> Duration:
     micros = round(abs(length) * 1_000_000)
     sign = -1 if length < 0 else 1
     return Duration(seconds=sign * (micros // 1_000_000), nanos=sign * (micros % 1_000_000 * 1000))
+
+
+def encoded_field(number: int, value: bytes) -> bytes:
+    """Returns a field of a message as it is on the wire: a serialised message, a string or bytes.
+
+    Serialised fields one after the other are a serialised message (https://protobuf.dev/programming-guides/encoding).
+
+    Args:
+        number: Its number in the contract.
+        value: What it holds.
+    """
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)

@@ -100,7 +100,7 @@ class Chain:
         for interceptor in self._interceptors:
             wrapped = interceptor.stream(method, wrapped) if many_out else interceptor.single(method, wrapped)
         make = getattr(grpc, f"{name}_rpc_method_handler")
-        return make(wrapped, _tolerant(handler.request_deserializer), handler.response_serializer)
+        return make(wrapped, _tolerant(handler.request_deserializer), _passing(handler.response_serializer))
 
 
 def _tolerant(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -117,3 +117,12 @@ def _tolerant(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return Malformed(str(error))
 
     return deserialize
+
+
+def _passing(serializer: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """Returns a serializer that lets bytes pass: what a servicer has serialised already, or stored so."""
+
+    def serialize(response: Any) -> bytes:
+        return response if response.__class__ is bytes else serializer(response)
+
+    return serialize

@@ -54,7 +54,8 @@ async def _call(
         set_origin(origin)
         if method.path.rpartition("/")[2] not in OWN:
             authorize(behind.principal, method.permission, method.targets(request))
-        return await answer(request, None)  # type: ignore[arg-type]
+        found = await answer(request, None)  # type: ignore[arg-type]
+        return method.answer(found) if isinstance(found, bytes) else found
 
     try:
         async with asyncio.timeout(timeout):

@@ -46,25 +46,21 @@ class ResourcesServicer:
         self._reader = reader
         self._pager = pager
 
-    async def GetResource(self, request: pb.GetResourceRequest, context: Any) -> pb.Resource:
-        return pb.Resource.FromString(await self._reader.resource(current().tenant, request.name))
+    async def GetResource(self, request: pb.GetResourceRequest, context: Any) -> bytes:
+        return await self._reader.resource(current().tenant, request.name)
 
-    async def BatchGetResources(
-        self, request: pb.BatchGetResourcesRequest, context: Any
-    ) -> pb.BatchGetResourcesResponse:
+    async def BatchGetResources(self, request: pb.BatchGetResourcesRequest, context: Any) -> bytes:
         tenant = current().tenant
         position = self._pager.position(tenant, "BatchGetResources", request)
         batch = await self._reader.batch(
             tenant, request.parent, request.names, position[0] if position else 0, missing_ok=request.allow_missing
         )
-        answer = pb.BatchGetResourcesResponse(
-            resources=[pb.Resource.FromString(found) for found in batch.found], missing=batch.missing
-        )
+        rest = pb.BatchGetResourcesResponse(missing=batch.missing)
         if batch.next is not None:
-            answer.next_page_token = self._pager.token(tenant, "BatchGetResources", request, [batch.next])
-        return answer
+            rest.next_page_token = self._pager.token(tenant, "BatchGetResources", request, [batch.next])
+        return wire.with_resources(rest, batch.found)
 
-    async def ListResources(self, request: pb.ListResourcesRequest, context: Any) -> pb.ListResourcesResponse:
+    async def ListResources(self, request: pb.ListResourcesRequest, context: Any) -> bytes:
         tenant = current().tenant
         query = Query(
             filter=parse(request.filter, RESOURCES),
@@ -76,10 +72,10 @@ class ResourcesServicer:
         found = await self._reader.list_resources(
             tenant, Within(request.parent, request.recursive, request.type), query
         )
-        answer = pb.ListResourcesResponse(resources=[show(pb.Resource.FromString(row)) for row in found.rows])
+        rest = pb.ListResourcesResponse()
         if found.next is not None:
-            answer.next_page_token = self._pager.token(tenant, "ListResources", request, found.next)
-        return answer
+            rest.next_page_token = self._pager.token(tenant, "ListResources", request, found.next)
+        return wire.with_resources(rest, map(show, found.rows))
 
     async def CreateResource(self, request: pb.CreateResourceRequest, context: Any) -> OperationMessage:
         who, message = caller(request.request_id), request.resource

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from sutler import masks
 from sutler.errors import invalid
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.status import to_status
-from sutler.wire import from_struct, seconds, timestamp, to_struct
+from sutler.wire import encoded_field, from_struct, seconds, timestamp, to_struct
 
 from services.resource.problems import DOMAIN, Problem
 from services.resource.resource import Declared, Lock, Resource
@@ -103,25 +103,32 @@ def updated(message: pb.Resource, mask: FieldMask | None) -> Callable[[Resource 
     return onto
 
 
-def masked(mask: FieldMask | None) -> Callable[[pb.Resource], pb.Resource]:
-    """Returns what leaves of a resource only the fields that a read mask names, and the name.
+def with_resources(rest: pb.ListResourcesResponse | pb.BatchGetResourcesResponse, resources: Iterable[bytes]) -> bytes:
+    """Returns a serialised response: the resources as they are stored, and the rest of it."""
+    number = rest.RESOURCES_FIELD_NUMBER
+    return b"".join(encoded_field(number, resource) for resource in resources) + rest.SerializeToString()
+
+
+def masked(mask: FieldMask | None) -> Callable[[bytes], bytes]:
+    """Returns what leaves of a serialised resource only the fields that a read mask names, and the name.
 
     Raises:
         Invalid: If the mask names no field (FIELD_INVALID).
     """
     paths = set(mask.paths) if mask is not None else set()
     if not paths or "*" in paths:
-        return lambda message: message
+        return lambda stored: stored
     known = set(pb.Resource.DESCRIPTOR.fields_by_name)
     unknown = sorted(paths - known)
     if unknown:
         raise invalid("read_mask", f"a resource has no field {unknown[0]!r}", metadata={"path": unknown[0]})
     dropped = known - paths - {"name"}
 
-    def show(message: pb.Resource) -> pb.Resource:
+    def show(stored: bytes) -> bytes:
+        message = pb.Resource.FromString(stored)
         for field in dropped:
             message.ClearField(field)  # type: ignore[arg-type]
-        return message
+        return message.SerializeToString()
 
     return show
 

@@ -11,7 +11,18 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sutler.wire import MAX_EXACT, duration, from_struct, from_value, seconds, timestamp, to_struct, to_value
+from sutler.resource.v1 import resource_pb2 as pb
+from sutler.wire import (
+    MAX_EXACT,
+    duration,
+    encoded_field,
+    from_struct,
+    from_value,
+    seconds,
+    timestamp,
+    to_struct,
+    to_value,
+)
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 NUMBERS = st.integers(-MAX_EXACT, MAX_EXACT) | st.floats(allow_nan=False, allow_infinity=False)
@@ -85,3 +96,14 @@ def test_negative_durations(length: float, expected: tuple[int, int]) -> None:
     assert (found.seconds, found.nanos) == expected
     assert seconds(found) == length
     assert Duration.FromString(found.SerializeToString()) == found
+
+
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 3_000_000])
+@pytest.mark.parametrize("field", ["name", "stack"])
+def test_a_field_is_encoded_as_protobuf_does(field: str, length: int) -> None:
+    """``stack`` has a number above 15, so that its tag takes two bytes."""
+    number = pb.Resource.DESCRIPTOR.fields_by_name[field].number
+    assert (number > 15) is (field == "stack")
+    encoded = encoded_field(number, b"x" * length)
+    assert pb.Resource.FromString(encoded) == pb.Resource(**{field: "x" * length})
+    assert not length or encoded == pb.Resource(**{field: "x" * length}).SerializeToString()
