@@ -10,7 +10,7 @@ from sutler.events import Event
 from sutler.filtering import Filter
 from sutler.idempotency import Once
 from sutler.paging import Order
-from sutler.watch import Signal
+from sutler.tails import Signal
 
 from services.erp.connections import Condition, Connection, State
 from services.erp.feed.model import Change, Cursor, Feed, Observation, Touch

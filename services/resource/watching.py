@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from services.resource.names import is_below, key
-
 Item = Mapping[str, Any]
 
 
@@ -27,8 +25,8 @@ class Scope:
     """What a watch follows.
 
     Attributes:
-        parent: The scope or resource with all below it; empty for all.
-        type: Only this type; any if empty.
+        parent: The key of the scope or resource that is followed with all below it; empty for all.
+        type: The key of the only type; any if empty.
         filter: The filter as it was written.
         passes: Whether a resource, with the field names of the contract, fits the filter; None if all do.
     """
@@ -41,20 +39,20 @@ class Scope:
     @property
     def identity(self) -> str:
         """What makes two watches the same, for their tokens."""
-        return "\\0".join((key(self.parent), key(self.type), self.filter))
+        return "\\0".join((self.parent, self.type, self.filter))
 
-    def covers(self, name: str, type: str, root: str, members: Collection[str]) -> bool:
+    def covers(self, name: str, type: str, groups: Collection[str]) -> bool:
         """Returns whether a resource is in the part of the tree, and of the type.
 
         Args:
-            name: Its name.
-            type: Its type.
-            root: The key of the topmost scope in its name.
-            members: The keys of the groups and subscriptions that belong to ``parent``, if that is a management group.
+            name: The key of its name.
+            type: The key of its type.
+            groups: The keys of the management groups to which its topmost scope belongs.
         """
-        if self.type and key(self.type) != key(type):
+        if self.type and self.type != type:
             return False
-        return is_below(name, self.parent) or key(name) == key(self.parent) or root in members
+        parent = self.parent
+        return not parent or name == parent or name.startswith(f"{parent}/") or parent in groups
 
     def seen(self, before: Item | None, after: Item | None) -> Seen | None:
         """Returns what a watch sees of a change; None if it sees nothing. Something is always there before or after."""
@@ -65,20 +63,3 @@ class Scope:
         if fits_after:
             return Seen.CREATED if before is None else Seen.UPDATED
         return Seen.LEFT if fits_before else None
-
-
-@dataclass(frozen=True, slots=True)
-class SeenChange:
-    """One change, as a watch sends it.
-
-    Attributes:
-        kind: What happened.
-        resource: The resource after it, as a message of the contract; the last that was, if it is gone.
-        revision: The number of the change; 0 for what existed when the watch began.
-        time: When it happened, in seconds since 1970.
-    """
-
-    kind: Seen
-    resource: bytes
-    revision: int
-    time: float

@@ -22,8 +22,9 @@ from sutler.operations.model import Operation, State
 from sutler.paging import Pager, fitting, page_size
 from sutler.status import to_status
 from sutler.store import Database, Transaction
+from sutler.tails import GATHER_SECONDS, changed
 from sutler.type.v1.operation_pb2 import OperationMetadata, WatchOperationRequest, WatchOperationResponse
-from sutler.watch import BATCH_SECONDS, CHECKPOINT_SECONDS, changed, with_final_status
+from sutler.watch import CHECKPOINT_SECONDS, with_final_status
 from sutler.wire import seconds, timestamp
 
 _STATES = {name: int(state) for state in State for name in (state.name, f"STATE_{state.name}")}
@@ -202,7 +203,7 @@ class OperationsServicer:
             if shutdown.is_set():
                 raise Unavailable("the server is stopping; watch again elsewhere", reason="SHUTTING_DOWN")
             left = told_at + CHECKPOINT_SECONDS - time.monotonic()
-            await changed(changes, shutdown, seconds=max(0.0, left), since=seen, gather=BATCH_SECONDS / 2)
+            await changed(changes, shutdown, seconds=max(0.0, left), since=seen, gather=GATHER_SECONDS)
 
     async def _get(self, name: str) -> Operation:
         tenant = current().tenant

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sutler.errors import Conflict
 from sutler.paging import fitting
 from sutler.store import Database, Row, Transaction, leases, outbox, sequences
-from sutler.watch import Signal
+from sutler.tails import Signal
 
 from services.erp.adapters.rows import (
     CURSOR,

@@ -46,6 +46,15 @@ class _FeedLog:
         self._uid = uid
         self._size = size
 
+    @property
+    def identity(self) -> str:
+        """Says which feed it is."""
+        return self._uid
+
+    def size(self, change: Change) -> int:
+        """Returns how many bytes a change takes on the wire."""
+        return self._size(change)
+
     async def bounds(self) -> tuple[int, int]:
         """Returns the position before the oldest kept change, and that of the newest."""
         return await self._store.log_bounds(self._uid)
@@ -107,7 +116,7 @@ class Watching:
                     yield batch, feed
             log = _FeedLog(self._store, feed.uid, self._size)
             async for batch in self._watcher.watch(
-                log, self._store.signal, name=name, resume_token=token, matches=lambda change: True
+                log, self._store.signal, name=name, resume_token=token, see=lambda change: change
             ):
                 yield batch, await self._store.get(feed.uid) or feed
         finally:

@@ -2,13 +2,12 @@
 
 from services.provider.ports.book import Book, Operations, SetShelf, Store
 from services.provider.ports.kinds import Kinds, ProviderKind
-from services.provider.ports.listing import ChangeKind, ChangeLog, Listed, Listing, Noticed, Pages
+from services.provider.ports.listing import ChangeKind, Listed, Listing, Noticed, Pages
 from services.provider.ports.shelves import MachineShelf, ProviderShelf, RequestShelf, Shelf, TemplateShelf
 
 __all__ = [
     "Book",
     "ChangeKind",
-    "ChangeLog",
     "Kinds",
     "Listed",
     "Listing",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Generic, Protocol, TypeVar
 
+from sutler.tails import Log
+
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class ChangeKind(IntEnum):
@@ -47,19 +48,6 @@ class Listed(Generic[T]):
     position: Sequence[Any]
 
 
-class ChangeLog(Protocol[T_co]):
-    """A log of changes that is numbered in commit order, as :mod:`sutler.watch` reads it."""
-
-    async def bounds(self) -> tuple[int, int]:
-        """Returns the position before the oldest kept entry, and that of the newest one."""
-        ...
-
-    async def after(self, position: int, limit: int) -> Sequence[tuple[int, T_co]]:
-        """Returns entries after a position, in order, each with its own: at most ``limit``, and not more than go into
-        one message of 3 MiB, but at least one if there is one."""
-        ...
-
-
 class Pages(Protocol[T]):
     """Things of one kind that can be listed."""
 
@@ -85,7 +73,7 @@ class Listing(Pages[T], Protocol):
         """
         ...
 
-    def log(self, tenant: str, filter: str) -> ChangeLog[Noticed[T]]:
+    def log(self, tenant: str, filter: str) -> Log[Noticed[T]]:
         """Returns the changes of a tenant's things, as a watch with a filter sees them.
 
         Raises:

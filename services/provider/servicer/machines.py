@@ -80,7 +80,7 @@ class MachineRpcs:
             parts.database.changes,
             name=f"machines/{tenant}/{request.filter}",
             resume_token=request.resume_token,
-            matches=lambda noticed: noticed.kind is not None,
+            see=lambda noticed: noticed if noticed.kind is not None else None,
         )
         async for batch in batches:
             yield pb.WatchMachinesResponse(

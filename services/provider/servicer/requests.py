@@ -91,7 +91,7 @@ class RequestRpcs:
             parts.database.changes,
             name=f"machineRequests/{tenant}/{request.filter}",
             resume_token=request.resume_token,
-            matches=lambda noticed: noticed.kind is not None,
+            see=lambda noticed: noticed if noticed.kind is not None else None,
         )
         async for batch in batches:
             yield pb.WatchMachineRequestsResponse(

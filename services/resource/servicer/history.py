@@ -14,6 +14,7 @@ from sutler.watch import with_final_status
 from services.resource.adapters.fields import RESOURCES, REVISIONS
 from services.resource.adapters.log import Follower
 from services.resource.adapters.reading import Query, Reader, Within
+from services.resource.names import key
 from services.resource.watching import Scope
 from services.resource.wire import revisions as wire
 
@@ -34,25 +35,22 @@ class HistoryServicer:
         self._reader = reader
         self._pager = pager
 
-    def WatchResources(
-        self, request: pb.WatchResourcesRequest, context: Any
-    ) -> AsyncIterator[pb.WatchResourcesResponse]:
+    def WatchResources(self, request: pb.WatchResourcesRequest, context: Any) -> AsyncIterator[bytes]:
         return with_final_status(
-            "resource", self._watch_resources(request), lambda status: pb.WatchResourcesResponse(status=status)
+            "resource",
+            self._watch_resources(request),
+            lambda status: pb.WatchResourcesResponse(status=status).SerializeToString(),
         )
 
-    async def _watch_resources(self, request: pb.WatchResourcesRequest) -> AsyncIterator[pb.WatchResourcesResponse]:
+    async def _watch_resources(self, request: pb.WatchResourcesRequest) -> AsyncIterator[bytes]:
         wanted = parse(request.filter, RESOURCES)
         passes = wanted.predicate() if request.filter.strip() else None
-        scope = Scope(request.parent, request.type, request.filter, passes)
+        scope = Scope(key(request.parent), key(request.type), request.filter, passes)
         batches = self._follower.follow(
             current().tenant, scope, resume_token=request.resume_token, replay=request.replay_existing
         )
         async for batch in batches:
-            yield pb.WatchResourcesResponse(
-                changes=[wire.change(seen) for seen in batch.changes if seen is not None],
-                resume_token=batch.resume_token,
-            )
+            yield wire.changes(batch.changes, batch.resume_token)
 
     async def ListResourceRevisions(
         self, request: pb.ListResourceRevisionsRequest, context: Any

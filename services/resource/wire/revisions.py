@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sutler.resource.v1 import resource_pb2 as pb
-from sutler.wire import timestamp
+from sutler.wire import encoded_field, timestamp
 
-from services.resource.watching import SeenChange
+from services.resource.watching import Seen
+
+CHANGES = pb.WatchResourcesResponse.CHANGES_FIELD_NUMBER
+RESOURCE = pb.ResourceChange.RESOURCE_FIELD_NUMBER
 
 MAX_BYTES = 3 * 1024 * 1024
 """How large a revision is at the most; then the resource before loses its open fields."""
 
 
-def change(seen: SeenChange) -> pb.ResourceChange:
-    """Returns a change as a watch sends it."""
-    return pb.ResourceChange(
-        kind=int(seen.kind),  # type: ignore[arg-type]
-        resource=pb.Resource.FromString(seen.resource),
-        revision=seen.revision,
-        change_time=timestamp(seen.time),
-    )
+def change(kind: Seen, resource: bytes, revision: int, time: float) -> bytes:
+    """Returns a change as it stands in a message of a watch.
+
+    Args:
+        kind: What happened.
+        resource: The resource after it, as a message; the last that was, if it is gone.
+        revision: The number of the change, or of the resource that existed.
+        time: When it happened, in seconds since 1970.
+    """
+    rest = pb.ResourceChange(kind=int(kind), revision=revision, change_time=timestamp(time))  # type: ignore[arg-type]
+    return encoded_field(CHANGES, rest.SerializeToString() + encoded_field(RESOURCE, resource))
+
+
+def changes(seen: Sequence[bytes], resume_token: str) -> bytes:
+    """Returns a message of a watch.
+
+    Args:
+        seen: What :func:`change` returned for each change.
+        resume_token: Resuming from it gives everything after them.
+    """
+    return b"".join(seen) + pb.WatchResourcesResponse(resume_token=resume_token).SerializeToString()
 
 
 def revision(row: tuple[Any, ...]) -> pb.ResourceRevision:

@@ -4,17 +4,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from google.rpc.status_pb2 import Status
 from sutler.errors import Exhausted, Invalid, NotFound, OutOfRange, SutlerError, Unavailable
+from sutler.paging import fitting
 from sutler.status import from_status
 from sutler.store import Database, Migration, Transaction, open_database
 from sutler.store.sequences import draw
+from sutler.tails import MAX_BATCH
 from sutler.testing import wait_until
 from sutler.tokens import TokenSealer
-from sutler.watch import MAX_BATCH, Batch, Watcher, with_final_status
+from sutler.watch import Batch, Watcher, with_final_status
 
 TABLES = (
     "CREATE TABLE entries (position BIGINT NOT NULL PRIMARY KEY, body TEXT NOT NULL)",
@@ -29,6 +31,10 @@ class StoredLog:
     """A log in a database, as services have them."""
 
     database: Database
+    identity: str = "things"
+
+    def size(self, change: str) -> int:
+        return len(change)
 
     async def bounds(self) -> tuple[int, int]:
         def read(tx: Transaction) -> tuple[int, int]:
@@ -40,7 +46,8 @@ class StoredLog:
 
     async def after(self, position: int, limit: int) -> Sequence[tuple[int, str]]:
         query = "SELECT position, body FROM entries WHERE position > ? ORDER BY position LIMIT ?"
-        return await self.database.read(lambda tx: [(row[0], row[1]) for row in tx.all(query, (position, limit))])
+        found = await self.database.read(lambda tx: tx.all(query, (position, limit)))
+        return [(row[0], row[1]) for row in found[: fitting(len(row[1]) for row in found)]]
 
 
 def opened(url: str) -> object:
@@ -91,7 +98,9 @@ def watch(
     name: str = "things/default",
     matches: Callable[[str], bool] = lambda _: True,
 ) -> AsyncIterator[Batch[str]]:
-    return watcher.watch(StoredLog(db), db.changes, name=name, resume_token=token, matches=matches)
+    return watcher.watch(
+        StoredLog(db), db.changes, name=name, resume_token=token, see=lambda body: body if matches(body) else None
+    )
 
 
 async def read(batches: AsyncIterator[Batch[str]], count: int, seconds: float = 20) -> tuple[list[str], str]:
@@ -167,6 +176,95 @@ class TestChanges:
         assert len(found) == len(set(found)) == 360
         for prefix in ("0d-", "2o-"):
             assert [each for each in found if each.startswith(prefix)] == [f"{prefix}{number}" for number in range(60)]
+
+
+@dataclass(frozen=True)
+class PartialLog(StoredLog):
+    """A log that has its numbers in common with others, and entries of its own only where they begin with "a".
+
+    It counts how often it is read, and fails when it is told to.
+    """
+
+    reads: list[int] = field(default_factory=list)
+    broken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def after(self, position: int, limit: int) -> Sequence[tuple[int, str]]:
+        self.reads.append(position)
+        if self.broken.is_set():
+            raise Unavailable("the log does not answer", reason="STORAGE_UNAVAILABLE")
+        found = await super().after(position, 10_000)
+        return [(number, body) for number, body in found if body.startswith("a")][:limit]
+
+    def watched(self, watcher: Watcher, token: str = "") -> AsyncIterator[Batch[str]]:
+        return watcher.watch(self, self.database.changes, name="n", resume_token=token, see=lambda body: body)
+
+
+class TestSharing:
+    async def test_a_change_is_read_once_for_all(self, db: Database, watcher: Watcher) -> None:
+        log = PartialLog(db)
+        watches = [log.watched(watcher) for _ in range(30)]
+        for batches in watches:
+            await begun(batches)
+        log.reads.clear()
+        await append(db, "a1", "b", "a2", "a3")
+        found = await asyncio.gather(*(read(batches, 3) for batches in watches))
+        assert found == [(["a1", "a2", "a3"], found[0][1])] * 30
+        assert len(log.reads) < 10
+
+    async def test_one_that_is_far_behind_reads_for_itself(
+        self, db: Database, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sutler.tails.MAX_KEPT", 7)
+        slow, quick = watch(watcher, db), watch(watcher, db)
+        await begun(slow)
+        await begun(quick)
+        for start in range(0, 60, 20):
+            await append(db, *(str(start + number) for number in range(20)))
+            assert (await read(quick, 20))[0] == [str(start + number) for number in range(20)]
+        assert (await read(slow, 60))[0] == [str(number) for number in range(60)]
+        await append(db, "more")
+        assert [(await read(batches, 1))[0] for batches in (slow, quick)] == [["more"]] * 2
+
+    async def test_one_with_nothing_to_catch_up_waits_with_the_others(self, db: Database, watcher: Watcher) -> None:
+        log = PartialLog(db)
+        token = await begun(log.watched(watcher))
+        await append(db, "b", "b")
+        other, late = log.watched(watcher), log.watched(watcher, token)
+        await begun(other)
+        await begun(late)
+        waiting = asyncio.create_task(anext(late))  # type: ignore[arg-type]
+        await wait_until(lambda: db.changes.wanted.is_set())
+        log.reads.clear()
+        await append(db, "a1")
+        assert (await waiting).changes == ["a1"]
+        assert len(log.reads) < 10
+        assert (await read(other, 1))[0] == ["a1"]
+
+    async def test_large_changes_come_in_bounded_batches(self, db: Database, watcher: Watcher) -> None:
+        quick, slow = watch(watcher, db), watch(watcher, db)
+        await begun(quick)
+        await begun(slow)
+        bodies = [letter * 1024 * 1024 for letter in "abcdef"]
+        await append(db, *bodies)
+        assert (await read(quick, 6))[0] == bodies
+        assert [list((await anext(slow)).changes) for _ in range(2)] == [bodies[:3], bodies[3:]]
+
+    async def test_a_log_that_fails_ends_its_watches_and_no_later_ones(self, db: Database, watcher: Watcher) -> None:
+        log = PartialLog(db)
+        watches = [log.watched(watcher) for _ in range(3)]
+        for batches in watches:
+            await begun(batches)
+        log.broken.set()
+        await append(db, "a1")
+        for batches in watches:
+            with pytest.raises(Unavailable) as caught:
+                await read(batches, 1)
+            assert caught.value.reason == "STORAGE_UNAVAILABLE"
+        log.broken.clear()
+        again = log.watched(watcher)
+        await begun(again)
+        await append(db, "a2")
+        assert (await read(again, 1))[0] == ["a2"]
 
 
 class TestCheckpoints:
@@ -266,7 +364,10 @@ class TestResuming:
 
 
 class TestEnds:
-    async def test_a_reader_that_is_too_slow(self, db: Database, watcher: Watcher) -> None:
+    async def test_a_reader_that_is_too_slow(
+        self, db: Database, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sutler.tails.MAX_KEPT", 2)
         batches = watch(watcher, db)
         await begun(batches)
         await append(db, *(str(number) for number in range(10)))

@@ -94,6 +94,37 @@ async def test_management_group(tenant: Tenant) -> None:
 
 
 @everywhere
+async def test_management_group_as_of_each_change(tenant: Tenant) -> None:
+    """What leaves a group, or goes with its subscription, is told though it belongs to the group no more."""
+    for group in ("above", "m", "elsewhere"):
+        above = {"management_group": "managementGroups/above"} if group == "m" else {}
+        await tenant.create("", group, "Sutler.Resource/managementGroups", above)
+    mine = {"management_group": "managementGroups/M"}
+    async with (
+        watching(tenant, parent="managementGroups/m") as watch,
+        watching(tenant, parent="managementGroups/above") as from_above,
+    ):
+        await tenant.create("", "s", "Sutler.Resource/subscriptions", mine)
+        await tenant.create("subscriptions/s", "in", "Sutler.Resource/resourceGroups")
+        await tenant.update("subscriptions/s", {"management_group": "managementGroups/elsewhere"})
+        await tenant.create("subscriptions/s", "out", "Sutler.Resource/resourceGroups")
+        await tenant.update("subscriptions/s", mine)
+        await tenant.delete("subscriptions/s/resourceGroups/out")
+        await tenant.delete("subscriptions/s", force=True)
+        told = [
+            (K.KIND_CREATED, "s"),
+            (K.KIND_CREATED, "in"),
+            (K.KIND_UPDATED, "s"),
+            (K.KIND_UPDATED, "s"),
+            (K.KIND_DELETED, "out"),
+            (K.KIND_DELETED, "in"),
+            (K.KIND_DELETED, "s"),
+        ]
+        assert await watch.next(7) == told
+        assert await from_above.next(7) == told
+
+
+@everywhere
 async def test_filters_see_what_enters_and_leaves(tenant: Tenant) -> None:
     async with watching(tenant, filter='tags.env = "prod"') as watch:
         await tenant.create("", "a", "Sutler.Resource/subscriptions")

@@ -147,10 +147,12 @@ def test_what_a_watch_sees() -> None:
 
 
 def test_what_a_watch_covers() -> None:
-    scope = Watched("Subscriptions/s", "A.B/c", "", None)
-    assert scope.covers("subscriptions/S/providers/A.B/c/x", "a.b/C", "subscriptions/s", ())
-    assert not scope.covers("subscriptions/S/providers/A.B/d/x", "a.b/d", "subscriptions/s", ())
-    assert not scope.covers("subscriptions/s2/providers/A.B/c/x", "a.b/c", "subscriptions/s2", ())
-    group = Watched("managementGroups/m", "", "", None)
-    assert group.covers("managementGroups/m", "x", "managementgroups/m", ())
-    assert group.covers("subscriptions/s/resourceGroups/g", "x", "subscriptions/s", ("subscriptions/s",))
+    scope = Watched("subscriptions/s", "a.b/c", "", None)
+    assert scope.covers("subscriptions/s/providers/a.b/c/x", "a.b/c", ())
+    assert not scope.covers("subscriptions/s/providers/a.b/d/x", "a.b/d", ())
+    assert not scope.covers("subscriptions/s2/providers/a.b/c/x", "a.b/c", ())
+    group = Watched("managementgroups/m", "", "", None)
+    assert group.covers("managementgroups/m", "x", ())
+    assert group.covers("subscriptions/s/resourcegroups/g", "x", ("managementgroups/m", "managementgroups/top"))
+    assert not group.covers("subscriptions/s/resourcegroups/g", "x", ("managementgroups/m2",))
+    assert Watched("", "", "", None).covers("subscriptions/s", "x", ())

@@ -73,26 +73,38 @@ class StoredListing(Generic[T]):
 
     def log(self, tenant: str, filter: str) -> StoredLog[T]:
         """Returns the changes of a tenant's things, as a watch with a filter sees them."""
-        return StoredLog(self._database, self._table, tenant, parse(filter, self._schema).predicate(), self._size)
+        passes = parse(filter, self._schema).predicate()
+        return StoredLog(self._database, self._table, tenant, filter, passes, self._size)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLog(Generic[T]):
-    """The log of changes of one table and tenant; see :class:`sutler.watch.Log`.
+    """The log of changes of one table and tenant; see :class:`sutler.tails.Log`.
 
     Attributes:
         database: Where it is.
         table: The table.
         tenant: Whose changes.
-        passes: Whether a thing passes the filter.
-        size: How many bytes a thing takes in a message.
+        filter: The filter as it was written.
+        passes: Whether a thing passes it.
+        length: How many bytes a thing takes in a message.
     """
 
     database: Database
     table: Table[T]
     tenant: str
+    filter: str
     passes: Callable[[Mapping[str, Any]], bool]
-    size: Callable[[T], int]
+    length: Callable[[T], int]
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Says which log it is, and how it is seen."""
+        return self.table.name, self.tenant, self.filter
+
+    def size(self, change: Noticed[T]) -> int:
+        """Returns how many bytes a change takes in a message."""
+        return 0 if change.item is None else self.length(change.item)
 
     async def bounds(self) -> tuple[int, int]:
         """Returns the position before the oldest kept entry, and that of the newest one."""
@@ -110,7 +122,7 @@ class StoredLog(Generic[T]):
         one message of 3 MiB, but at least one if there is one."""
         rows = await self.database.read(lambda tx: self._rows(tx, position, limit))
         entries = [(seq, self._noticed(time, before, after)) for seq, time, before, after in rows]
-        return entries[: fitting(0 if seen.item is None else self.size(seen.item) for _, seen in entries)]
+        return entries[: fitting(self.size(seen) for _, seen in entries)]
 
     def _rows(self, tx: Transaction, position: int, limit: int) -> Sequence[Row]:
         """Returns the rows of entries; what is stored may be far larger than what is sent, so it is bounded too."""
