@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from sutler.errors import FailedPrecondition
-from sutler.store.engine import Connection, Engine, OutcomeUnknownError
+from sutler.store.engine import Connection, Dialect, Engine, OutcomeUnknownError
 
 log = structlog.get_logger("sutler.store")
 
@@ -29,11 +29,13 @@ class Migration:
         description: What it does, a few words for the log.
         statements: SQL without parameters, one statement each. ``CREATE TABLE`` and ``ALTER TABLE`` use TEXT, BIGINT,
             DOUBLE PRECISION and BYTEA; no column is named after one of these.
+        engine: The only engine that takes the step; all if None.
     """
 
     number: int
     description: str
     statements: Sequence[str]
+    engine: Dialect | None = None
 
 
 Components = Mapping[str, Sequence[Migration]]
@@ -80,6 +82,8 @@ def _apply(engine: Engine, connection: Connection, component: str, migrations: S
             metadata={"database": name, "component": component, "found": str(found), "known": str(known)},
         )
     for migration in migrations[found:]:
+        if migration.engine not in (None, engine.dialect):
+            continue
         log.info("store.migration", database=name, component=component, number=migration.number,
                  description=migration.description)  # fmt: skip
         for statement in migration.statements:

@@ -154,9 +154,10 @@ class Reader:
 
         def read(tx: Transaction) -> Found:
             _check_exists(tx, tenant, within.parent)
-            rows = page(tx, "resources", "shown, document", _scope(tenant, within), query, RESOURCES)
+            rows = page(tx, "resources", "shown, key", _scope(tenant, within), query, RESOURCES)
             shown = [row[0] for row in rows]
-            return _found(shown, [len(message) for message in shown], rows, query, _document_item, RESOURCES)
+            sizes = [len(message) for message in shown]
+            return _found(shown, sizes, rows, query, lambda row: _stored(tx, tenant, row[1]), RESOURCES)
 
         return await self._database.scan(read)
 
@@ -214,6 +215,12 @@ def _found(
     return Found(items[:count], position(item(rows[count - 1]), query.orders, schema))
 
 
+def _stored(tx: Transaction, tenant: str, key: str) -> dict[str, Any]:
+    row = tx.one("SELECT document FROM resources WHERE tenant = ? AND key = ?", (tenant, key))
+    assert row is not None  # it was found in the same read
+    return encoding.parsed(row[0])
+
+
 def _document_item(row: Row) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(row[1])
     return found
@@ -227,12 +234,12 @@ def _check_exists(tx: Transaction, tenant: str, parent: str) -> None:
 
 def _scope(tenant: str, within: Within) -> Condition:
     parent = key(within.parent)
-    place: Condition = ("parent_key = ?", (parent,))
-    if within.recursive:
-        place = _below(tenant, parent, "key")
+    condition, params = _below(tenant, parent, "key") if within.recursive else ("parent_key = ?", (parent,))
     if within.type:
-        place = (f"{place[0]} AND type_key = ?", (*place[1], key(within.type)))
-    return f"tenant = ? AND {place[0]}", (tenant, *place[1])
+        # Without statistics SQLite would take the index of all resources of the type, unless it cannot.
+        column = "type_key" if within.recursive else "type_key || ''"
+        condition, params = f"{condition} AND {column} = ?", (*params, key(within.type))
+    return f"tenant = ? AND {condition}", (tenant, *params)
 
 
 def _history(tenant: str, within: Within) -> Condition:

@@ -90,4 +90,13 @@ MIGRATIONS = (
         "epochs of what governs resources",
         ("CREATE TABLE epochs (tenant TEXT NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL)",),
     ),
+    Migration(
+        4,
+        "lists of a scope by type and tag from the index",
+        (
+            "DROP INDEX resources_by_parent",
+            "CREATE INDEX resources_by_parent ON resources (tenant, parent_key, name, type_key, tags)",
+        ),
+        engine="sqlite",  # PostgreSQL takes no more than 2704 bytes into an index, and needs it less: it caches rows
+    ),
 )

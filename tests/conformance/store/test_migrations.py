@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from sutler.errors import FailedPrecondition
-from sutler.store import Migration, Transaction, schema
+from sutler.store import Dialect, Migration, StatementError, Transaction, schema
 
 from tests.conformance.store.changing import keys, put
 from tests.conformance.store.conftest import Opens
@@ -55,6 +55,20 @@ async def test_components_have_versions_of_their_own(place: Place, opens: Opens)
     other = Migration(1, "others", ("CREATE TABLE others (key TEXT PRIMARY KEY)",))
     async with opens(place, migrations={"test": (FIRST, SECOND), "other": (other,)}) as db:
         assert await db.read(versions) == {"sutler": OWN, "test": 2, "other": 1}
+
+
+async def test_a_step_may_be_for_one_engine_only(place: Place, opens: Opens) -> None:
+    table = "CREATE TABLE {} (key TEXT PRIMARY KEY)"
+    engines: tuple[Dialect, ...] = ("sqlite", "postgresql")
+    steps = [
+        Migration(2 + n, "own", (table.format(f"in_{engine}"),), engine=engine) for n, engine in enumerate(engines)
+    ]
+    async with opens(place, migrations={"test": (FIRST, *steps)}) as db:
+        assert await db.read(versions) == {"sutler": OWN, "test": 3}
+        assert await db.read(lambda tx: tx.all(f"SELECT key FROM in_{db.dialect}")) == []
+        other = next(engine for engine in engines if engine != db.dialect)
+        with pytest.raises(StatementError):
+            await db.read(lambda tx: tx.all(f"SELECT key FROM in_{other}"))
 
 
 async def test_gaps_in_the_numbers_are_a_fault_of_the_program(place: Place, opens: Opens) -> None:

@@ -1,13 +1,24 @@
 """Lists, batches and history."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from sutler.errors import Invalid, NotFound
+from sutler.filtering import parse
+from sutler.paging import Order
 from sutler.resource.v1 import resource_pb2 as pb
+from sutler.store import Database, Row, Transaction, open_database
 from sutler.wire import from_struct
 
+from services.resource.adapters.fields import RESOURCES
+from services.resource.adapters.reading import Query, Reader, Within
+from services.resource.adapters.tables import MIGRATIONS
 from tests.integration.resource.conftest import Tenant, everywhere
 
 SERVERS = "Custom.Org/servers"
@@ -55,6 +66,44 @@ async def test_levels(tenant: Tenant) -> None:
         await listed(tenant, "subscriptions/none")
     with pytest.raises(Invalid):
         await listed(tenant, "things/x")
+
+
+class Explaining:
+    """A database that answers scans with the plan of each statement that they make.
+
+    Args:
+        database: The database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.plans: list[str] = []
+
+    async def scan(self, fn: Callable[[Any], Any]) -> Any:
+        return await self._database.scan(lambda tx: fn(SimpleNamespace(dialect=tx.dialect, all=partial(self._all, tx))))
+
+    def _all(self, tx: Transaction, sql: str, params: tuple[Any, ...]) -> list[Row]:
+        self.plans.append(" ".join(row[3] for row in tx.all(f"EXPLAIN QUERY PLAN {sql}", params)))
+        return []
+
+
+@pytest.mark.parametrize(
+    ("within", "index"),
+    [
+        (Within("", recursive=False), "resources_by_parent (tenant=? AND parent_key=?)"),
+        (Within("", recursive=False, type=SERVERS), "resources_by_parent (tenant=? AND parent_key=?)"),
+        (Within("", recursive=True, type=SERVERS), "resources_by_type (tenant=? AND type_key=?)"),
+    ],
+)
+async def test_lists_take_the_index_that_has_few_rows_in_the_order_wanted(
+    tmp_path: Path, within: Within, index: str
+) -> None:
+    """With statistics or without, or a list in a scope would read all that there is of a type."""
+    query = Query(parse('tags.odd = "1"', RESOURCES), (Order("name"),), None, 1000)
+    async with open_database(f"sqlite:///{tmp_path}/r.db", name="r", migrations={"resource": MIGRATIONS}) as database:
+        explaining = Explaining(database)
+        await Reader(explaining).list_resources("default", within, query)  # type: ignore[arg-type]
+    assert explaining.plans == [f"SEARCH resources USING INDEX {index}"]
 
 
 @pytest.mark.parametrize(
