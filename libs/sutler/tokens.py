@@ -21,7 +21,7 @@ class TokenSealer:
     def __init__(self, key: bytes) -> None:
         if len(key) < 16:
             raise ValueError("the token key has fewer than 16 bytes")
-        self._key = key
+        self._empty = hmac.new(key, digestmod=hashlib.sha256)
 
     def seal(self, purpose: str, binding: str, value: object) -> str:
         """Returns a token that holds ``value``.
@@ -51,7 +51,7 @@ class TokenSealer:
         return value
 
     def _tag(self, purpose: str, binding: str, body: bytes) -> bytes:
-        digest = hmac.new(self._key, digestmod=hashlib.sha256)
+        digest = self._empty.copy()
         for part in (purpose.encode(), binding.encode(), body):
             digest.update(len(part).to_bytes(4, "big") + part)
         return digest.digest()[:TAG_BYTES]
