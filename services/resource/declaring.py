@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sutler.auth import authorize
-from sutler.errors import Conflict, invalid, not_found
+from sutler.errors import Conflict, SutlerError, invalid, not_found
 from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.operations.model import Operation
@@ -209,8 +209,10 @@ class Declarations:
     async def _carry_out(
         self, caller: Caller, propose: Propose, once: Once | None, validate_only: bool, also: Also | None = None
     ) -> Outcome:
+        hurried = None if validate_only else self._hurried(caller, propose)
         for _ in range(MAX_REPEATS):
-            proposal = prepared(caller, await self._store.read(caller.tenant, propose))
+            proposal = hurried or prepared(caller, await self._store.read(caller.tenant, propose))
+            hurried = None
             plan: tuple[Planned, ...] = ()
             asks = concerns_handler(proposal)
             if asks or validate_only:
@@ -224,6 +226,20 @@ class Declarations:
             if operation is not None:
                 return Outcome(operation)
         raise Conflict(f"what {proposal.name.text} depends on keeps changing; try again", resource=proposal.name.text)
+
+    def _hurried(self, caller: Caller, propose: Propose) -> Proposal | None:
+        """Returns a proposal made of what was last known, where that is enough and speaks for the change.
+
+        The write checks whether it still holds. What speaks against the change is worth a look at the store, and so is
+        what a handler is asked about.
+        """
+        try:
+            found = self._store.recall(caller.tenant, propose)
+            if found is None or not found.type.made_by.records:
+                return None
+            return prepared(caller, found)
+        except SutlerError:
+            return None
 
     async def _write(
         self, caller: Caller, proposal: Proposal, once: Once | None, also: Also | None

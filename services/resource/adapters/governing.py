@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from sutler.store import Row, Transaction
+from sutler.store.engine import Params
 
 from services.resource.names import BUILT_IN, key
 
@@ -33,16 +34,47 @@ class Facts:
 
     def __init__(self) -> None:
         self._of_epoch = lru_cache(MAX_EPOCHS)(_nothing)
+        self._latest: dict[str, Row | None] = {}
 
     def of(self, tx: Transaction, tenant: str) -> dict[Hashable, Any]:
         """Returns what is kept of the epoch that a transaction sees; whoever finds something adds it."""
         epochs = tx.found.get(("epochs", tenant))
         if epochs is None:
             epochs = tx.found["epochs", tenant] = tx.one(_EPOCHS, (BUILT_IN_TENANT, tenant))
+            if len(self._latest) > MAX_EPOCHS:
+                self._latest.clear()
+            self._latest[tenant] = epochs
         found = self._of_epoch(tenant, epochs)
         if len(found) > MAX_FACTS:
             found.clear()
         return found
+
+    def memory(self, tenant: str) -> Memory:
+        """Returns what stands for a transaction that sees nothing but what is kept of the latest known epoch."""
+        return Memory({("epochs", tenant): self._latest.get(tenant)})
+
+
+class Forgotten(Exception):
+    """Something is not kept, so only the database can tell."""
+
+
+class Memory(Transaction):
+    """Stands for a transaction where only what is kept already is wanted. Made by :meth:`Facts.memory`.
+
+    Args:
+        found: The latest epochs.
+    """
+
+    def __init__(self, found: dict[Hashable, Any]) -> None:
+        self.found = found
+
+    def one(self, sql: str, params: Params = ()) -> Row | None:
+        """Raises Forgotten."""
+        raise Forgotten
+
+    def all(self, sql: str, params: Params = ()) -> list[Row]:
+        """Raises Forgotten."""
+        raise Forgotten
 
 
 def _nothing(tenant: str, epochs: Row | None) -> dict[Hashable, Any]:

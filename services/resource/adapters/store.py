@@ -14,7 +14,7 @@ from sutler.operations.model import Operation
 from sutler.store import Database, Transaction, requests
 
 from services.resource.adapters import encoding
-from services.resource.adapters.governing import BUILT_IN_TENANT, Facts, begin_epoch
+from services.resource.adapters.governing import BUILT_IN_TENANT, Facts, Forgotten, begin_epoch
 from services.resource.adapters.unit import TenantUnit
 from services.resource.adapters.view import TenantView
 from services.resource.builtin import BUILT_IN_TYPES
@@ -43,6 +43,13 @@ class DatabaseStore:
     async def read(self, tenant: str, fn: Callable[[View], T]) -> T:
         """Runs a short read of what a tenant has."""
         return await self._database.read(lambda tx: fn(TenantView(tx, tenant, self._facts, self._box)))
+
+    def recall(self, tenant: str, fn: Callable[[View], T]) -> T | None:
+        """Runs a read on what was last known, if that is enough for it; returns None if not."""
+        try:
+            return fn(TenantView(self._facts.memory(tenant), tenant, self._facts, self._box))
+        except Forgotten:
+            return None
 
     async def scan(self, tenant: str, fn: Callable[[View], T]) -> T:
         """Runs a longer read."""

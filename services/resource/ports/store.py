@@ -260,6 +260,13 @@ class Store(Protocol):
         """Runs a short read of what a tenant has."""
         ...
 
+    def recall(self, tenant: str, fn: Callable[[View], T]) -> T | None:
+        """Runs a read on what was last known to govern resources, if that is enough for it; returns None if not.
+
+        That may be out of date, which only a write finds out.
+        """
+        ...
+
     async def scan(self, tenant: str, fn: Callable[[View], T]) -> T:
         """Runs a longer read."""
         ...
