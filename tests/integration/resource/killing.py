@@ -12,7 +12,9 @@ import runpy
 import signal
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +60,24 @@ class Process:
         assert self._process.exitcode is not None
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What must be there of a resource in the end."""
+
+    properties: dict[str, Any]
+    state: int = pb.Resource.STATE_SUCCEEDED
+    stack: str = ""
+
+
 class Caller:
     """Lives one life after the other, each of a resource of its own.
+
+    Attributes:
+        answers: What was asked and answered.
+        expected: What must be there of each resource by name; None for one that is gone.
+        effects: How many effects the handler must have had for each resource.
+        unsure: How many more there may be, because of what was cancelled.
+        kinds: What a life can be.
 
     Args:
         number: Which caller it is.
@@ -71,19 +89,20 @@ class Caller:
     def __init__(self, number: int, dice: random.Random, connections: Sequence[Sutler], group: str) -> None:
         self.number = number
         self.answers: list[tuple[str, Any, Any]] = []
-        self.expected: dict[str, dict[str, Any] | None] = {}
-        self.effects = 0
+        self.expected: dict[str, Expected | None] = {}
+        self.effects: Counter[str] = Counter()
+        self.unsure: Counter[str] = Counter()
         self.kinds = [self.record, self.machine]
-        self._dice = dice
+        self.dice = dice
+        self.group = group
         self._connections = connections
-        self._group = group
         self._lives = 0
 
     async def work(self, stop: asyncio.Event) -> None:
         """Works until it is told to stop, and then ends what it has begun."""
         while not stop.is_set():
             self._lives += 1
-            await self._dice.choice(self.kinds)(f"c{self.number}-{self._lives}")
+            await self.dice.choice(self.kinds)(f"c{self.number}-{self._lives}")
 
     async def record(self, id: str) -> None:
         """A record: created, changed three times, deleted or not."""
@@ -94,47 +113,60 @@ class Caller:
 
     async def machine(self, id: str) -> None:
         """A thing of the handler: created, changed, acted on, deleted or not."""
-        pace = {"seconds": self._dice.choice([0, 0.02, 0.1])}
+        pace = {"seconds": self.dice.choice([0, 0.02, 0.1])}
         name = await self._create("machines", id, {**pace, "count": 1})
         await self._update(name, {**pace, "count": 2})
         request = pb.InvokeActionRequest(name=name, action="restart")
         await self._change("InvokeAction", request)
-        self.effects += 3
+        self.effects[name] += 3
         await self._perhaps_delete(name)
 
     async def _create(self, collection: str, id: str, properties: dict[str, Any]) -> str:
         resource = pb.Resource(type=f"Custom.Org/{collection}", properties=to_struct(properties))
         await self._change(
-            "CreateResource", pb.CreateResourceRequest(parent=self._group, resource_id=id, resource=resource)
+            "CreateResource", pb.CreateResourceRequest(parent=self.group, resource_id=id, resource=resource)
         )
-        name = f"{self._group}/providers/Custom.Org/{collection}/{id}"
-        self.expected[name] = properties
+        name = self.name(collection, id)
+        self.expected[name] = Expected(properties)
         return name
+
+    def name(self, collection: str, id: str) -> str:
+        """The name of a resource of this caller's group."""
+        return f"{self.group}/providers/Custom.Org/{collection}/{id}"
 
     async def _update(self, name: str, properties: dict[str, Any]) -> None:
         resource = pb.Resource(name=name, properties=to_struct(properties))
         await self._change("UpdateResource", pb.UpdateResourceRequest(resource=resource))
-        self.expected[name] = properties
+        self.expected[name] = Expected(properties)
 
     async def _perhaps_delete(self, name: str) -> None:
-        if self._dice.random() < 0.5:
+        if self.dice.random() < 0.5:
             await self._change("DeleteResource", pb.DeleteResourceRequest(name=name))
             self.expected[name] = None
 
     async def _change(self, method: str, request: Any) -> None:
-        request.request_id = str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
+        operation = await self.ended(await self.begun(method, request))
+        assert operation.HasField("response"), operation
+
+    async def begun(self, method: str, request: Any) -> Operation:
+        """Makes a change under a new request id, and gives the operation that was answered."""
+        request.request_id = str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
         answer = await self.patiently(method, request)
+        assert isinstance(answer, Operation)
         self.answers.append((method, request, answer))
-        operation = answer
+        return answer
+
+    async def ended(self, operation: Operation) -> Operation:
+        """Waits until an operation is done."""
         while not operation.done:
             await asyncio.sleep(0.05)
-            operation = await self.patiently("GetOperation", GetOperationRequest(name=answer.name))
-        assert isinstance(operation, Operation) and operation.HasField("response"), operation
+            operation = await self.patiently("GetOperation", GetOperationRequest(name=operation.name))
+        return operation
 
     async def patiently(self, method: str, request: Any) -> Any:
         """Makes a call until it is answered, at whichever process answers."""
         while True:
-            connection = self._dice.choice(self._connections)
+            connection = self.dice.choice(self._connections)
             try:
                 return await getattr(connection.resources, method)(request, timeout=5)
             except (Unavailable, DeadlineExceeded):
@@ -142,14 +174,14 @@ class Caller:
 
     async def check(self) -> None:
         """Everything that was answered is there, and is answered the same way again."""
-        for name, properties in self.expected.items():
+        for name, expected in self.expected.items():
             try:
                 found = await self.patiently("GetResource", pb.GetResourceRequest(name=name))
             except NotFound:
-                assert properties is None, name
+                assert expected is None, name
                 continue
-            assert from_struct(found.properties) == properties
-            assert found.provisioning_state == pb.Resource.STATE_SUCCEEDED
+            there = Expected(from_struct(found.properties), found.provisioning_state, found.stack)
+            assert (there, found.operation) == (expected, ""), (name, there, expected)
         for method, request, answer in self.answers:
             assert await self.patiently(method, request) == answer
 

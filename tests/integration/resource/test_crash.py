@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import uuid
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from sutler.wire import to_struct
 
 from tests.integration.resource.chains import follow, history
 from tests.integration.resource.conftest import Tenant, database_url, until
-from tests.integration.resource.killing import Caller, Process, serves
+from tests.integration.resource.killing import Process, serves
 from tests.integration.resource.machines import Machines, serving
+from tests.integration.resource.stack_lives import StackCaller
 
 RESOURCES = 20
 KILLS = 5
@@ -110,7 +112,7 @@ async def prepare(s: Sutler, handler: str) -> str:
 
 
 async def kill_again_and_again(
-    processes: list[Process], connections: list[Sutler], callers: list[Caller], dice: random.Random, kills: int
+    processes: list[Process], connections: list[Sutler], callers: list[StackCaller], dice: random.Random, kills: int
 ) -> None:
     """Kills one process after the other while the callers work, until they have ended their last work."""
     stop = asyncio.Event()
@@ -126,7 +128,7 @@ async def kill_again_and_again(
     await asyncio.wait_for(asyncio.gather(*work), SETTLED_SECONDS)
 
 
-async def check_all(s: Sutler, callers: list[Caller], machines: Machines) -> None:
+async def check_all(s: Sutler, callers: list[StackCaller], machines: Machines) -> None:
     """No answer is lost, no effect is there twice, nothing is stuck, and the log has no gap."""
     await begun(s)
     for caller in callers:
@@ -135,15 +137,31 @@ async def check_all(s: Sutler, callers: list[Caller], machines: Machines) -> Non
     assert not open_operations.operations
     stuck = await s.resources.ListResources(pb.ListResourcesRequest(recursive=True, filter="reconciling = true"))
     assert not stuck.resources
+    stacks = await s.resources.ListStacks(pb.ListStacksRequest(page_size=1000))
+    stood = {name for caller in callers for name, stands in caller.stacks.items() if stands is not None}
+    assert {found.name for found in stacks.stacks} == stood
     now = follow(await history(s.resources))
-    assert {name.lower() for c in callers for name, left in c.expected.items() if left is not None} <= set(now)
+    expected = {name.lower() for c in callers for name, left in c.expected.items() if left is not None}
+    scopes = {callers[0].group.lower(), callers[0].group.lower().rpartition("/resourcegroups")[0]}
+    assert set(now) == expected | scopes
+    check_effects(callers, machines)
+
+
+def check_effects(callers: list[StackCaller], machines: Machines) -> None:
+    """The handler did everything once, under one key for each operation, and nothing that nobody asked for."""
     keys: dict[tuple[str, str], set[str]] = {}
+    made: dict[str, set[str]] = {}
     for method, request, _ in machines.calls:
         if method in ("Apply", "InvokeAction"):
             keys.setdefault((method, request.context.operation), set()).add(request.idempotency_key)
+            name = (request.desired if method == "Apply" else request.resource).name
+            made.setdefault(name, set()).update({request.idempotency_key} & set(machines.effects))
     assert all(len(found) == 1 for found in keys.values())
     assert set(machines.effects.values()) == {1}
-    assert len(machines.effects) == sum(caller.effects for caller in callers)
+    least = sum((caller.effects for caller in callers), Counter[str]())
+    more = sum((caller.unsure for caller in callers), Counter[str]())
+    for name in {*made, *least}:
+        assert least[name] <= len(made.get(name, ())) <= least[name] + more[name], name
 
 
 @pytest.mark.crash
@@ -166,10 +184,11 @@ async def test_killed_two_hundred_times(tmp_path: Path, engine: str, count: int,
                 await process.start()
                 await begun(connection)
             group = await prepare(connections[0], handler)
-            callers = [Caller(n, random.Random(dice.random()), connections, group) for n in range(CALLERS)]
+            callers = [StackCaller(n, random.Random(dice.random()), connections, group) for n in range(CALLERS)]
             await kill_again_and_again(processes, connections, callers, dice, kills)
             await check_all(connections[0], callers, machines)
-            print(f"{sum(len(caller.answers) for caller in callers)} changes, {len(machines.effects)} effects")
+            changes, stacks = sum(len(c.answers) for c in callers), sum(len(c.stacks) for c in callers)
+            print(f"{changes} changes, {stacks} stacks, {len(machines.effects)} effects")
         finally:
             for process in processes:
                 await process.kill(signal.SIGTERM)
