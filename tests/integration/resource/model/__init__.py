@@ -1,125 +1,102 @@
 """A model of ResourceService in plain Python: it says what every change answers, and what can be seen after it.
 
-It knows nothing of the service and shares no code with it. Policies, quotas and stacks get a module each beside
-``checks.py``, and their rules a method each in ``test_model.py``.
+It knows nothing of the service and shares no code with it. ``things.py`` and ``world.py`` say what there is; of
+resources, ``checks.py`` and ``rulings.py`` say what is refused, ``resources.py`` and ``lives.py`` what becomes of the
+rest; of types ``kinds.py``; of stacks ``planning.py`` and ``runs.py``. The methods of :class:`Model` are the RPCs.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.integration.resource.model import lives
-from tests.integration.resource.model.checks import (
-    Proposal,
-    check,
-    check_action,
-    check_delete,
-    check_kind,
-    check_kind_unused,
-)
-from tests.integration.resource.model.things import Kind, Refusal, Thing, Wish, Work, key, parent_of
-from tests.integration.resource.model.world import World, completed, merged, type_of
+from tests.integration.resource.model.kinds import check_kind, check_kind_unused
+from tests.integration.resource.model.planning import planned, removals
+from tests.integration.resource.model.resources import Resources
+from tests.integration.resource.model.runs import Unclear, abandon, go_on
+from tests.integration.resource.model.stacks import Piece, Stack
+from tests.integration.resource.model.things import Kind, Refusal, Thing, Wish, Work, key
 
 
-class Model(World):
+class Model(Resources):
     """One tenant. Each change returns its operation, or raises the :class:`Refusal` that the service must answer."""
 
-    def create(self, parent: str, type: str, id: str, wish: Wish, *, only: bool = False) -> Work:
-        """CreateResource."""
-        kind = self.kind(type)
-        name = self.place(parent, type, id)
-        if parent and key(parent) not in self.things:
-            raise Refusal("NOT_FOUND")
-        return self._accept(Proposal(kind, name, completed(kind, wish), None), only)
-
-    def update(
-        self,
-        name: str,
-        sent: Wish,
-        mask: tuple[str, ...] | None,
-        *,
-        fresh: bool = True,
-        missing: bool = False,
-        only: bool = False,
+    def apply_stack(
+        self, name: str, scope: str, pieces: tuple[Piece, ...], policy: str, *, fresh: bool = True, only: bool = False
     ) -> Work:
-        """UpdateResource; ``fresh`` says whether the etag is the present one."""
-        before = self.things.get(key(name))
-        if before is None:
-            if not missing:
-                raise Refusal("NOT_FOUND")
-            type = next((kind.type for kind in self.kinds.values() if key(kind.type) == type_of(name)), type_of(name))
-            wish = merged(Wish(), sent, mask)
-            return self.create(parent_of(name), type, name.rpartition("/")[2], wish, only=only)
-        if not fresh:
+        """ApplyStack."""
+        if len({piece.id for piece in pieces}) < len(pieces):
+            raise Refusal("FIELD_INVALID")
+        before = self.stacks.get(key(name))
+        if before is not None and not fresh:
             raise Refusal("ETAG_MISMATCH")
-        kind = self.kind(before.type)
-        wish = completed(kind, merged(before.wish, sent, mask))
-        return self._accept(Proposal(kind, before.name, wish, before), only)
-
-    def _accept(self, proposal: Proposal, only: bool) -> Work:
-        check(self, proposal)
-        work = Work("apply", proposal.name)
-        before = proposal.before
-        if only or proposal.idle:
-            return work
-        handled = lives.concerns_handler(proposal.kind.handled, before, proposal.wish)
-        if before is None:
-            thing = Thing(proposal.name, proposal.kind.type, proposal.wish, observed=0)
-            self.things[key(proposal.name)] = thing
-        else:
-            thing = before
-            thing.wish, thing.generation = proposal.wish, thing.generation + 1
-        if handled:
-            lives.apply(self, thing, work)
-        else:
-            thing.state, thing.reason, thing.observed = "SUCCEEDED", "", thing.generation
+        stack = planned(self, before, name, scope, pieces, policy)
+        work = Work("apply_stack", stack.name)
+        if not only:
+            work.ended = False
+            stack.work = work
+            self.stacks[key(name)] = stack
+            go_on(self, stack)
         return work
 
-    def delete(
+    def delete_stack(
         self, name: str, *, fresh: bool = True, missing: bool = False, force: bool = False, only: bool = False
     ) -> Work:
-        """DeleteResource."""
-        work = Work("delete", name)
-        thing = self.things.get(key(name))
-        if thing is None:
+        """DeleteStack."""
+        work = Work("delete_stack", name)
+        stack = self.stacks.get(key(name))
+        if stack is None:
             if missing:
                 return work
             raise Refusal("NOT_FOUND")
         if not fresh:
             raise Refusal("ETAG_MISMATCH")
-        check_delete(self, thing, force)
-        if not only:
-            lives.remove(self, thing, work)
+        if stack.work is not None:
+            raise Refusal("OPERATION_IN_PROGRESS")
+        leaving = [member for member in stack.members if member.thing is not None]
+        members = removals(self, stack.name, leaving, [], force=force)
+        if only:
+            return work
+        if not members:
+            del self.stacks[key(name)]
+            return work
+        work.ended = False
+        stack.members, stack.state, stack.error, stack.work, stack.force = members, "DELETING", "", work, force
+        go_on(self, stack)
         return work
 
-    def invoke(
-        self, name: str, action: str, parameters: dict[str, Any], *, fresh: bool = True, only: bool = False
-    ) -> Work:
-        """InvokeAction."""
-        thing = self.find(name)
-        if not fresh:
-            raise Refusal("ETAG_MISMATCH")
-        check_action(self, thing, action, parameters)
-        work = Work("invoke", name, str(parameters.get("behave", "ok")))
-        if not only:
-            lives.invoke(thing, work)
-        return work
-
-    def cancel(self, work: Work) -> None:
+    def cancel(self, number: int) -> None:
         """CancelOperation."""
+        work = self.works[number]
         if work.ended:
             if work.error != "CANCELLED":
                 raise Refusal("STATE_INVALID")
             return
-        lives.cancel(self, work)
+        stack = self._run(work)
+        if stack is None:
+            lives.cancel(self, work)
+        else:
+            stack.cancelling = True
+        self._go_on()
 
-    def abandon(self, work: Work) -> None:
+    def abandon(self, number: int) -> None:
         """AbandonOperation."""
+        work = self.works[number]
         if work.ended:
             if work.error != "ABANDONED":
                 raise Refusal("STATE_INVALID")
             return
-        lives.abandon(self, work)
+        stack = self._run(work)
+        if stack is None:
+            lives.abandon(self, work)
+        else:
+            abandon(stack)
+        self._go_on()
+
+    def _run(self, work: Work) -> Stack | None:
+        return next((stack for stack in self.stacks.values() if stack.work is work), None)
+
+    def _go_on(self) -> None:
+        for stack in list(self.stacks.values()):
+            go_on(self, stack)
 
     def put_kind(self, kind: Kind, *, new: bool = False, missing: bool = False, fresh: bool = True, only: bool) -> None:
         """CreateResourceType (``new``) or UpdateResourceType."""
@@ -150,23 +127,5 @@ class Model(World):
         if not only:
             del self.kinds[key(type)]
 
-    def expire(self) -> list[Work]:
-        """Deletes what has expired, as far as that can be, and returns what hangs."""
-        hanging: list[Work] = []
-        again = True
-        while again:
-            again = False
-            for name in sorted(self.things):
-                thing = self.things.get(name)
-                if thing is None or thing.wish.expires != "past" or thing.work:
-                    continue
-                try:
-                    work = self.delete(thing.name, force=True)
-                except Refusal:
-                    continue
-                hanging += [] if work.ended else [work]
-                again = True
-        return hanging
 
-
-__all__ = ["Kind", "Model", "Refusal", "Thing", "Wish", "Work", "key"]
+__all__ = ["Kind", "Model", "Piece", "Refusal", "Stack", "Thing", "Unclear", "Wish", "Work", "key"]

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tests.integration.resource.model.things import Kind, Refusal, Thing, Wish, below, key, parent_of
-from tests.integration.resource.model.world import World, is_group, level_of
+from tests.integration.resource.model import lives
+from tests.integration.resource.model.rulings import (
+    Ask,
+    Findings,
+    check_quotas,
+    judge,
+    judge_removal,
+    policies,
+    with_defaults,
+)
+from tests.integration.resource.model.things import Kind, Refusal, Thing, Wish, key
+from tests.integration.resource.model.world import World, completed, is_group
 
 FORBIDS_DELETE = ("CAN_NOT_DELETE", "READ_ONLY")
 
@@ -18,6 +28,8 @@ class Proposal:
     name: str
     wish: Wish
     before: Thing | None
+    blind: bool = False
+    """Whether what is directly above is not there yet, so that rules which see it cannot be checked."""
 
     @property
     def idle(self) -> bool:
@@ -26,18 +38,53 @@ class Proposal:
         return before is not None and before.state not in ("FAILED", "CANCELED") and before.wish == self.wish
 
 
-def check(world: World, proposal: Proposal) -> None:
-    """Refuses a proposal that fails a stage."""
+def prepared(world: World, proposal: Proposal) -> Proposal:
+    """A proposal with what policies and its type set where nothing is set."""
+    wish = with_defaults(_policies(world, proposal), _ask(proposal))
+    return replace(proposal, wish=completed(proposal.kind, wish))
+
+
+def check(world: World, proposal: Proposal) -> Findings:
+    """Refuses a prepared proposal that fails a stage, and says what policies find."""
     _content(world, proposal)
     _standing(world, proposal)
     if not proposal.idle:
         _locks(world, proposal)
     _references(world, proposal)
-    _unique(world, proposal)
+    findings = () if proposal.idle else judge(_policies(world, proposal), _ask(proposal))
+    if proposal.before is None and key(proposal.name) in world.things:
+        raise Refusal("ALREADY_EXISTS")
+    after = World()
+    after.kinds = world.kinds
+    after.things = {**world.things, key(proposal.name): Thing(proposal.name, proposal.kind.type, proposal.wish)}
+    if after.clashes():
+        raise Refusal("NOT_UNIQUE")
+    check_quotas(world, after)
+    if lives.concerns_handler(proposal.kind.handled, proposal.before, proposal.wish):
+        _handler(proposal.wish)
+    return findings
+
+
+def _handler(wish: Wish) -> None:
+    if wish.properties.get("validate") == "refuse":
+        raise Refusal("HANDLER_REJECTED")
+    if wish.properties.get("validate") == "down":
+        raise Refusal("DEPENDENCY_UNAVAILABLE")
+
+
+def _policies(world: World, proposal: Proposal) -> list[Thing]:
+    return policies(world, proposal.name, world.group(proposal.name, proposal.wish))
+
+
+def _ask(proposal: Proposal) -> Ask:
+    method = "create" if proposal.before is None else "update"
+    return Ask(method, proposal.name, proposal.kind.type, proposal.wish)
 
 
 def _content(world: World, proposal: Proposal) -> None:
     version, before = proposal.kind.version(proposal.wish.version), proposal.before
+    if proposal.blind and "fits" in version.rules:
+        version = replace(version, rules=())
     if version.retired and (before is None or before.wish.version != version.name):
         raise Refusal("TYPE_VERSION_UNAVAILABLE")
     new, old = proposal.wish.properties, before.wish.properties if before else None
@@ -57,13 +104,13 @@ def _standing(world: World, proposal: Proposal) -> None:
 
 def _locks(world: World, proposal: Proposal) -> None:
     before = proposal.before
-    if before and before.wish.lock == "READ_ONLY" and replace(proposal.wish, lock="READ_ONLY") != before.wish:
+    if before and world.locked([before], "READ_ONLY") and replace(proposal.wish, lock="READ_ONLY") != before.wish:
         raise Refusal("LOCKED")
     holders = [*world.above(proposal.name), *world.groups(proposal.name)]
     target = world.group(proposal.name, proposal.wish)
     if target and key(target) in world.things:
         holders += [world.things[key(target)], *world.groups(target)]
-    if any(holder.wish.lock == "READ_ONLY" for holder in holders):
+    if world.locked(holders, "READ_ONLY"):
         raise Refusal("LOCKED")
 
 
@@ -96,18 +143,8 @@ def _leads(world: World, start: str, goal: str) -> bool:
     return False
 
 
-def _unique(world: World, proposal: Proposal) -> None:
-    if proposal.before is None and key(proposal.name) in world.things:
-        raise Refusal("ALREADY_EXISTS")
-    copy = World()
-    copy.kinds = world.kinds
-    copy.things = {**world.things, key(proposal.name): Thing(proposal.name, proposal.kind.type, proposal.wish)}
-    if copy.clashes():
-        raise Refusal("NOT_UNIQUE")
-
-
-def check_delete(world: World, thing: Thing, force: bool) -> None:
-    """Refuses to delete what cannot be."""
+def check_delete(world: World, thing: Thing, force: bool) -> Findings:
+    """Refuses to delete what cannot be, and says what policies find."""
     name = thing.name
     if thing.work or any(above.state == "DELETING" for above in world.above(name)):
         raise Refusal("OPERATION_IN_PROGRESS")
@@ -116,16 +153,17 @@ def check_delete(world: World, thing: Thing, force: bool) -> None:
         raise Refusal("HAS_CHILDREN")
     if world.users(name):
         raise Refusal("IN_USE")
-    if any(holder.wish.lock in FORBIDS_DELETE for holder in (thing, *world.above(name), *world.groups(name))):
+    if world.locked((thing, *world.above(name), *world.groups(name)), *FORBIDS_DELETE):
         raise Refusal("LOCKED")
     if any(child.work for child in children):
         raise Refusal("OPERATION_IN_PROGRESS")
     if any(child.wish.lock in FORBIDS_DELETE for child in children):
         raise Refusal("LOCKED")
+    return judge_removal(world, thing)
 
 
-def check_action(world: World, thing: Thing, action: str, parameters: dict[str, object]) -> None:
-    """Refuses an action that cannot be invoked."""
+def check_action(world: World, thing: Thing, action: str, parameters: dict[str, object]) -> Findings:
+    """Refuses an action that cannot be invoked, and says what policies find."""
     if not world.kind(thing.type).handled or action != "restart":
         raise Refusal("ACTION_UNKNOWN")
     if set(parameters) - {"behave"}:
@@ -136,36 +174,6 @@ def check_action(world: World, thing: Thing, action: str, parameters: dict[str, 
         raise Refusal("OPERATION_IN_PROGRESS")
     if thing.state not in ("SUCCEEDED", "FAILED"):
         raise Refusal("STATE_INVALID")
-    if any(holder.wish.lock == "READ_ONLY" for holder in (thing, *world.above(thing.name), *world.groups(thing.name))):
+    if world.locked((thing, *world.above(thing.name), *world.groups(thing.name)), "READ_ONLY"):
         raise Refusal("LOCKED")
-
-
-def check_kind(world: World, before: Kind, after: Kind) -> None:
-    """Refuses a change of a type that what is stored does not fit."""
-    stored = [thing for thing in world.things.values() if key(thing.type) == key(before.type)]
-    kept = {version.name for version in after.versions}
-    if any(thing.wish.version not in kept for thing in stored):
-        raise Refusal("IN_USE")
-    old = {version.name: version for version in before.versions}
-    for thing in stored:
-        version = after.version(thing.wish.version)
-        same = (version.maximum, version.rules) == (old[version.name].maximum, old[version.name].rules)
-        parent = world.parent_properties(thing.name)
-        if not same and not after.valid(version, thing.wish.properties, None, parent):
-            raise Refusal("TYPE_CHANGE_INCOMPATIBLE")
-        if after.allowed and level_of(parent_of(thing.name)) not in after.allowed:
-            raise Refusal("TYPE_CHANGE_INCOMPATIBLE")
-    copy = World()
-    copy.kinds, copy.things = {**world.kinds, key(after.type): after}, world.things
-    if copy.clashes():
-        raise Refusal("TYPE_CHANGE_INCOMPATIBLE")
-
-
-def check_kind_unused(world: World, kind: Kind) -> None:
-    """Refuses to delete a type that is in use."""
-    if kind.builtin:
-        raise Refusal("TYPE_BUILT_IN")
-    if any(key(thing.type) == key(kind.type) for thing in world.things.values()):
-        raise Refusal("IN_USE")
-    if any(below(other.type, kind.type) for other in world.kinds.values()):
-        raise Refusal("IN_USE")
+    return judge(policies(world, thing.name), Ask("invoke", thing.name, thing.type, thing.wish))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.wire import from_struct, to_struct
 
+from tests.integration.resource.model.rulings import RULINGS, Ruling
+from tests.integration.resource.model.stacks import Piece
 from tests.integration.resource.model.things import RULES, Json, Kind, Wish
 
 TIMES = {"past": 1_000_000_000, "future": 4_000_000_000}
@@ -89,7 +92,67 @@ def shown(message: pb.Resource) -> Json:
         "generation": message.generation,
         "observed": message.observed_generation,
         "reconciling": message.reconciling,
+        "findings": tuple((finding.source, finding.rule) for finding in message.findings),
+        "stack": message.stack,
     }
+
+
+def policy(ids: Sequence[str], **more: Any) -> Json:
+    """The properties of a policy with these rules."""
+    return {"rules": [_ruling(id, RULINGS[id]) for id in ids], **more}
+
+
+def _ruling(id: str, ruling: Ruling) -> Json:
+    sets = {"field": ruling.field, "value": ruling.value} if ruling.effect == "SET_DEFAULT" else {}
+    return {"id": id, "condition": ruling.condition, "effect": f"EFFECT_{ruling.effect}", **sets}
+
+
+def stack(name: str, scope: str, pieces: Sequence[Piece], policy: str, etag: str = "") -> pb.Stack:
+    """A stack as a message."""
+    value = pb.Stack.FailurePolicy.Value(f"FAILURE_POLICY_{policy}")
+    return pb.Stack(name=name, scope=scope, members=map(_member, pieces), failure_policy=value, etag=etag)
+
+
+def _member(piece: Piece) -> pb.StackMember:
+    label = {"label": f"${{members.{piece.label[0]}.{piece.label[1]}}}"} if piece.label else {}
+    return pb.StackMember(
+        id=piece.id,
+        type=piece.type,
+        parent=f"${{members.{piece.within}.name}}" if piece.within else piece.parent,
+        properties=to_struct({**piece.properties, **label}),
+        tags=piece.tags,
+        dependencies=piece.needs,
+        keep=piece.keep,
+        lock=pb.Resource.Lock.Value(f"LOCK_{piece.lock or 'UNSPECIFIED'}"),
+    )
+
+
+def stack_shown(message: pb.Stack) -> Json:
+    """What the service shows of a stack, as :meth:`tests.integration.resource.model.Stack.shown` writes it."""
+    return {
+        "scope": message.scope.lower(),
+        "state": pb.Stack.State.Name(message.state).removeprefix("STATE_"),
+        "error": _reason(message.error),
+        "busy": bool(message.operation),
+        "members": sorted(
+            (
+                state.member,
+                state.resource.lower(),
+                pb.StackMemberState.State.Name(state.state).removeprefix("STATE_"),
+                _reason(state.error),
+            )
+            for state in message.member_states
+        ),
+    }
+
+
+def _reason(status: Status) -> str:
+    """The reason of an error; empty for none."""
+    info = ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            return info.reason
+    return ""
 
 
 def kind_shown(message: pb.ResourceType) -> Json:
@@ -105,18 +168,14 @@ def kind_shown(message: pb.ResourceType) -> Json:
 
 def ended_with(operation: Operation) -> str:
     """The reason of the error with which an operation has ended; empty for success."""
-    info = ErrorInfo()
-    if not operation.HasField("error"):
-        return ""
-    next(detail for detail in operation.error.details if detail.Is(ErrorInfo.DESCRIPTOR)).Unpack(info)
-    return info.reason
+    return _reason(operation.error)
 
 
 def altered(request: Any) -> Any:
     """The same request with another body and the same id."""
     other = type(request)()
     other.CopyFrom(request)
-    for field in ("resource", "resource_type"):
+    for field in ("resource", "resource_type", "stack"):
         if hasattr(other, field):
             getattr(other, field).display_name += "other"
             return other

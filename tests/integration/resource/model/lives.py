@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.integration.resource.model.things import Json, Thing, Wish, Work, below, key
+from tests.integration.resource.model.rulings import used
+from tests.integration.resource.model.things import QUOTAS, Json, Thing, Wish, Work, below, key
 from tests.integration.resource.model.world import World
 
 NOBODY = {"lock": "", "expires": ""}
@@ -34,6 +35,7 @@ def invoke(thing: Thing, work: Work) -> None:
         thing.outputs, work.error = {"machines": ["half"]}, "HANDLER_FAILED"
     elif work.behave == "outputs":
         thing.outputs = {"machines": ["restarted"]}
+        thing.findings = (*thing.findings, (f"resourceTypes/{thing.type.replace('/', '.')}", ""))
 
 
 def remove(world: World, thing: Thing, work: Work) -> None:
@@ -144,8 +146,9 @@ def concerns_handler(handled: bool, before: Thing | None, wish: Wish) -> bool:
     return replace(before.wish, **NOBODY) != replace(wish, **NOBODY)
 
 
-def shown(thing: Thing) -> Json:
+def shown(world: World, thing: Thing) -> Json:
     """What can be seen of a resource."""
+    outputs = {"used": used(world, thing)} if key(thing.type) == key(QUOTAS) else thing.outputs
     return {
         "type": thing.type,
         "properties": thing.wish.properties,
@@ -156,8 +159,10 @@ def shown(thing: Thing) -> Json:
         "version": thing.wish.version,
         "state": thing.state,
         "reason": thing.reason,
-        "outputs": thing.outputs,
+        "outputs": outputs,
         "generation": thing.generation,
         "observed": thing.observed,
         "reconciling": thing.work is not None,
+        "findings": thing.findings,
+        "stack": thing.stack,
     }

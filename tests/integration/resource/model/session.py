@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -20,13 +22,13 @@ from sutler.client import connect
 from sutler.errors import SutlerError
 from sutler.resource.v1 import resource_pb2 as pb
 
-from tests.integration.resource.chains import follow, history
+from tests.integration.resource.chains import steady
 from tests.integration.resource.conftest import Server, Tenant, token
-from tests.integration.resource.model import Model, Refusal, Work, driver, lives
-from tests.integration.resource.model.things import Wish, key
+from tests.integration.resource.model import Model, Refusal, Unclear, Work, driver, lives
+from tests.integration.resource.model.sight import SECONDS, Sight
+from tests.integration.resource.model.things import POLICIES, Wish, key
 
-SECONDS = 10.0
-KINDS = ("KIND_CREATED", "KIND_UPDATED", "KIND_DELETED")
+UNCLEAR = "UNCLEAR"
 CALLS = {"apply": "Apply", "delete": "Delete", "invoke": "InvokeAction"}
 
 
@@ -40,19 +42,20 @@ class Session:
     Attributes:
         model: What must be.
         seen: What was seen last, by key.
-        works: The operations so far.
+        stacks: The stacks that were seen last, by key.
         sent: Changes that were answered, with their answers.
+        ends: How often an operation of each kind ended with each reason; empty for success.
     """
 
     def __init__(self, server: Server) -> None:
         self.model = Model()
         self.seen: dict[str, pb.Resource] = {}
-        self.works: list[Work] = []
+        self.stacks: dict[str, pb.Stack] = {}
         self.sent: list[tuple[str, Any, Any]] = []
+        self.ends: Counter[tuple[str, str]] = Counter()
         self.sound = True
         self._server = server
         self._stack = AsyncExitStack()
-        self._told: list[pb.ResourceChange] = []
         self._requests = 0
 
     async def open(self) -> None:
@@ -61,13 +64,13 @@ class Session:
         s = await self._stack.enter_async_context(connect(self._server.address, token=token(name), attempts=1))
         self._tenant = Tenant(name, s, self._server)
         self._api = s.resources
-        watch = self._api.WatchResources(pb.WatchResourcesRequest())
-        await anext(aiter(watch))
-        self._watcher = asyncio.create_task(self._follow(watch))
+        self._sight = Sight(self._api)
+        await self._sight.begin()
 
-    async def _follow(self, watch: Any) -> None:
-        async for response in watch:
-            self._told += response.changes
+    @property
+    def open_works(self) -> list[Work]:
+        """The operations that are under way."""
+        return [work for work in self.model.works if not work.ended]
 
     @property
     def handler(self) -> str:
@@ -79,35 +82,41 @@ class Session:
         self._requests += 1
         return str(uuid.UUID(int=self._requests, version=4))
 
-    async def change(self, method: str, request: Any, predict: Callable[[], Work | None]) -> None:
-        """Makes a change in the model and in the service, and compares answers and all that can be seen."""
-        self.sound = False
+    async def change(self, method: str, request: Any, predict: Callable[[Model], Work | None]) -> str:
+        """Makes a change in the model and in the service, and compares answers and all that can be seen.
+
+        Returns:
+            The reason of the refusal; empty if the change was made; ``UNCLEAR`` if the model cannot tell.
+        """
+        trial = copy.deepcopy(self.model)
         work, expected = None, ""
         try:
-            work = predict()
+            work = predict(trial)
+            trial.expire()
         except Refusal as refusal:
-            expected = refusal.reason
+            expected, trial = refusal.reason, self.model
+        except Unclear:
+            return UNCLEAR
+        self.sound = False
         answer, reason = await self._call(method, request)
         assert reason == expected, f"{method} is {reason or 'accepted'}, not {expected or 'accepted'}: {request}"
+        self.model = trial
         if not reason:
-            await self._answered(method, request, answer, work)
+            self._answered(method, request, answer, work)
         await self.settle()
+        await self._follow_works()
         self.sound = True
+        return reason
 
-    async def _answered(self, method: str, request: Any, answer: Any, work: Work | None) -> None:
+    def _answered(self, method: str, request: Any, answer: Any, work: Work | None) -> None:
         if getattr(request, "validate_only", False):
             assert not isinstance(answer, Operation) or (answer.done and not answer.name)
             return
         if getattr(request, "request_id", ""):
             self.sent.append((method, request, answer))
-        if work is None or not isinstance(answer, Operation):
-            return
-        work.name = answer.name
-        self.works.append(work)
-        if work.ended:
-            await self._ends(work)
-        else:
-            await self._hangs(work)
+        if work is not None and isinstance(answer, Operation):
+            work.name = answer.name
+            self.model.works.append(work)
 
     async def _call(self, method: str, request: Any) -> tuple[Any, str]:
         try:
@@ -115,15 +124,21 @@ class Session:
         except SutlerError as error:
             return None, error.reason
 
-    async def _ends(self, work: Work) -> None:
-        """Waits until an operation has ended, and compares how."""
-        wait = WaitOperationRequest(name=work.name, timeout=Duration(seconds=int(SECONDS)))
-        operation = await self._api.WaitOperation(wait)
-        assert operation.done
-        assert driver.ended_with(operation) == work.error
+    async def _follow_works(self) -> None:
+        """Compares how operations have ended, and waits until the handler is at work on those that hang."""
+        for work in self.model.works:
+            if work.told or not work.name:
+                continue
+            if work.ended:
+                wait = WaitOperationRequest(name=work.name, timeout=Duration(seconds=int(SECONDS)))
+                operation = await self._api.WaitOperation(wait)
+                assert (operation.done, driver.ended_with(operation)) == (True, work.error)
+                work.told = True
+                self.ends[work.verb, work.error] += 1
+            elif work.verb in CALLS:
+                await self._hangs(work)
 
     async def _hangs(self, work: Work) -> None:
-        """Waits until the handler is at work on all that hangs."""
         names = work.hands or [key(work.target)]
 
         def called() -> bool:
@@ -140,44 +155,47 @@ class Session:
 
     async def settle(self) -> None:
         """Waits until what can be seen is what the model says, and checks what changed on the way."""
-        self.model.expire()
-        expected = {name: lives.shown(thing) for name, thing in self.model.things.items()}
-        now = await self._all()
+        model = self.model
+        expected = {name: lives.shown(model, thing) for name, thing in model.things.items()}
+        stacks = {name: stack.shown() for name, stack in model.stacks.items()}
+        now, stacked = await self._sight.resources(), await self._stacks()
         ends = time.monotonic() + SECONDS
-        while _shown(now) != expected and time.monotonic() < ends:
+        while (_shown(now), stacked) != (expected, stacks) and time.monotonic() < ends:
             await asyncio.sleep(0.005)
-            now = await self._all()
+            now, stacked = await self._sight.resources(), await self._stacks()
         assert _shown(now) == expected
+        assert stacked == stacks
         for name, resource in now.items():
-            before, thing = self.seen.get(name), self.model.things[name]
+            before, thing = self.seen.get(name), model.things[name]
             assert resource.name == thing.name
+            if thing.work is not None:
+                thing.work.name = thing.work.name or resource.operation
             assert resource.operation == (thing.work.name if thing.work else "")
             if before is not None and before.uid == resource.uid:
-                assert resource.revision > before.revision or resource == before
-                assert (resource.etag == before.etag) == (resource == before)
+                same = steady(resource) == steady(before)
+                assert resource.revision > before.revision or same
+                assert (resource.etag == before.etag) == same
         self.seen = now
 
-    async def _all(self) -> dict[str, pb.Resource]:
-        found = await self._list("", recursive=True)
-        return {key(resource.name): resource for resource in found}
+    async def _stacks(self) -> dict[str, Any]:
+        if not (self.model.stacks or self.stacks):
+            return {}
+        self.stacks = await self._sight.stacks()
+        return {name: driver.stack_shown(stack) for name, stack in self.stacks.items()}
 
-    async def _list(self, parent: str, *, recursive: bool) -> list[pb.Resource]:
-        request = pb.ListResourcesRequest(parent=parent, recursive=recursive, page_size=1000)
-        return list((await self._api.ListResources(request)).resources)
-
-    async def end(self, work: Work, method: str) -> None:
+    async def end(self, work: Work, method: str) -> str:
         """Cancels or abandons an operation in both."""
-        was_open, predict = not work.ended, getattr(self.model, method)
+        number = self.model.works.index(work)
         request = (
             pb.AbandonOperationRequest(name=work.name, request_id=self.request_id())
             if method == "abandon"
             else CancelOperationRequest(name=work.name)
         )
-        await self.change(f"{method.title()}Operation", request, lambda: predict(work))
-        if was_open:
-            await self._ends(work)
-        operation = await self._api.GetOperation(GetOperationRequest(name=work.name))
-        assert (operation.done, driver.ended_with(operation)) == (work.ended, work.error)
+        reason = await self.change(f"{method.title()}Operation", request, lambda model: getattr(model, method)(number))
+        now = self.model.works[number]
+        operation = await self._api.GetOperation(GetOperationRequest(name=now.name))
+        assert (operation.done, driver.ended_with(operation)) == (now.ended, now.error)
+        return reason
 
     async def repeat(self, method: str, request: Any, answer: Any) -> None:
         """The same request gets the first answer, and another one with its id is refused."""
@@ -187,55 +205,26 @@ class Session:
         await self.settle()
         self.sound = True
 
-    async def inspect(self) -> None:
-        """Compares lists at every level, single reads, and types."""
-        for name, resource in self.seen.items():
-            assert await self._api.GetResource(pb.GetResourceRequest(name=name)) == resource
-            level = await self._list(name, recursive=False)
-            assert {key(r.name) for r in level} == {key(t.name) for t in self.model.level(name)}
-            deep = await self._list(name, recursive=True)
-            assert {key(r.name) for r in deep} == {key(t.name) for t in self.model.within(name)}
-        types = await self._api.ListResourceTypes(pb.ListResourceTypesRequest(page_size=1000))
-        found = {key(t.type): driver.kind_shown(t) for t in types.resource_types}
-        for name, kind in self.model.kinds.items():
-            assert kind.builtin or found[name] == driver.kind_shown(driver.resource_type(kind, self.handler))
-        assert {name for name in found if not name.startswith("sutler.")} == {
-            name for name, kind in self.model.kinds.items() if not kind.builtin
-        }
-
-    async def _history(self) -> None:
-        """The watch has told every revision once and in order; together they make what is there now."""
-        revisions = await history(self._api)
-        async with asyncio.timeout(SECONDS):
-            while len(self._told) < len(revisions):  # noqa: ASYNC110 - filled by another task
-                await asyncio.sleep(0.005)
-        assert follow(revisions) == self.seen
-        assert [c.revision for c in self._told] == [r.revision for r in revisions]
-        created, updated, deleted = map(pb.ResourceChange.Kind.Value, KINDS)
-        for revision, change in zip(revisions, self._told, strict=True):
-            gone, new = not revision.HasField("after"), not revision.HasField("before")
-            assert change.resource == (revision.before if gone else revision.after)
-            assert change.kind == (deleted if gone else created if new else updated)
-
     async def close(self) -> None:
         """Ends what hangs, compares all once more if nothing was wrong before, and leaves."""
         try:
             if self.sound:
-                await self.inspect()
-                for work in [work for work in self.works if not work.ended]:
-                    await self.end(work, "abandon")
-                await self._history()
+                await self._sight.compare(self.model, self.seen, self.handler)
+                while works := sorted(self.open_works, key=lambda work: work.verb in CALLS):
+                    await self.end(works[0], "abandon")  # runs first, so that they do not go on
+                await self._sight.compare_history(self.seen)
         finally:
             await self._tidy()
             self._tenant.machines.let_go()
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+            await self._sight.end()
             await self._stack.aclose()
 
     async def _tidy(self) -> None:
-        """Lifts all locks and takes back all times to expire, so that nothing keeps the service busy after the run."""
+        """Takes back locks, policies and times to expire, so that nothing keeps the service busy after the run."""
         for _ in range(2):
-            for name in sorted(self.seen):
+            for name, resource in sorted(self.seen.items()):
                 await self._call("UpdateResource", driver.update(name, Wish(lock="NONE"), ("lock",)))
+                if resource.type == POLICIES:
+                    await self._call("DeleteResource", pb.DeleteResourceRequest(name=name))
         for name in self.seen:
             await self._call("UpdateResource", driver.update(name, Wish(), ("expires",)))

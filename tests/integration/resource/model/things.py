@@ -9,8 +9,12 @@ from typing import Any
 GROUPS = "Sutler.Resource/managementGroups"
 SUBSCRIPTIONS = "Sutler.Resource/subscriptions"
 RESOURCE_GROUPS = "Sutler.Resource/resourceGroups"
+POLICIES = "Sutler.Resource/policies"
+QUOTAS = "Sutler.Resource/quotas"
 LEVELS = {"": 1, GROUPS: 2, SUBSCRIPTIONS: 3, RESOURCE_GROUPS: 4}
 """The number of the scope in which stands what is directly below the root, or below a scope of this type."""
+
+ANYWHERE = frozenset(LEVELS.values())
 
 Json = dict[str, Any]
 
@@ -21,6 +25,13 @@ class Refusal(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Value:
+    """Never changes, so that a copy of the world need not copy it."""
+
+    def __deepcopy__(self, memo: object) -> Value:
+        return self
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(Value):
     """A resource type: its versions, the last being the default; built-in ones know other properties."""
 
     type: str
@@ -65,6 +76,8 @@ class Kind:
     handled: bool = False
     known: frozenset[str] = frozenset()
     """The properties of a built-in type; empty for a registered one, whose properties have a size."""
+    required: frozenset[str] = frozenset()
+    """Those of them that must be there."""
     builtin: bool = False
 
     def version(self, name: str) -> Version:
@@ -77,7 +90,7 @@ class Kind:
     def valid(self, version: Version, new: Json, old: Json | None, parent: Json | None) -> bool:
         """Whether properties fit the schema and keep the rules."""
         if self.builtin:
-            return set(new) <= self.known
+            return self.required <= set(new) <= self.known
         size = new["size"]
         if not isinstance(size, int) or size > version.maximum:
             return False
@@ -88,11 +101,25 @@ BUILT_IN = (
     Kind(GROUPS, allowed=frozenset({1}), known=frozenset({"management_group"}), builtin=True),
     Kind(SUBSCRIPTIONS, allowed=frozenset({1}), known=frozenset({"management_group"}), builtin=True),
     Kind(RESOURCE_GROUPS, allowed=frozenset({3}), builtin=True),
+    Kind(
+        POLICIES,
+        allowed=ANYWHERE,
+        known=frozenset({"rules", "types", "exclusions", "enabled"}),
+        required=frozenset({"rules"}),
+        builtin=True,
+    ),
+    Kind(
+        QUOTAS,
+        allowed=ANYWHERE,
+        known=frozenset({"type", "limit", "field"}),
+        required=frozenset({"limit"}),
+        builtin=True,
+    ),
 )
 
 
 @dataclass(frozen=True)
-class Wish:
+class Wish(Value):
     """What a caller can write."""
 
     properties: Json = field(default_factory=dict)
@@ -119,6 +146,8 @@ class Work:
     """The keys of the resources whose handler is at work on a delete."""
     name: str = ""
     """As the service calls it; empty until that is known."""
+    told: bool = False
+    """Whether its end has been compared."""
 
 
 @dataclass
@@ -134,6 +163,9 @@ class Thing:
     generation: int = 1
     observed: int = 1
     work: Work | None = None
+    findings: tuple[tuple[str, str], ...] = ()
+    """What policies found, as policy and rule."""
+    stack: str = ""
 
     @property
     def ends(self) -> str:

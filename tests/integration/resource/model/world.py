@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from tests.integration.resource.model.things import (
@@ -27,6 +28,8 @@ class World:
     def __init__(self) -> None:
         self.kinds: dict[str, Kind] = {key(kind.type): kind for kind in BUILT_IN}
         self.things: dict[str, Thing] = {}
+        self.lifts: frozenset[str] = frozenset()
+        """The keys of the resources whose locks may be passed now."""
 
     def find(self, name: str) -> Thing:
         """The resource of a name."""
@@ -41,6 +44,10 @@ class World:
         if found is None:
             raise Refusal("TYPE_UNKNOWN")
         return found
+
+    def locked(self, holders: Iterable[Thing], *locks: str) -> bool:
+        """Whether one of these has one of these locks."""
+        return any(holder.wish.lock in locks and key(holder.name) not in self.lifts for holder in holders)
 
     def above(self, name: str) -> list[Thing]:
         """What exists above a name along its path, the nearest first."""
@@ -179,7 +186,7 @@ def completed(kind: Kind, wish: Wish) -> Wish:
     if kind.builtin:
         return replace(wish, version=version)
     properties = {"size": 1, "tier": "a", **wish.properties}
-    if "label" in properties:
+    if isinstance(properties.get("label"), str):
         properties["label"] = properties["label"].strip().lower()
     return replace(wish, properties=properties, version=version)
 
