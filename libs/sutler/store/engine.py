@@ -62,6 +62,10 @@ class Connection(Protocol):
         """Opens a transaction that sees one snapshot and cannot write."""
         ...
 
+    def look_up(self, sql: str, params: Params) -> Row | None:
+        """Returns the first row of a query outside of a transaction, or None."""
+        ...
+
     def savepoint(self) -> None:
         """Marks where the next change starts. What came before it stays."""
         ...

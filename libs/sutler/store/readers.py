@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sutler.errors import Exhausted
 from sutler.store.clock import Clock
-from sutler.store.engine import Connection, Engine
+from sutler.store.engine import Connection, Engine, Params, Row
 from sutler.store.failures import RETRY_AFTER
 from sutler.store.transaction import Transaction, run_in
 
@@ -36,11 +36,19 @@ class Reader:
         self._lock = threading.Lock()
 
     def read(self, fn: Callable[[Transaction], T]) -> T:
+        """Runs ``fn`` in a transaction."""
+        return self._on_connection(lambda connection: self._read(connection, fn))
+
+    def one(self, sql: str, params: Params) -> Row | None:
+        """Returns the first row of a query, which is a transaction of its own."""
+        return self._on_connection(lambda connection: connection.look_up(sql, params))
+
+    def _on_connection(self, fn: Callable[[Connection], T]) -> T:
         """Runs ``fn``; once more on a new connection if the old one turns out to be lost."""
         connection: Connection | None = getattr(self._mine, "connection", None)
         if connection is not None:
             try:
-                return self._read(connection, fn)
+                return fn(connection)
             except Exception:
                 if not connection.lost:
                     raise
@@ -49,7 +57,7 @@ class Reader:
         self._mine.connection = connection
         with self._lock:
             self._all.add(connection)
-        return self._read(connection, fn)
+        return fn(connection)
 
     def close(self) -> None:
         """Closes the connections of all threads; none of them may be reading."""
@@ -88,11 +96,18 @@ class ReaderThreads:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"{name}-reader")
 
     async def read(self, fn: Callable[[Transaction], T]) -> T:
-        """Runs ``fn`` in one of the threads.
+        """Runs ``fn`` in a transaction in one of the threads. Raises as :meth:`one`."""
+        return await self._run(self._reader.read, fn)
+
+    async def one(self, sql: str, params: Params) -> Row | None:
+        """Returns the first row of a query, run in one of the threads.
 
         Raises:
             Exhausted: If too many reads wait (OVERLOADED).
         """
+        return await self._run(self._reader.one, sql, params)
+
+    async def _run(self, fn: Callable[..., T], *args: Any) -> T:
         if self._open >= self._max_waiting:
             raise Exhausted(
                 f"{self._max_waiting} reads wait for the database already; try again",
@@ -102,9 +117,7 @@ class ReaderThreads:
             )
         self._open += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._pool, copy_context().run, self._reader.read, fn
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, fn, *args)
         finally:
             self._open -= 1
 

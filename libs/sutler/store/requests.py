@@ -13,13 +13,15 @@ KEEP = timedelta(days=7)
 """How long an answer is remembered if the settings say nothing else."""
 
 
+_FIND = (
+    "SELECT hash, answer, expire_time FROM requests"
+    " WHERE tenant = ? AND method = ? AND request_id = ? AND expire_time > ?"
+)
+
+
 def find(tx: Transaction, tenant: str, method: str, request_id: str) -> Remembered | None:
     """Returns the first answer to a request, or None if there is none or it is forgotten."""
-    row = tx.one(
-        "SELECT hash, answer, expire_time FROM requests"
-        " WHERE tenant = ? AND method = ? AND request_id = ? AND expire_time > ?",
-        (tenant, method, request_id, tx.now),
-    )
+    row = tx.one(_FIND, (tenant, method, request_id, tx.now))
     return Remembered(*row) if row else None
 
 
@@ -70,5 +72,5 @@ class StoredAnswers:
 
     async def find(self, tenant: str, method: str, request_id: str) -> tuple[bytes, bytes] | None:
         """Returns the hash of the request and the serialised answer, or None."""
-        known = await self._db.read(lambda tx: find(tx, tenant, method, request_id))
-        return (known.hash, known.answer) if known else None
+        row = await self._db.one(_FIND, (tenant, method, request_id, self._db.now()))
+        return (row[0], row[1]) if row else None

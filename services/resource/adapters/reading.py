@@ -99,9 +99,7 @@ class Reader:
             Invalid: If the name cannot be one (FIELD_INVALID).
         """
         wanted = (tenant, key(name))
-        row = await self._database.read(
-            lambda tx: tx.one("SELECT shown FROM resources WHERE tenant = ? AND key = ?", wanted)
-        )
+        row = await self._database.one("SELECT shown FROM resources WHERE tenant = ? AND key = ?", wanted)
         if row is None:
             parse(name)
             raise not_found(name)

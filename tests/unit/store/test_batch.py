@@ -69,6 +69,9 @@ class Scripted:
     def begin_read(self) -> None:
         raise AssertionError
 
+    def look_up(self, sql: str, params: Params) -> Row | None:
+        raise AssertionError
+
     def savepoint(self) -> None:
         self._fail_if("savepoint")
         assert self._words is not None

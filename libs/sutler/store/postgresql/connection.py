@@ -59,6 +59,10 @@ class PostgresqlConnection:
         """Opens a transaction whose snapshot is that of its first statement."""
         self._control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", wait=False)
 
+    def look_up(self, sql: str, params: Params) -> Row | None:
+        """Returns the first row of a query outside of a transaction, or None."""
+        return self.one(sql, params)
+
     def savepoint(self) -> None:
         """Marks where the next change starts."""
         if self._marked:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from sutler.store import failures
-from sutler.store.engine import Dialect
+from sutler.store.engine import Dialect, Params, Row
 from sutler.store.sql import sqlite_ddl
 from sutler.store.sqlite.connection import SqliteConnection
 from sutler.store.sqlite.engine import connect
@@ -69,6 +69,13 @@ class _Shared(SqliteConnection):
         self._take()
         self._control("PRAGMA query_only = ON")
         super().begin_read()
+
+    def look_up(self, sql: str, params: Params) -> Row | None:
+        self.begin_read()
+        try:
+            return self.one(sql, params)
+        finally:
+            self.rollback()
 
     def commit(self) -> None:
         super().commit()
