@@ -23,6 +23,13 @@ log = structlog.get_logger("sutler.store")
 
 T = TypeVar("T")
 
+CROWD = 3
+"""After so many changes in one batch, the next one waits until there are as many again."""
+
+GATHER_SECONDS = 0.006
+"""For how long it waits for them. A commit costs as much as some three changes of a resource, so with many callers
+small batches would keep them all waiting; who calls alone never waits."""
+
 LOOP_SECONDS = 0.01
 """For how long at a time changes run on the event loop."""
 
@@ -66,6 +73,8 @@ class Writer:
         self._inline = inline
         self._waiting: deque[Waiting] = deque()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._crowd = 0
+        self._gathered = threading.Event()
         self._busy = True
         self._closed = False
         self._lock = threading.Lock()
@@ -102,12 +111,14 @@ class Writer:
             if self._closed:
                 raise Unavailable("the database is closed: the server is stopping", reason="SHUTTING_DOWN")
             self._waiting.append(change)
+            if len(self._waiting) == self._crowd:
+                self._gathered.set()
             if not self._busy:
                 self._busy = True
-                if change.quick:
+                if change.quick and not self._crowd:
                     loop.call_soon(self._run_on_loop)
                 else:
-                    self._jobs.put(self._run_in_thread)
+                    self._jobs.put(self._begin)
         return future
 
     def close(self) -> None:
@@ -132,6 +143,14 @@ class Writer:
                 if self._closed:
                     self._jobs.put(None)
                 return
+        self._begin()
+
+    def _begin(self) -> None:
+        """Has a batch run, when as many changes wait as were in the last one."""
+        self._gathered.clear()
+        if len(self._waiting) < self._crowd and not self._closed:
+            self._gathered.wait(GATHER_SECONDS)
+        first = self._waiting[0]
         if first.quick:
             try:
                 first.future.get_loop().call_soon_threadsafe(self._run_on_loop)
@@ -148,7 +167,7 @@ class Writer:
         if self._guarded(batch, lambda: self._batches.fill(batch, self._next_quick, LOOP_SECONDS)):
             self._jobs.put(lambda: self._end(batch, lambda: self._batches.finish(batch)))
         else:
-            self._settle(batch)
+            self._jobs.put(lambda: self._settle(batch))
 
     def _run_in_thread(self) -> None:
         batch: list[Change] = [self._waiting.popleft()]
@@ -183,7 +202,7 @@ class Writer:
     def _next_quick(self) -> Waiting | None:
         return self._waiting.popleft() if self._waiting and self._waiting[0].quick else None
 
-    def _settle(self, batch: Iterable[Change]) -> None:
+    def _settle(self, batch: list[Change]) -> None:
         """Hands results over, one call for each event loop, and goes on."""
         loops: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
         for change in batch:
@@ -194,6 +213,7 @@ class Writer:
         for loop, settled in loops.items():
             with suppress(RuntimeError):  # a loop that is closed has nobody left to answer
                 loop.call_soon_threadsafe(_resolve, settled)
+        self._crowd = len(batch) if len(batch) >= CROWD else 0
         self._go_on()
 
 
