@@ -40,6 +40,7 @@ _KINDS: dict[Kind, cel.Type] = {
     "bool": cel.Type.BOOL,
     "timestamp": cel.Type.TIMESTAMP,
 }
+_MAY_BE_BOOL = (cel.Type.BOOL, cel.Type.DYN)
 _FIELDS: dict[Kind, tuple[FieldDescriptorProto.Type.ValueType, str]] = {
     "dyn": (FieldDescriptorProto.TYPE_MESSAGE, ".google.protobuf.Value"),
     "map": (FieldDescriptorProto.TYPE_MESSAGE, ".google.protobuf.Struct"),
@@ -140,11 +141,26 @@ class Environment:
         Raises:
             ExpressionInvalid: On a syntax error, an unknown variable or field, or more than 16 KiB.
         """
+        return self._compiled(text)[0]
+
+    def compile_condition(self, text: str) -> Expression:
+        """Compiles an expression that gives a bool, as far as that can be known before there are values.
+
+        Raises:
+            ExpressionInvalid: As :meth:`compile`, and if it can give nothing but something else.
+        """
+        expression, gives = self._compiled(text)
+        if gives not in _MAY_BE_BOOL:
+            raise ExpressionInvalid(f"a condition gives a bool, and this gives {gives.name().lower()}", "")
+        return expression
+
+    def _compiled(self, text: str) -> tuple[Expression, cel.Type]:
+        """Returns a compiled expression and the type of what it gives."""
         if len(text.encode()) > MAX_BYTES:
             raise ExpressionInvalid(f"longer than {MAX_BYTES} bytes", "")
         try:
-            self._checker.compile(text)
-            return Expression(text, self._env.compile(text))
+            gives = self._checker.compile(text).return_type()
+            return Expression(text, self._env.compile(text)), gives
         except RuntimeError as error:
             place = _PLACE.search(str(error))
             if place is None:

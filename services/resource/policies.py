@@ -5,7 +5,7 @@ A policy holds for its scope and all below it, but not for policies themselves: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -138,8 +138,8 @@ def compile_policy(name: str, revision: int, properties: Mapping[str, Any]) -> P
     """Compiles a policy whose properties fit :data:`SCHEMA`.
 
     Raises:
-        Invalid: If an expression is no CEL (EXPRESSION_INVALID), an id is used twice, or a field cannot be set
-            (FIELD_INVALID); paths begin with ``resource.properties``.
+        Invalid: If an expression is no CEL, or a condition never a bool (EXPRESSION_INVALID); if an id is used twice,
+            or a field cannot be set (FIELD_INVALID); paths begin with ``resource.properties``.
     """
     problems: list[Violation] = []
     rules = [_rule(rule, f"resource.properties.rules[{n}]", problems) for n, rule in enumerate(properties["rules"])]
@@ -188,17 +188,19 @@ def _rule(stored: Mapping[str, Any], at: str, problems: list[Violation]) -> Poli
     expression = stored.get("value_expression")
     return PolicyRule(
         id=stored["id"],
-        condition=_compile(stored["condition"], f"{at}.condition"),
+        condition=_compile(ENVIRONMENT.compile_condition, stored["condition"], f"{at}.condition"),
         effect=effect,
         message=stored.get("message", ""),
         field=field,
         value=stored.get("value"),
-        value_expression=None if expression is None else _compile(expression, f"{at}.value_expression"),
+        value_expression=None
+        if expression is None
+        else _compile(ENVIRONMENT.compile, expression, f"{at}.value_expression"),
     )
 
 
-def _compile(text: str, field: str) -> Expression:
+def _compile(compile: Callable[[str], Expression], text: str, field: str) -> Expression:
     try:
-        return ENVIRONMENT.compile(text)
+        return compile(text)
     except ExpressionInvalid as error:
         raise no_expression(error, field) from error

@@ -52,10 +52,13 @@ def compile_rule(rule: Rule) -> CompiledRule:
     """Compiles a rule.
 
     Raises:
-        ExpressionInvalid: If it is no CEL, or names an unknown variable.
+        ExpressionInvalid: If it is no CEL, names an unknown variable, or never gives a bool.
     """
     return CompiledRule(
-        rule, _FULL.compile(rule.expression), not _compiles(_WITHOUT_OLD, rule), not _compiles(_WITHOUT_PARENT, rule)
+        rule,
+        _FULL.compile_condition(rule.expression),
+        not _compiles(_WITHOUT_OLD, rule),
+        not _compiles(_WITHOUT_PARENT, rule),
     )
 
 

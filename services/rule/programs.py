@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,7 +105,7 @@ def compile_program(definition: Definition) -> tuple[Program, list[Violation]]:
     conditions = [
         CompiledCondition(text_, compiled, paths(text_))
         for i, text_ in enumerate(definition.when)
-        if (compiled := _compile(text_, f"when[{i}]", CONDITIONS, found)) is not None
+        if (compiled := _compile(text_, f"when[{i}]", CONDITIONS.compile_condition, found)) is not None
     ]
     actions = [
         _action(id_, action, f"actions[{i}]", found)
@@ -131,9 +131,9 @@ def _repeated(ids: tuple[str, ...]) -> Iterable[Violation]:
             yield Violation(f"actions[{i}].id", f"{id_!r} is the id of an earlier action", "FIELD_INVALID")
 
 
-def _compile(text_: str, field: str, environment: Environment, found: list[Violation]) -> Expression | None:
+def _compile(text_: str, field: str, compile: Callable[[str], Expression], found: list[Violation]) -> Expression | None:
     try:
-        return environment.compile(text_)
+        return compile(text_)
     except ExpressionInvalid as error:
         found.append(Fault(field, f"is not a valid CEL expression: {error}", "EXPRESSION_INVALID", at(error.position)))
         return None
@@ -145,7 +145,7 @@ def _action(id_: str, action: Action, field: str, found: list[Violation]) -> Com
     expression = None
     if isinstance(do, SetProperty | Delay) and do.expression:
         environment = COMMITS if isinstance(do, SetProperty) else ACTIONS
-        expression = _compile(do.expression, f"{where}.expression", environment, found)
+        expression = _compile(do.expression, f"{where}.expression", environment.compile, found)
     inner = f"{where}.event" if isinstance(do, EmitEvent) else where
     templates = {
         name: compile_template(value, f"{inner}.{name}", ACTIONS, found) for name, value in _templated(do).items()

@@ -170,6 +170,7 @@ async def test_validate_only_changes_nothing(t: Tenant) -> None:
         ({"when": ["event.time > 3"]}, "EXPRESSION_INVALID", "when[0]", "1:12"),
         ({"when": ["results.x == 1"]}, "EXPRESSION_INVALID", "when[0]", "1:8"),
         ({"when": ["(1 +"]}, "EXPRESSION_INVALID", "when[0]", "1:5"),
+        ({"when": ["1 + 1"]}, "EXPRESSION_INVALID", "when[0]", ""),
         ({"actions": [emit("x-${payload.")]}, "TEMPLATE_INVALID", "actions[0].emit_event.event.type", "1:3"),
         ({"actions": [create("${nope}")]}, "TEMPLATE_INVALID", "actions[0].call_method.request.resourceId", "1:3"),
         ({"actions": [create("a", colour="red")]}, "TEMPLATE_INVALID", "actions[0].call_method.request.colour", ""),

@@ -200,6 +200,18 @@ class TestEvaluating:
             with pytest.raises(EvaluationFailed):
                 ENVIRONMENT.compile(text).test(bindings)
 
+    @pytest.mark.parametrize("text", ["'x'", "1 + 1", "null", "[true]", "event.id", "old.map(x, x)", "size(old)"])
+    def test_what_is_never_a_bool_is_no_condition(self, text: str) -> None:
+        ENVIRONMENT.compile(text)
+        with pytest.raises(ExpressionInvalid):
+            ENVIRONMENT.compile_condition(text)
+
+    @pytest.mark.parametrize(
+        "text", ["true", "old", "old.a", "event.data", "extra.x", "has(old.a) && old.a", "[old][0]"]
+    )
+    def test_what_may_be_a_bool_is_a_condition(self, text: str) -> None:
+        assert ENVIRONMENT.compile_condition(text).text == text
+
     def test_one_binding_serves_many_expressions(self) -> None:
         bindings = ENVIRONMENT.bind({"event": EVENT, "old": 2.0, "extra": {}})
         compiled = [ENVIRONMENT.compile(f"old * {n}") for n in range(5)]

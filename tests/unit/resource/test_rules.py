@@ -107,6 +107,7 @@ def test_no_paths(path: str) -> None:
     ("version", "reason", "fields"),
     [
         (Version("v1", rules=(rule("self."),)), "EXPRESSION_INVALID", ["v.rules[0].expression"]),
+        (Version("v1", rules=(rule("'x'"),)), "EXPRESSION_INVALID", ["v.rules[0].expression"]),
         (Version("v1", rules=(rule("true"), rule("true"))), "FIELD_INVALID", ["v.rules[1].id"]),
         (
             Version("v1", normalizations=(Normalization("lock", Kind.TRIM),), immutable_fields=("uid",)),
