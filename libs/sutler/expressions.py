@@ -1,8 +1,7 @@
 """CEL expressions: compiled once, evaluated often, with errors that say where and why.
 
-The engine stops an evaluation by itself at about 10,000 iterations, so no expression runs for ever. But it copies the
-list that ``map`` and ``filter`` build for each item, which takes seconds for so many, during which no other code runs.
-So lists that are too long for these two are refused.
+The engine stops an evaluation by itself at about 10,000 iterations, so no expression runs for ever. What one of them
+may cost is bounded in :mod:`sutler.expression_limits`.
 """
 
 from __future__ import annotations
@@ -21,12 +20,10 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sutler.errors import Violation
+from sutler.expression_limits import Cost
 
 MAX_BYTES = 16_384
 """The longest expression; a contract may allow less."""
-
-MAX_ITEMS = 2_000
-"""The longest list in the values of an expression that builds a list."""
 
 Kind = Literal["dyn", "map", "string", "int", "bool", "timestamp"]
 Fields = Mapping[str, Kind]
@@ -50,7 +47,6 @@ _FIELDS: dict[Kind, tuple[FieldDescriptorProto.Type.ValueType, str]] = {
     "timestamp": (FieldDescriptorProto.TYPE_MESSAGE, ".google.protobuf.Timestamp"),
 }
 _PACKAGE = "sutler.expressions"
-_BUILDS_A_LIST = re.compile(r"\.\s*(map|filter)\s*\(")
 _PLACE = re.compile(r"<input>:(-?\d+):(-?\d+): (.*)")
 
 
@@ -90,17 +86,17 @@ class Expression:
     def __init__(self, text: str, compiled: cel.Expression) -> None:
         self.text = text
         self._compiled = compiled
-        self._builds_a_list = bool(_BUILDS_A_LIST.search(text))
+        self._cost = Cost(text)
 
     def evaluate(self, bindings: Bindings) -> Any:
         """Returns the value as plain Python.
 
         Raises:
-            EvaluationFailed: If a key is missing, types do not fit, the iteration budget is used up, or a list is too
-                long for an expression that builds one.
+            EvaluationFailed: If a key is missing, types do not fit, the iteration budget is used up, or the values are
+                too large for what the expression does with them.
         """
-        if self._builds_a_list and _longest(bindings.values) > MAX_ITEMS:
-            raise EvaluationFailed(f"a list has more than {MAX_ITEMS} items, which is too long for map and filter")
+        if refusal := self._cost.refusal(bindings.values):
+            raise EvaluationFailed(refusal)
         try:
             value = self._compiled.eval(bindings.activation)
         except RuntimeError as error:
@@ -208,15 +204,6 @@ def bindable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [bindable(item) for item in value]
     return value
-
-
-def _longest(value: Any) -> int:
-    """Returns the length of the longest list or mapping in a value."""
-    if isinstance(value, Mapping):
-        return max(len(value), *map(_longest, value.values()), 0)
-    if isinstance(value, list):
-        return max(len(value), *map(_longest, value), 0)
-    return 0
 
 
 def _message(text: str) -> str:

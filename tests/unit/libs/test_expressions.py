@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sutler.expressions import MAX_BYTES, MAX_ITEMS, Environment, EvaluationFailed, ExpressionInvalid, bindable
+from sutler.expression_limits import MAX_ITEMS
+from sutler.expressions import MAX_BYTES, Environment, EvaluationFailed, ExpressionInvalid, bindable
 
 ENVIRONMENT = Environment(
     {

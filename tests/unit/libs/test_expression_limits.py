@@ -1,0 +1,59 @@
+"""What an expression may cost: no few characters may hold up the whole process, and nothing usual is refused."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from sutler.expressions import Environment, EvaluationFailed
+
+ENVIRONMENT = Environment({"self": "dyn"})
+LONG = "a" * 1_000_000
+MANY = list(range(1000))
+
+
+def evaluate(text: str, value: Any) -> Any:
+    return ENVIRONMENT.compile(text).evaluate(ENVIRONMENT.bind({"self": value}))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("['aaaa']" + ".map(x, x + x)" * 27, {}),
+        ("[self.a]" + ".map(x, x + x)" * 8, {"a": LONG}),
+        ("self.a.replace('', self.a)", {"a": LONG}),
+        ("self.a.replace('', '" + "x" * 200 + "')", {"a": LONG}),
+        ("self.l.map(i, self.a).join('')", {"a": LONG, "l": MANY}),
+        ("self.l.all(i, self.a + self.a != '')", {"a": LONG, "l": MANY}),
+        ("self.l.all(i, !self.a.matches('(x|y|xy)+z'))", {"a": LONG, "l": MANY}),
+        ("self.l.all(i, self.l.all(j, self.a.replace('a', 'b') != ''))", {"a": LONG[:10_000], "l": MANY}),
+        ("self.l.all(i, size(self.a) > 0)", {"a": LONG, "l": MANY}),
+        ("[self.l].map(l, l + l + l + l)" + ".map(l, l + l + l + l)" * 10, {"l": MANY}),
+    ],
+)
+def test_what_would_take_too_much_is_refused_at_once(text: str, value: Any) -> None:
+    begun = time.process_time()
+    with pytest.raises(EvaluationFailed):
+        evaluate(text, value)
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "expected"),
+    [
+        ("self.a + self.a == self.b", {"a": LONG, "b": LONG * 2}, True),
+        ("self.a.replace('a', 'b').contains('a')", {"a": LONG[:100_000]}, False),
+        ("self.name.split('/').size() == 4 && self.name.replace('/', '-') != ''", {"name": "a/b/c/d"}, True),
+        ("self.name.split('/')[1]", {"name": "a/b/c/d", "text": LONG[:100_000]}, "b"),
+        ("self.l.map(i, i.name + '-x').join(',').size()", {"l": [{"name": "n"}] * 100}, 399),
+        ("self.l.all(i, i.size > 0 && i.name.matches('^[a-z]+$'))", {"l": [{"name": "nn", "size": 1}] * 2000}, True),
+        ("self.l.all(i, i >= 0)", {"l": MANY, "text": LONG}, True),
+        ("self.l.all(i, !self.l.exists(j, j < 0 && i < j))", {"l": list(range(90))}, True),
+        ("self.l.filter(i, i.startsWith('b')).size()", {"l": ["a", "b"] * 900}, 900),
+        ("'%s-%d'.format([self.a, 1])", {"a": "x"}, "x-1"),
+        ("self.tags.all(k, k.matches('^[a-z]+$') && self.tags[k].size() <= 256)", {"tags": {"team": "v" * 256}}, True),
+    ],
+)
+def test_what_is_usual_goes(text: str, value: Any, expected: Any) -> None:
+    assert evaluate(text, value) == expected
