@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sutler.errors import SutlerError
+from sutler.errors import FailedPrecondition, SutlerError
 from sutler.operations.model import State as OperationState
 
 from services.resource import lifecycle
@@ -58,10 +58,14 @@ class Acting:
         work = attempt.work
         try:
             invocation = invocation_of(work, self._box)
-        except ValueError:
+        except (ValueError, FailedPrecondition):
             await self._end(attempt, OperationState.FAILED, unreadable(resource.name))
             return
-        said = self._handlers.invoke(attempt.call(f"invoke/{work.action}", fence), resource, invocation)
+        whole = await attempt.opened(resource)
+        if isinstance(whole, Over):
+            await self._end(attempt, OperationState.FAILED, whole.problem)
+            return
+        said = self._handlers.invoke(attempt.call(f"invoke/{work.action}", fence), whole, invocation)
         heard = await attempt.hear(said, resource, work.handler, tells=True)
         if isinstance(heard, Done):
             await self._succeed(attempt, resource, heard)
@@ -74,8 +78,12 @@ class Acting:
 
     async def _settle(self, attempt: Attempt, resource: Resource, fence: int) -> None:
         """After a cancel: nobody can say what the action did, but what is there now can be read."""
+        whole = await attempt.opened(resource)
+        if isinstance(whole, Over):
+            await self._end(attempt, OperationState.FAILED, whole.problem)
+            return
         try:
-            found = await self._handlers.find(attempt.call("read", fence), resource, previous(resource))
+            found = await self._handlers.find(attempt.call("read", fence), whole, previous(whole))
         except SutlerError as error:
             follows = await attempt.judge(resource, problem(error), attempt.work.handler)
             if isinstance(follows, Again):

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sutler.errors import Conflict
+from sutler.errors import Conflict, FailedPrecondition
 from sutler.ids import derive
 from sutler.operations.model import Operation
 from sutler.operations.model import State as OperationState
@@ -19,7 +19,7 @@ from services.resource.handling import Done, HandlerCall, Progress, Refused, Sai
 from services.resource.history import Cause, Change, Entry
 from services.resource.listening import Ended, listen, silence
 from services.resource.ports import Result, Store, Unit
-from services.resource.problems import Problem
+from services.resource.problems import Problem, problem
 from services.resource.resource import Resource
 from services.resource.resource_type import Handler
 from services.resource.work import IDLE_SECONDS, Work, entry
@@ -92,6 +92,15 @@ class Attempt:
             return take(unit), unit.draw_fence()
 
         return await self.store.write(self.operation.tenant, change, quick=True)
+
+    async def opened(self, resource: Resource) -> Resource | Over:
+        """Returns a resource with its secrets, for its handler; what follows if no configured key opens them."""
+        if resource.sealed is None:
+            return resource
+        try:
+            return await self.store.read(self.operation.tenant, lambda view: view.opened(resource))
+        except FailedPrecondition as error:
+            return Over(problem(error))
 
     async def hear(
         self, said: AsyncGenerator[Said, None], resource: Resource, handler: Handler, *, tells: bool

@@ -19,6 +19,7 @@ TRANSIENT = frozenset(
 
 MAX_DOUBLINGS = 30
 MISBEHAVED = "HANDLER_MISBEHAVED"
+UNREADABLE = "SECRET_UNREADABLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +142,18 @@ def unreadable(resource: str) -> Problem:
     """Returns the error for secrets that no configured key opens."""
     return Problem(
         int(Code.FAILED_PRECONDITION),
-        "SECRET_UNREADABLE",
+        UNREADABLE,
         f"the secrets of {resource} cannot be decrypted with the configured keys; add the key that sealed them to "
         "SUTLER_RESOURCE_SECRET_KEYS",
         {"resource": resource},
+    )
+
+
+def left_behind(resource: str, handler: Handler) -> str:
+    """Returns what is said of a resource that goes without its handler, because nobody can open its secrets."""
+    return (
+        f"the handler {handler.address or handler.plugin} was not asked to remove {resource}, whose secrets cannot be "
+        "decrypted; whatever it has made is left behind"
     )
 
 

@@ -170,6 +170,7 @@ def _wrong(view: View, resource: Resource, after: ResourceType, compiled: Compil
         if guarded:
             return "a schema with writeOnly cannot change while there are resources of the version"
         parent = view.resource(name.parent) if compiled.sees_parent and name.parent else None
+        resource = view.opened(resource)
         proposal = Proposal(view.tenant, name, after, compiled, None, resource.declared, (), parent)
         check_content(proposal, resource)
     except Invalid as error:

@@ -142,7 +142,7 @@ class Declarations:
         def propose(view: View) -> Proposal:
             before = view.resource(name)
             if before is not None:
-                return self._change(view, caller, before, sent)
+                return self._change(view, caller, view.opened(before), sent)
             if not allow_missing:
                 raise not_found(name)
             new = replace(sent, type=sent.type or wanted.type)

@@ -16,7 +16,15 @@ from sutler.operations.model import State as OperationState
 from services.resource import lifecycle
 from services.resource.announcing import event
 from services.resource.attempting import Attempt
-from services.resource.attempts import Again, Over, cancelled, half_done, timed_out
+from services.resource.attempts import (
+    UNREADABLE,
+    Again,
+    Over,
+    cancelled,
+    half_done,
+    left_behind,
+    timed_out,
+)
 from services.resource.handling import Done, HandlerCall
 from services.resource.history import Cause, Change
 from services.resource.names import is_below, key
@@ -111,9 +119,16 @@ class Deprovisioning:
         return {resource.name: end for (resource, _), end in zip(handled, ends, strict=True)}  # type: ignore[misc]
 
     async def _remove(self, attempt: Attempt, resource: Resource, handler: Handler) -> Left:
-        resource, fence = await attempt.begin(lambda unit: _take(unit, attempt, resource))
-        said = self._handlers.delete(_call(attempt, resource, handler, fence), resource, previous(resource))
         root = key(resource.name) == key(attempt.operation.target)
+        whole = await attempt.opened(resource)
+        if isinstance(whole, Over) and (attempt.work.gives_up if root else resource.state_reason == UNREADABLE):
+            left = (left_behind(resource.name, handler),)
+            await attempt.store.write(attempt.operation.tenant, lambda unit: _gone(unit, attempt, resource, left))
+            return None
+        resource, fence = await attempt.begin(lambda unit: _take(unit, attempt, resource))
+        if isinstance(whole, Over):
+            return whole
+        said = self._handlers.delete(_call(attempt, resource, handler, fence), whole, previous(whole))
         heard = await attempt.hear(said, resource, handler, tells=root)
         if isinstance(heard, Done):
             warnings = heard.warnings
@@ -129,10 +144,12 @@ class Deprovisioning:
             if handler.records or not called:
                 continue
             _, fence = await attempt.begin(lambda unit, resource=resource: _take(unit, attempt, resource))  # type: ignore[misc]
+            whole = await attempt.opened(resource)
+            if isinstance(whole, Over):
+                await _end(attempt, OperationState.FAILED, whole.problem)
+                return
             try:
-                found = await self._handlers.find(
-                    _call(attempt, resource, handler, fence), resource, previous(resource)
-                )
+                found = await self._handlers.find(_call(attempt, resource, handler, fence), whole, previous(whole))
             except SutlerError as error:
                 follows = await attempt.judge(resource, problem(error), handler)
                 if isinstance(follows, Again):
@@ -220,8 +237,8 @@ def _remove_records(unit: Unit, attempt: Attempt, records: list[Resource]) -> No
 
 
 def _gone(unit: Unit, attempt: Attempt, resource: Resource, warnings: tuple[str, ...] = ()) -> None:
-    current = unit.resource(resource.name)
-    assert current is not None
+    unit.check_held(attempt.operation.name, attempt.operation.fence)
+    current = _take(unit, attempt, resource)
     if warnings:
         current = unit.put(
             current, replace(current, findings=warned(current, warnings)), attempt.entry(Change.PROGRESSED)

@@ -119,9 +119,9 @@ class Invocations:
         return _Accepted(resource, type, given, found)
 
     async def _ask_handler(self, caller: Caller, asked: _Accepted, validate_only: bool) -> tuple[Planned, ...]:
-        now = await self._store.read(caller.tenant, lambda view: view.now)
+        now, resource = await self._store.read(caller.tenant, lambda view: (view.now, view.opened(asked.resource)))
         call = question_for(asked.type, caller, now, validate_only=validate_only)
-        verdict = await self._handlers.validate_action(call, asked.resource, asked.invocation)
+        verdict = await self._handlers.validate_action(call, resource, asked.invocation)
         if verdict.violations:
             raise rejected(asked.type.type, verdict.violations, prefix="")
         return verdict.plan

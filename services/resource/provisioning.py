@@ -56,7 +56,11 @@ class Provisioning:
             await self._settle(attempt, resource, fence)
 
     async def _apply(self, attempt: Attempt, resource: Resource, fence: int) -> None:
-        said = self._handlers.apply(attempt.call(STEP, fence), resource, previous(resource))
+        whole = await attempt.opened(resource)
+        if isinstance(whole, Over):
+            await attempt.end_failed(whole.problem)
+            return
+        said = self._handlers.apply(attempt.call(STEP, fence), whole, previous(whole))
         heard = await attempt.hear(said, resource, attempt.work.handler, tells=True)
         if isinstance(heard, Done):
             await self._succeed(attempt, resource, heard)
@@ -69,8 +73,12 @@ class Provisioning:
 
     async def _settle(self, attempt: Attempt, resource: Resource, fence: int) -> None:
         """After a cancel: what is really there decides."""
+        whole = await attempt.opened(resource)
+        if isinstance(whole, Over):
+            await attempt.end_failed(whole.problem)
+            return
         try:
-            found = await self._handlers.find(attempt.call("read", fence), resource, previous(resource))
+            found = await self._handlers.find(attempt.call("read", fence), whole, previous(whole))
         except SutlerError as error:
             follows = await attempt.judge(resource, problem(error), attempt.work.handler)
             if isinstance(follows, Again):

@@ -12,6 +12,7 @@ from sutler.operations.model import Operation
 
 from services.resource import lifecycle
 from services.resource.announcing import Origin, event
+from services.resource.attempts import UNREADABLE
 from services.resource.callers import Caller
 from services.resource.declaring import Outcome
 from services.resource.deletable import check_deletable
@@ -179,7 +180,11 @@ def _accept(unit: Unit, policies: PolicyBook, caller: Caller, removal: Removal) 
     if below <= AT_ONCE and all(found.made_by.records for found in types):
         return _remove_now(unit, caller, removal, resource)
     work = replace(
-        work_for(type, "delete", resource.uid, caller), children=below, cause=removal.cause, origin=caller.origin
+        work_for(type, "delete", resource.uid, caller),
+        children=below,
+        cause=removal.cause,
+        origin=caller.origin,
+        gives_up=removal.force and resource.state_reason == UNREADABLE,
     )
     operation = operation_for(caller, resource.name, ended=False, work=work)
     entry = caller.entry(Change.PROGRESSED, operation.name, removal.cause)

@@ -103,6 +103,7 @@ class Resource:
         findings: What policies and handlers had to say about the last change.
         applied: What was declared when it last succeeded, if that differs from what is declared now.
         stack: The stack that it belongs to; empty if it belongs to none.
+        sealed: Its secrets, still encrypted: what was declared is without them. None if it has none, or they are open.
     """
 
     tenant: str
@@ -125,6 +126,7 @@ class Resource:
     findings: tuple[Finding, ...] = ()
     applied: Declared | None = None
     stack: str = ""
+    sealed: bytes | None = field(default=None, repr=False)
 
     @property
     def etag(self) -> str:

@@ -48,6 +48,7 @@ class Work:
         stack: The stack for which it is done; empty if for none.
         run: The operation of that stack, which goes on when this one has ended.
         force: Whether what stands below members of a stack goes with them.
+        gives_up: Whether a resource goes without its handler if nobody can open its secrets.
     """
 
     verb: Verb
@@ -65,6 +66,7 @@ class Work:
     stack: str = ""
     run: str = ""
     force: bool = False
+    gives_up: bool = False
 
     @classmethod
     def of(cls, operation: Operation) -> Work:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from google.rpc.status_pb2 import Status
+from sutler.errors import FailedPrecondition
 from sutler.status import from_status
 
 from services.resource import documents, type_documents
@@ -35,15 +36,11 @@ def parsed(text: str) -> dict[str, Any]:
     return found
 
 
-def resource(row: tuple[Any, ...], box: SecretBox) -> Resource:
-    """Returns the resource in a row of :data:`RESOURCE`.
-
-    Raises:
-        FailedPrecondition: If no configured key opens its secrets (SECRET_UNREADABLE).
-    """
-    tenant, uid, document, applied, sealed = row
+def resource(row: tuple[Any, ...]) -> Resource:
+    """Returns the resource in a row of :data:`RESOURCE`, with its secrets as they are stored."""
+    tenant, _, document, applied, sealed = row
     found = documents.from_document(tenant, parsed(document), None if applied is None else parsed(applied))
-    return found if sealed is None else _opened(found, bytes(sealed), box, _owner(tenant, uid))
+    return found if sealed is None else replace(found, sealed=bytes(sealed))
 
 
 def applied(found: Resource) -> str | None:
@@ -53,6 +50,8 @@ def applied(found: Resource) -> str | None:
 
 def sealed(found: Resource, box: SecretBox) -> bytes | None:
     """Returns the properties of a resource with its secrets, encrypted; None if it has none."""
+    if found.sealed is not None:
+        return found.sealed
     both = [declared for declared in (found.declared, found.applied) if declared is not None]
     if all(declared.public.properties == declared.properties for declared in both):
         return None
@@ -60,15 +59,26 @@ def sealed(found: Resource, box: SecretBox) -> bytes | None:
     return box.seal(orjson.dumps(whole).decode(), owner=_owner(found.tenant, found.uid))
 
 
-def _opened(found: Resource, sealed: bytes, box: SecretBox, owner: str) -> Resource:
+def opened(found: Resource, box: SecretBox) -> Resource:
+    """Returns a resource with its secrets.
+
+    Raises:
+        FailedPrecondition: If no configured key opens them (SECRET_UNREADABLE).
+    """
+    if found.sealed is None:
+        return found
+    whole = _open(found.sealed, found.name, _owner(found.tenant, found.uid), box)
+    declared, applied = replace(found.declared, **_whole(whole[0])), found.applied
+    if applied is not None:
+        applied = replace(applied, **_whole(whole[1]))
+    return replace(found, declared=declared, applied=applied, sealed=None)
+
+
+def _open(sealed: bytes, name: str, owner: str, box: SecretBox) -> Any:
     try:
-        whole = orjson.loads(box.open(sealed, owner=owner))
-    except ValueError as error:
-        raise unreadable(found.name).error() from error
-    declared = replace(found.declared, **_whole(whole[0]))
-    if found.applied is None:
-        return replace(found, declared=declared)
-    return replace(found, declared=declared, applied=replace(found.applied, **_whole(whole[1])))
+        return orjson.loads(box.open(sealed, owner=owner))
+    except (ValueError, FailedPrecondition) as error:
+        raise unreadable(name).error() from error
 
 
 def _whole(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,14 +99,17 @@ def stack_document(found: Stack) -> str:
     return json(stacks.document(found))
 
 
-def stack(tenant: str, text: str, states: Sequence[str]) -> Stack:
-    """Returns the stack in a column without its secrets, with the states of its members in others."""
-    return stacks.from_document(tenant, orjson.loads(text), [member_state(state) for state in states])
+def stack(tenant: str, text: str, states: Sequence[str], sealed: bytes | None = None) -> Stack:
+    """Returns the stack in a column, its secrets as they are stored, with the states of its members in others."""
+    found = stacks.from_document(tenant, orjson.loads(text), [member_state(state) for state in states])
+    return found if sealed is None else replace(found, sealed=bytes(sealed))
 
 
 def sealed_stack(found: Stack, box: SecretBox) -> bytes | None:
     """Returns what a stack declares with its secrets, encrypted; None if it has none."""
     template = found.template
+    if found.sealed is not None:
+        return found.sealed
     if template.public == template:
         return None
     members = {m.id: {"properties": m.properties, "secrets": m.secrets} for m in template.members if m.secrets}
@@ -104,24 +117,22 @@ def sealed_stack(found: Stack, box: SecretBox) -> bytes | None:
     return box.seal(orjson.dumps(whole).decode(), owner=_owner(found.tenant, found.uid))
 
 
-def opened_stack(found: Stack, sealed: bytes | None, box: SecretBox) -> Stack:
+def opened_stack(found: Stack, box: SecretBox) -> Stack:
     """Returns a stack with its secrets.
 
     Raises:
         FailedPrecondition: If no configured key opens them (SECRET_UNREADABLE).
     """
-    if sealed is None:
+    if found.sealed is None:
         return found
-    try:
-        whole = orjson.loads(box.open(bytes(sealed), owner=_owner(found.tenant, found.uid)))
-    except ValueError as error:
-        raise unreadable(found.name).error() from error
+    whole = _open(found.sealed, found.name, _owner(found.tenant, found.uid), box)
     hidden = whole["members"]
     members = tuple(
         replace(member, **_whole(hidden[member.id])) if member.id in hidden else member
         for member in found.template.members
     )
-    return replace(found, template=replace(found.template, members=members, parameters=whole["parameters"]))
+    template = replace(found.template, members=members, parameters=whole["parameters"])
+    return replace(found, template=template, sealed=None)
 
 
 def member_state_document(found: MemberState) -> str:

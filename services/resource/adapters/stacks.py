@@ -32,12 +32,15 @@ class StacksView:
         self._tx = tx
 
     def stack(self, name: str) -> Stack | None:
-        """Returns a stack with the states of its members."""
+        """Returns a stack with the states of its members; its secrets stay encrypted."""
         row = self._tx.one("SELECT document, sealed FROM stacks WHERE tenant = ? AND key = ?", (self.tenant, key(name)))
         if row is None:
             return None
-        found = encoding.stack(self.tenant, row[0], states(self._tx, self.tenant, name))
-        return encoding.opened_stack(found, row[1], self._box)
+        return encoding.stack(self.tenant, row[0], states(self._tx, self.tenant, name), row[1])
+
+    def opened_stack(self, stack: Stack) -> Stack:
+        """Returns a stack with its secrets."""
+        return encoding.opened_stack(stack, self._box)
 
     def stranger_below(self, name: str, stack: str) -> str | None:
         """Returns a resource below a name that does not belong to a stack; None if there is none."""

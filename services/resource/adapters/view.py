@@ -70,11 +70,15 @@ class TenantView(StacksView):
         return found
 
     def resource(self, name: str) -> Resource | None:
-        """Returns a resource."""
+        """Returns a resource; its secrets stay encrypted."""
         row = self._tx.one(
             f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND key = ?", (self.tenant, key(name))
         )
-        return None if row is None else encoding.resource(row, self._box)
+        return None if row is None else encoding.resource(row)
+
+    def opened(self, resource: Resource) -> Resource:
+        """Returns a resource with its secrets."""
+        return encoding.opened(resource, self._box)
 
     def above(self, name: Name) -> tuple[Above, ...]:
         """Returns what is above a name and exists: along its path, the nearest first, then management groups."""
@@ -134,7 +138,7 @@ class TenantView(StacksView):
             " ORDER BY key DESC LIMIT ?",
             (self.tenant, low, key(last) or high, limit),
         )
-        return [encoding.resource(row, self._box) for row in rows]
+        return [encoding.resource(row) for row in rows]
 
     def worked_on(self, name: str, operation: str) -> list[Resource]:
         """Returns the resources at and below a name on which an operation works, the deepest first."""
@@ -143,7 +147,7 @@ class TenantView(StacksView):
             " AND (key = ? OR (key > ? AND key < ?)) ORDER BY key DESC",
             (self.tenant, operation, key(name), *below(name)),
         )
-        return [encoding.resource(row, self._box) for row in rows]
+        return [encoding.resource(row) for row in rows]
 
     def locked_below(self, name: str) -> Above | None:
         """Returns a resource below a name that has a lock against deletion; None if there is none."""
@@ -201,7 +205,7 @@ class TenantView(StacksView):
             " AND revision > ? ORDER BY name LIMIT ?",
             (self.tenant, key(type), after, since, limit),
         )
-        return [encoding.resource(row, self._box) for row in rows]
+        return [encoding.resource(row) for row in rows]
 
     def newest(self) -> int:
         """Returns the number of the newest revision; 0 if there is none."""

@@ -71,7 +71,15 @@ class View(StackView, Protocol):
         ...
 
     def resource(self, name: str) -> Resource | None:
-        """Returns a resource."""
+        """Returns a resource; its secrets stay encrypted, as do those of the other methods."""
+        ...
+
+    def opened(self, resource: Resource) -> Resource:
+        """Returns a resource with its secrets: for its handler, or to change what it declares.
+
+        Raises:
+            FailedPrecondition: If no configured key opens them (SECRET_UNREADABLE).
+        """
         ...
 
     def above(self, name: Name) -> tuple[Above, ...]:

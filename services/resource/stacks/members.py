@@ -118,7 +118,7 @@ class Workshop:
         return stored[-1]
 
     def _wished(self, view: View, state: MemberState) -> tuple[Declared, Resource | None]:
-        template = self.stack.template
+        template = view.opened_stack(self.stack).template
         index = next(index for index, member in enumerate(template.members) if member.id == state.member)
         names = {other.member: other.resource for other in self.stack.member_states if not other.left}
 
@@ -127,7 +127,8 @@ class Workshop:
             return resource.outputs if resource is not None else {}
 
         wish, _ = wished(template.members[index], index, lookup_in(template, names, outputs))
-        return wish, view.resource(state.resource)
+        present = view.resource(state.resource)
+        return wish, None if present is None else view.opened(present)
 
     def _onto(self, state: MemberState, wish: Declared) -> Callable[[Resource | None], Declared]:
         def onto(before: Resource | None) -> Declared:
@@ -142,6 +143,7 @@ class Workshop:
     def _keep(self, unit: Unit, state: MemberState, wish: Declared) -> MemberState | None:
         """Notes that a resource is as declared already; None if it no longer is."""
         resource = unit.resource(state.resource)
+        resource = None if resource is None else unit.opened(resource)
         if resource is None or not _is_there(resource, self._onto(state, wish)(resource)):
             return None
         resource = self._belonging(unit, resource, self.stack.name)

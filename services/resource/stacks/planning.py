@@ -155,6 +155,7 @@ class Planner:
         name, type = self.names[member.id], self._types[member.id]
         wish, complete = wished(member, index, self._lookup())
         before = self._view.resource(name.text)
+        before = None if before is None else self._view.opened(before)
         if before is not None and key(before.stack) not in ("", key(self._name)):
             raise conflict(before.name, before.stack)
         known = self._before.get(name.key)

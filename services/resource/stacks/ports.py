@@ -12,7 +12,15 @@ class StackView(Protocol):
     """What one tenant has of stacks at one moment. Names are compared ignoring case."""
 
     def stack(self, name: str) -> Stack | None:
-        """Returns a stack with the states of its members."""
+        """Returns a stack with the states of its members; its secrets stay encrypted."""
+        ...
+
+    def opened_stack(self, stack: Stack) -> Stack:
+        """Returns a stack with its secrets.
+
+        Raises:
+            FailedPrecondition: If no configured key opens them (SECRET_UNREADABLE).
+        """
         ...
 
     def stranger_below(self, name: str, stack: str) -> str | None:

@@ -218,6 +218,7 @@ class Stack:
         create_time: Seconds since 1970.
         update_time: Seconds since 1970.
         revision: Counts its changes, from 1; those of members do not count.
+        sealed: Its secrets, still encrypted: the template is without them. None if it has none, or they are open.
     """
 
     tenant: str
@@ -234,6 +235,7 @@ class Stack:
     create_time: float = 0.0
     update_time: float = 0.0
     revision: int = 0
+    sealed: bytes | None = field(default=None, repr=False)
 
     @property
     def etag(self) -> str:
