@@ -24,10 +24,8 @@ from services.resource.preparing import pass_stages, prepared
 from services.resource.proposals import Proposal, immutable, rejected
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType, unknown_type
+from services.resource.taking import DELETE, check_may_take
 from services.resource.work import question_for
-
-DELETE = "resource.resources.delete"
-"""What a caller must be allowed who says when a resource is to be deleted."""
 
 MAX_REPEATS = 20
 """How often a change is checked anew because its type, parent or resource changed meanwhile."""
@@ -201,6 +199,7 @@ class Declarations:
             wished = replace(wished, secrets=compiled.secrets)
         if wished.expire_time is not None and (before is None or before.declared.expire_time != wished.expire_time):
             authorize(caller.principal, DELETE, [name.text])
+            check_may_take(view, caller.principal, name.text)
         policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
         sees = (compiled.sees_parent or policies) and name.parent
         parent = view.resource(name.parent) if sees else None

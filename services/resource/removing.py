@@ -24,6 +24,7 @@ from services.resource.ports import Above, Store, Unit, View
 from services.resource.resource import Finding, Resource
 from services.resource.resource_type import ResourceType, unknown_type
 from services.resource.states import State
+from services.resource.taking import check_may_take
 from services.resource.work import operation_for, work_for
 
 AT_ONCE = 200
@@ -125,6 +126,8 @@ def _checked(view: View, policies: PolicyBook, caller: Caller, removal: Removal)
     if removal.cause is Cause.EXPIRY and not _expired(resource, view.now):
         return None
     check_etag(removal.etag, resource.etag, resource.name)
+    if removal.force and removal.cause is not Cause.EXPIRY:
+        check_may_take(view, caller.principal, resource.name)
     above = view.above(parse(resource.name))
     check_deletable(view, resource, above, removal.force, caller.lifts)
     return replace(resource, findings=_judged(view, policies, caller, resource, above))

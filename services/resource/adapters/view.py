@@ -140,6 +140,15 @@ class TenantView(StacksView):
         )
         return [encoding.resource(row) for row in rows]
 
+    def names_below(self, name: str, limit: int, last: str = "") -> list[str]:
+        """Returns names of resources below a name, in order; those that follow ``last``, if it is given."""
+        low, high = below(name)
+        rows = self._tx.all(
+            "SELECT name FROM resources WHERE tenant = ? AND key > ? AND key < ? ORDER BY key LIMIT ?",
+            (self.tenant, key(last) or low, high, limit),
+        )
+        return [row[0] for row in rows]
+
     def worked_on(self, name: str, operation: str) -> list[Resource]:
         """Returns the resources at and below a name on which an operation works, the deepest first."""
         rows = self._tx.all(

@@ -102,6 +102,10 @@ class View(StackView, Protocol):
         """Returns resources below a name, the deepest first; those that follow ``last``, if it is given."""
         ...
 
+    def names_below(self, name: str, limit: int, last: str = "") -> list[str]:
+        """Returns names of resources below a name, in order; those that follow ``last``, if it is given."""
+        ...
+
     def worked_on(self, name: str, operation: str) -> list[Resource]:
         """Returns the resources at and below a name on which an operation works, the deepest first."""
         ...

@@ -23,6 +23,7 @@ from services.resource.stacks.leaving import leaving_step, removals
 from services.resource.stacks.planning import Plan, Planner
 from services.resource.stacks.references import references
 from services.resource.stacks.stack import MemberState, Stack, Template
+from services.resource.taking import check_may_take
 from services.resource.work import Work, operation_for
 
 MAX_STATES = 1000
@@ -242,6 +243,9 @@ def _leaving(view: View, caller: Caller, removal: StackRemoval) -> Stack | None:
     leaving = {state.key: state for state in stack.member_states if state.uid}
     check_permissions(caller, (), [state.resource for state in leaving.values()])
     states: list[MemberState] = removals(view, stack.name, leaving, (), force=removal.force)
+    for state in states if removal.force else ():
+        if not state.keep:
+            check_may_take(view, caller.principal, state.resource)
     return replace(stack, member_states=tuple(states))
 
 
