@@ -27,6 +27,7 @@ class Caller:
         stack: The stack for which this is done; empty for a call for the resource itself.
         run: The operation of that stack.
         lifts: The keys of the resources whose locks this may pass.
+        parts: The keys of what leaves the stack in this run; policies among them do not count for what leaves too.
     """
 
     tenant: str
@@ -40,6 +41,7 @@ class Caller:
     stack: str = ""
     run: str = ""
     lifts: frozenset[str] = frozenset()
+    parts: frozenset[str] = frozenset()
 
     @property
     def actor(self) -> str:

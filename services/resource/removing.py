@@ -19,7 +19,8 @@ from services.resource.deletable import check_deletable
 from services.resource.handling import Planned
 from services.resource.history import Cause, Change, Entry
 from services.resource.judging import Case, PolicyBook, judge, refuses
-from services.resource.names import parse
+from services.resource.names import key, parse
+from services.resource.policies import Policy
 from services.resource.ports import Above, Store, Unit, View
 from services.resource.resource import Finding, Resource
 from services.resource.resource_type import ResourceType, unknown_type
@@ -143,7 +144,7 @@ def _judged(
     view: View, policies: PolicyBook, caller: Caller, resource: Resource, above: tuple[Above, ...]
 ) -> tuple[Finding, ...]:
     """Returns what policies find worth knowing of a delete; raises PermissionDenied if one refuses any part of it."""
-    holding = policies.of(view, resource.name, above)
+    holding = _staying(view, caller, policies.of(view, resource.name, above))
     at = parse(resource.name)
     parent = view.resource(at.parent) if holding and at.parent else None
     found = judge(holding, Case(caller, "delete", resource, resource, parent))
@@ -158,8 +159,20 @@ def _judge_below(view: View, policies: PolicyBook, caller: Caller, name: str) ->
         for child in chunk:
             at = parse(child.name)
             case = Case(caller, "delete", child, child, view.resource(at.parent))
-            judge(policies.of(view, child.name, view.above(at)), case)
+            judge(_staying(view, caller, policies.of(view, child.name, view.above(at))), case)
         last = chunk[-1].name
+
+
+def _staying(view: View, caller: Caller, holding: tuple[Policy, ...]) -> tuple[Policy, ...]:
+    """Returns the policies that do not leave with the stack for which a resource is deleted."""
+    if not caller.parts:
+        return holding
+    return tuple(policy for policy in holding if not _leaves(view, caller, policy))
+
+
+def _leaves(view: View, caller: Caller, policy: Policy) -> bool:
+    found = view.resource(policy.name) if key(policy.name) in caller.parts else None
+    return found is not None and key(found.stack) == key(caller.stack)
 
 
 def _plan(view: View, policies: PolicyBook, caller: Caller, removal: Removal) -> list[Planned]:

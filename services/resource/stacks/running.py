@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from sutler.auth import decode_principal
@@ -52,9 +53,8 @@ class Running:
             moment = await attempt.store.write(attempt.operation.tenant, lambda unit: advance(unit, attempt))
             if not moment.phase:
                 return
-            workshop = Workshop(
-                attempt, moment.stack, _caller(attempt, moment.stack), self._declarations, self._removals
-            )
+            caller = replace(_caller(attempt, moment.stack), parts=_parting(moment))
+            workshop = Workshop(attempt, moment.stack, caller, self._declarations, self._removals)
             phases: dict[str, tuple[Turns, Begin]] = {
                 "apply": (turns.to_apply, workshop.apply),
                 "remove": (turns.to_remove, workshop.remove),
@@ -86,6 +86,14 @@ async def _begin_all(attempt: Attempt, moment: Moment, ready: Turns, begin: Begi
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _parting(moment: Moment) -> frozenset[str]:
+    """Returns the keys of what the run removes."""
+    states = {state.key: state for state in moment.stack.member_states}
+    if moment.phase == "undo":
+        return frozenset(state.key for state in turns.created(states))
+    return frozenset(state.key for state in states.values() if state.left and not state.keep and state.uid)
 
 
 async def _call(begin: Begin, state: MemberState) -> MemberState:
