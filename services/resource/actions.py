@@ -9,7 +9,7 @@ from typing import Any
 from sutler.errors import FailedPrecondition, Invalid, Violation, invalid
 from sutler.validation import MAX_VIOLATIONS, from_json_schema
 
-from services.resource import defaults
+from services.resource import defaults, hiding
 from services.resource.resource_type import Action, ResourceType
 from services.resource.schemas import Validator
 from services.resource.secrets import Path, compile_marked
@@ -38,7 +38,7 @@ class CompiledAction:
             return {}
         filled: dict[str, Any] = defaults.fill(schema, given, "parameters")
         defaults.check_size(filled, "parameters")
-        violations = [_below(found) for found in from_json_schema(self.parameters.iter_errors(filled))]
+        violations = [_below(found) for found in hiding.violations(self.parameters, filled, self.secrets)]
         if violations:
             raise self._invalid(violations)
         return filled

@@ -268,5 +268,5 @@ class Declarations:
         call = question_for(proposal.type, caller, now, validate_only=validate_only)
         verdict = await self._handlers.validate(call, proposal.would_be, proposal.before)
         if verdict.violations:
-            raise rejected(proposal.type.type, verdict.violations)
+            raise rejected(proposal.type.type, verdict.violations, proposal.compiled.secrets)
         return verdict.plan

@@ -123,7 +123,8 @@ class Invocations:
         call = question_for(asked.type, caller, now, validate_only=validate_only)
         verdict = await self._handlers.validate_action(call, resource, asked.invocation)
         if verdict.violations:
-            raise rejected(asked.type.type, verdict.violations, prefix="")
+            secrets = self._compiler.action(asked.type, find_action(asked.type, asked.invocation.action)).secrets
+            raise rejected(asked.type.type, verdict.violations, secrets, prefix="", of="parameters")
         return verdict.plan
 
     def _store_operation(

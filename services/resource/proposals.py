@@ -9,7 +9,7 @@ from typing import Any
 from sutler.errors import Invalid, PermissionDenied, SutlerError, Violation
 from sutler.validation import MAX_VIOLATIONS, from_json_schema
 
-from services.resource import paths, policies, quotas
+from services.resource import hiding, paths, policies, quotas
 from services.resource.compiling import Compiled
 from services.resource.defaults import check_size
 from services.resource.differences import same
@@ -25,6 +25,7 @@ from services.resource.ports import Above
 from services.resource.resource import Declared, Finding, Resource
 from services.resource.resource_type import ResourceType
 from services.resource.rules import Broken, broken
+from services.resource.secrets import Path
 from services.resource.states import State
 
 PREFIX = "resource"
@@ -119,7 +120,8 @@ def check_content(proposal: Proposal, stored: Resource | None = None) -> None:
     """
     _check_immutable(proposal)
     schema = proposal.compiled.schema
-    found = [] if schema is None else from_json_schema(schema.iter_errors(dict(proposal.wished.properties)))
+    secrets = proposal.compiled.secrets
+    found = [] if schema is None else hiding.violations(schema, proposal.wished.properties, secrets)
     wrong = [_below(violation, "properties") for violation in found]
     rules = _broken_rules(proposal, stored or proposal.would_be)
     # On values of the wrong type rules fail for that reason alone; then only what is simply false is worth telling.
@@ -147,9 +149,23 @@ def check_outputs(compiled: Compiled, outputs: Any) -> str:
     return "; ".join(f"{v.field or 'outputs'}: {v.description}"[:200] for v in found[:5])
 
 
-def rejected(type: str, violations: Sequence[Violation], prefix: str = PREFIX) -> Invalid:
-    """Returns the error for what the Validate of a type's handler refused; the prefix comes before its paths."""
-    return _error("HANDLER_REJECTED", [_below(violation, prefix=prefix) for violation in violations], {"type": type})
+def rejected(
+    type: str, violations: Sequence[Violation], secrets: Sequence[Path], *, prefix: str = PREFIX, of: str = "properties"
+) -> Invalid:
+    """Returns the error for what the Validate of a type's handler refused.
+
+    Args:
+        type: The type.
+        violations: What it refused.
+        secrets: Where secrets stand, of which only the place is told.
+        prefix: What comes before its paths.
+        of: The field in which the secrets stand.
+    """
+    told = [
+        _below(Violation(hiding.shown(found.field, of, secrets), found.description, found.reason), prefix=prefix)
+        for found in violations
+    ]
+    return _error("HANDLER_REJECTED", told, {"type": type})
 
 
 def _check_immutable(proposal: Proposal) -> None:

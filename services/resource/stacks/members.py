@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sutler.errors import Code, SutlerError
+from sutler.errors import Code, Invalid, SutlerError
 from sutler.operations.model import Operation
 
 from services.resource.accepting import Accepted
@@ -14,6 +14,7 @@ from services.resource.attempting import Attempt
 from services.resource.callers import Caller
 from services.resource.declaring import Declarations, Sent
 from services.resource.differences import same
+from services.resource.hiding import hide
 from services.resource.history import Cause, Change
 from services.resource.names import key
 from services.resource.ports import Unit, View
@@ -22,7 +23,7 @@ from services.resource.removing import Removal, Removals
 from services.resource.resource import Declared, Resource
 from services.resource.stacks.failures import conflict, short
 from services.resource.stacks.merging import applied, merged
-from services.resource.stacks.resolving import lookup_in, wished
+from services.resource.stacks.resolving import field_of, lookup_in, wished
 from services.resource.stacks.settling import failed, gone
 from services.resource.stacks.stack import Action, Became, MemberState, Stack
 from services.resource.states import State
@@ -126,7 +127,11 @@ class Workshop:
             resource = view.resource(names[id])
             return resource.outputs if resource is not None else {}
 
-        wish, _ = wished(template.members[index], index, lookup_in(template, names, outputs))
+        member = template.members[index]
+        try:
+            wish, _ = wished(member, index, lookup_in(template, names, outputs))
+        except Invalid as error:
+            raise hide(error, field_of(index, "properties"), member.secrets) from error
         present = view.resource(state.resource)
         return wish, None if present is None else view.opened(present)
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sutler.errors import not_found
+from sutler.errors import Invalid, not_found
 
 from services.resource.differences import differences, same
 from services.resource.handling import Planned
+from services.resource.hiding import hide
 from services.resource.names import Name, key
 from services.resource.ports import View
 from services.resource.resource import Declared, Lock, Resource
@@ -20,7 +21,7 @@ from services.resource.stacks.leaving import leaving_step, removals
 from services.resource.stacks.merging import Applied, merged
 from services.resource.stacks.naming import names_of, standing, types_of
 from services.resource.stacks.ordering import ordered
-from services.resource.stacks.resolving import dependencies, lookup_in, named_resources, wished
+from services.resource.stacks.resolving import dependencies, field_of, lookup_in, named_resources, wished
 from services.resource.stacks.stack import Action, Member, MemberState, Stack, Template
 from services.resource.states import State
 
@@ -105,9 +106,14 @@ class Planner:
         self._name = name
         self._template = template
         self._before = {state.key: state for state in before.member_states} if before else {}
-        needs = dependencies(template)
-        order = ordered(needs)
         self._types = types_of(view, template)
+        try:
+            needs = dependencies(template)
+        except Invalid as error:
+            for index, member in enumerate(template.members):
+                self._hide(error, index, member)
+            raise
+        order = ordered(needs)
         self.names: Mapping[str, Name] = names_of(view, template, self._types, order)
         below = standing(self.names)
         self._needs = {id: [*needs[id], *below[id]] for id in needs}
@@ -153,7 +159,11 @@ class Planner:
     def _step(self, index: int) -> Step:
         member = self._template.members[index]
         name, type = self.names[member.id], self._types[member.id]
-        wish, complete = wished(member, index, self._lookup())
+        try:
+            wish, complete = wished(member, index, self._lookup())
+        except Invalid as error:
+            self._hide(error, index, member)
+            raise
         before = self._view.resource(name.text)
         before = None if before is None else self._view.opened(before)
         if before is not None and key(before.stack) not in ("", key(self._name)):
@@ -175,6 +185,11 @@ class Planner:
             applied=known.applied if known else None,
         )
         return Step(member, index, type, name, before, after, complete, state, reason)
+
+    def _hide(self, error: Invalid, index: int, member: Member) -> None:
+        """Has an error tell nothing of what is in a secret, by any version of the type."""
+        for version in self._types[member.id].versions:
+            hide(error, field_of(index, "properties"), secret_paths(version.schema))
 
     def _lookup(self) -> Any:
         return lookup_in(self._template, {id: name.text for id, name in self.names.items()}, self._outputs)
