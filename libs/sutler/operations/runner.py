@@ -109,6 +109,7 @@ class OperationRunner:
         self._lease_seconds = lease_seconds
         self._holder = new_holder()
         self._running: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
+        self._stopped: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Runs operations until cancelled; then gives those in hand up, to be taken over at once by another process."""
@@ -135,7 +136,7 @@ class OperationRunner:
 
     async def _step(self) -> float:
         """Claims what is due and returns how long to sleep unless something changes."""
-        await self._notice_cancels()
+        await self._notice()
         room = self._concurrency - len(self._running)
         if room <= 0:
             return 1.0
@@ -154,21 +155,30 @@ class OperationRunner:
             self._running[operation.name] = (execution, task)
         return 0.02 if len(taken) == room else 1.0
 
-    async def _notice_cancels(self) -> None:
-        names = [name for name, (execution, _) in self._running.items() if not execution.cancelled.is_set()]
+    async def _notice(self) -> None:
+        """Looks for operations in hand whose end was asked for, and for those that are in hand no longer."""
+        names = list(self._running)
         if not names:
             return
+        marks = ", ".join("?" * len(names))
+        rows = await self._database.read(
+            lambda tx: tx.all(f"SELECT name, state, fence FROM operations WHERE name IN ({marks})", names)
+        )
+        for name, state, fence in rows:
+            if name not in self._running:
+                continue
+            execution, task = self._running[name]
+            if State(state).ended or fence > execution.operation.fence:
+                self._stop(name, task)
+            elif State(state) is State.CANCELLING:
+                execution.cancelled.set()
 
-        def cancelling(tx: Transaction) -> list[str]:
-            marks = ", ".join("?" * len(names))
-            rows = tx.all(
-                f"SELECT name FROM operations WHERE state = ? AND name IN ({marks})", (int(State.CANCELLING), *names)
-            )
-            return [row[0] for row in rows]
-
-        for name in await self._database.read(cancelling):
-            if name in self._running:
-                self._running[name][0].cancelled.set()
+    def _stop(self, name: str, task: asyncio.Task[None]) -> None:
+        """Stops an attempt that can change nothing any more, and gives its place to others without waiting for it."""
+        del self._running[name]
+        self._stopped.add(task)
+        task.add_done_callback(self._stopped.discard)
+        task.cancel()
 
     async def _attempt(self, execution: Execution) -> None:
         operation = execution.operation
@@ -229,9 +239,10 @@ class OperationRunner:
 
     async def _give_up(self) -> None:
         running = list(self._running.values())
-        for _, task in running:
+        tasks = [*(task for _, task in running), *self._stopped]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         held = [execution.operation for execution, _ in running]
 
         def release(tx: Transaction) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -64,12 +64,21 @@ async def runs(database: Database, execute: Callable[[Execution], Any], **more: 
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def _unstoppable(work: Coroutine[Any, Any, Any]) -> Any:
+    """Waits for something whoever cancels it, so that only the store can keep a late holder from writing."""
+    working = asyncio.create_task(work)
+    while not working.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({working})
+    return working.result()
+
+
 async def _main(url: str, lease_seconds: str) -> None:
     async def hang(execution: Execution) -> None:
         _say("began", execution.operation.name, execution.operation.attempt)
         try:
-            while await asyncio.to_thread(sys.stdin.readline):
-                await execution.progress(50, "hanging")
+            while await _unstoppable(asyncio.to_thread(sys.stdin.readline)):
+                await _unstoppable(execution.progress(50, "hanging"))
         except Conflict as error:
             _say("lost", error.reason)
             raise

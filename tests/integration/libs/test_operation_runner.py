@@ -68,6 +68,27 @@ class TestAttempts:
             await wait_until(lambda: seen)
         assert seen == [(anna, "acme", "c-1", made.method)]
 
+    async def test_gives_its_place_away_when_it_was_ended_from_outside(self, db: Database, other: Database) -> None:
+        stopped: list[str] = []
+
+        async def work(execution: Execution) -> None:
+            if execution.operation.target != "rules/silent":
+                await succeed(execution)
+                return
+            try:
+                await asyncio.Event().wait()
+            finally:
+                stopped.append(execution.operation.name)
+
+        silent = await inserted(db, "rules/silent")
+        async with runs(db, work, concurrency=1):
+            await ended(db, silent.name, State.RUNNING)
+            waiting = await inserted(db)
+            await other.write(lambda tx: records.move(tx, silent.name, None, State.FAILED))
+            await ended(db, waiting.name)
+            assert stopped == [silent.name]
+        assert (await stored(db, silent.name)).state is State.FAILED
+
     async def test_bounds_how_many_run_at_once(self, db: Database) -> None:
         running, most = 0, 0
 
@@ -383,5 +404,10 @@ async def resumed(worker: Process) -> list[str]:
 
 
 async def line(worker: Process, seconds: float = 30) -> list[str]:
+    """Returns the next line that a worker says; what it logs, such as a lost connection, is passed over."""
     assert worker.stdout is not None
-    return (await asyncio.wait_for(worker.stdout.readline(), seconds)).decode().split()
+    async with asyncio.timeout(seconds):
+        while True:
+            said = (await worker.stdout.readline()).decode().split()
+            if not said or said[0] in ("began", "lost"):
+                return said
