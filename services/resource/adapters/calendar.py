@@ -10,9 +10,18 @@ import orjson
 from sutler.store import Database
 from sutler.store.holding import Lease, lead
 
-from services.resource.expiring import Expired, Expiry
+from services.resource.expiring import (
+    MAX_PAUSE_SECONDS,
+    MIN_PAUSE_SECONDS,
+    Expired,
+    Expiry,
+)
 
 LEASE = "expiry"
+_PAUSED_ENOUGH = (
+    "state <> 'FAILED' OR update_time <= ? OR (update_time <= ? AND update_time + (update_time - expire_time) <= ?)"
+)
+"""Whether what failed has waited as long as it had been over its time when it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +38,18 @@ class StoredCalendar:
         """Returns what has expired and nothing works on, after a given one, by tenant and name."""
         rows = await self.database.scan(
             lambda tx: tx.all(
-                "SELECT tenant, name, document FROM resources WHERE expire_time <= ? AND operation = ''"
-                " AND (tenant > ? OR (tenant = ? AND name > ?)) ORDER BY tenant, name LIMIT ?",
-                (tx.now, after.tenant, after.tenant, after.name, limit),
+                "SELECT tenant, name, document, revision FROM resources WHERE expire_time <= ? AND operation = ''"
+                f" AND ({_PAUSED_ENOUGH}) AND (tenant > ? OR (tenant = ? AND name > ?)) ORDER BY tenant, name LIMIT ?",
+                (
+                    *(tx.now, tx.now - MAX_PAUSE_SECONDS, tx.now - MIN_PAUSE_SECONDS, tx.now),
+                    *(after.tenant, after.tenant, after.name, limit),
+                ),
             )
         )
-        return [Expired(tenant, name, orjson.loads(document)["updater"]) for tenant, name, document in rows]
+        return [
+            Expired(tenant, name, orjson.loads(document)["updater"], revision)
+            for tenant, name, document, revision in rows
+        ]
 
 
 async def expire(database: Database, expiry: Expiry, seconds: float) -> None:
