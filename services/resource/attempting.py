@@ -59,6 +59,10 @@ class Attempt:
         now = await self.store.read(self.operation.tenant, lambda view: view.now)
         return self.work.deadline(self.operation) - now
 
+    def number(self, resource: Resource) -> int:
+        """Returns which attempt at a resource this is, from 1; those at others of the same delete do not count."""
+        return self.operation.attempt - self.work.earlier.get(resource.uid, 0)
+
     def call(self, step: str, fence: int) -> HandlerCall:
         """Returns what a handler is told with a call for one step of the operation."""
         operation, work = self.operation, self.work
@@ -142,7 +146,7 @@ class Attempt:
         return judge(
             problem,
             resource=resource.name,
-            attempt=self.operation.attempt,
+            attempt=self.number(resource),
             handler=handler,
             left=await self.left(),
         )

@@ -76,6 +76,7 @@ class Deprovisioning:
             if not batch:
                 return
             called = True
+            attempt = await _counted(attempt, [resource for resource, _ in batch])
             ends = await self._remove_all(attempt, batch)
             over = next((end for end in ends.values() if isinstance(end, Over)), None)
             if over is not None:
@@ -174,6 +175,25 @@ class Deprovisioning:
             await _end(attempt, OperationState.CANCELLED, cancelled(operation.target))
 
 
+async def _counted(attempt: Attempt, batch: list[Resource]) -> Attempt:
+    """Returns the attempt with what it reaches first noted, for which its number is 1.
+
+    What the first attempt has taken in hand needs no note; the target does, which belongs to it from the beginning.
+    """
+    operation, work = attempt.operation, attempt.work
+    reached = operation.attempt - 1
+    at_last = bool(work.children) and key(batch[0].name) == key(operation.target)
+    if not reached and not at_last:
+        return attempt
+    new = {found.uid: reached if at_last or not found.operation else 0 for found in batch}
+    earlier = {uid: work.earlier.get(uid, before) for uid, before in new.items()}
+    if earlier == work.earlier:
+        return attempt
+    noted = replace(work, earlier=earlier).stored()
+    await attempt.store.write(operation.tenant, lambda unit: unit.set_work(operation.name, operation.fence, noted))
+    return replace(attempt, operation=replace(operation, work=noted))
+
+
 async def _end(attempt: Attempt, state: OperationState, why: Problem, own: Mapping[str, Problem] | None = None) -> None:
     """Ends the operation with an error, and all that it had in hand, each with its own error if it has one."""
     operation = attempt.operation
@@ -188,7 +208,8 @@ async def _end(attempt: Attempt, state: OperationState, why: Problem, own: Mappi
 
 
 def _call(attempt: Attempt, resource: Resource, handler: Handler, fence: int) -> HandlerCall:
-    return replace(attempt.call(f"delete/{resource.uid}", fence), handler=handler)
+    call = attempt.call(f"delete/{resource.uid}", fence)
+    return replace(call, handler=handler, attempt=attempt.number(resource))
 
 
 def _in_hand(view: View, operation: Operation) -> list[tuple[Resource, Handler]]:

@@ -40,6 +40,7 @@ class Work:
         request_id: The request id of the call that began it.
         traceparent: The W3C trace context of that call.
         children: How many resources were below when a delete began.
+        earlier: By the uid of a resource below, how many attempts there were before it was first called for.
         cause: What led to it.
         origin: The resource whose handler asked for it, where the cause says so.
         action: The id of the action.
@@ -67,6 +68,7 @@ class Work:
     run: str = ""
     force: bool = False
     gives_up: bool = False
+    earlier: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, operation: Operation) -> Work:

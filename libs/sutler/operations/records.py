@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +53,8 @@ COLUMNS = (
     "start_time, update_time, end_time, response, error"
 )
 FIELDS = COLUMNS.split(", ")
+RESTS = "rests"
+"""Stands for the holder of an operation that waits for something else than another attempt."""
 
 
 def from_row(row: Sequence[Any]) -> Operation:
@@ -105,18 +107,21 @@ def open_for(tx: Transaction, tenant: str, target: str) -> Operation | None:
 
 
 def claim(tx: Transaction, holder: str, seconds: float, limit: int) -> list[Operation]:
-    """Takes due operations that nobody holds: each gets the next fencing number and the next attempt."""
+    """Takes due operations that nobody holds.
+
+    Each gets the next fencing number, and counts as the next attempt unless it only rested.
+    """
     rows = tx.all(
-        f"SELECT {COLUMNS} FROM operations WHERE ended = 0 AND due_time <= ? AND lease_time <= ? "
+        f"SELECT {COLUMNS}, holder FROM operations WHERE ended = 0 AND due_time <= ? AND lease_time <= ? "
         "ORDER BY due_time LIMIT ?",
         (tx.now, tx.now, limit),
     )
     taken = []
-    for operation in map(from_row, rows):
+    for *row, before in rows:
+        operation = from_row(row)
         state = State.CANCELLING if operation.state is State.CANCELLING else State.RUNNING
-        held = replace(
-            operation, state=state, attempt=operation.attempt + 1, fence=operation.fence + 1, update_time=tx.now
-        )
+        attempt = operation.attempt + (before != RESTS)
+        held = replace(operation, state=state, attempt=attempt, fence=operation.fence + 1, update_time=tx.now)
         tx.send(
             "UPDATE operations SET state = ?, attempt = ?, fence = ?, holder = ?, lease_time = ?, update_time = ? "
             "WHERE name = ?",
@@ -207,6 +212,26 @@ def postpone(tx: Transaction, name: str, fence: int, until: float, error: bytes)
         "UPDATE operations SET due_time = ?, lease_time = 0, holder = '', error = ?, update_time = ? WHERE name = ?",
         (until, error, tx.now, name),
     )
+
+
+def rest(tx: Transaction, name: str, fence: int, until: float) -> None:
+    """Gives an operation back until a time or until it is woken. Nothing has failed, so going on is no new attempt.
+
+    Raises:
+        Conflict: With LEASE_LOST if another holder has taken over.
+    """
+    postpone(tx, name, fence, until, b"")
+    tx.send("UPDATE operations SET holder = ? WHERE name = ?", (RESTS, name))
+
+
+def set_work(tx: Transaction, name: str, fence: int, work: Mapping[str, Any]) -> None:
+    """Stores what the holder needs to go on.
+
+    Raises:
+        Conflict: With LEASE_LOST if another holder has taken over.
+    """
+    check(tx, name, fence)
+    tx.send("UPDATE operations SET work = ? WHERE name = ?", (orjson.dumps(work).decode(), name))
 
 
 def wake(tx: Transaction, name: str) -> None:

@@ -102,7 +102,7 @@ class StacksUnit(StacksView):
 
     def rest(self, name: str, fence: int, until: float) -> None:
         """Gives the operation of a run back until a time, or until an operation that it began ends."""
-        records.postpone(self._tx, name, fence, until, b"")
+        records.rest(self._tx, name, fence, until)
 
 
 def states(tx: Transaction, tenant: str, stack: str) -> list[str]:

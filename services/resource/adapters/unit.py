@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -198,6 +199,10 @@ class TenantUnit(StacksUnit, TenantView):
         """Gives an operation back until a time."""
         operation = records.get(self._tx, self.tenant, name)
         records.postpone(self._tx, name, fence, until, encoding.error(error, operation.correlation_id))
+
+    def set_work(self, name: str, fence: int, work: Mapping[str, Any]) -> None:
+        """Stores what is known of the work of an operation."""
+        records.set_work(self._tx, name, fence, work)
 
     def check_held(self, name: str, fence: int) -> None:
         """Checks that the caller still holds an operation."""

@@ -5,7 +5,7 @@ Functions given to :class:`Store` are plain and may run again; they decide on wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -246,6 +246,10 @@ class Unit(View, StackUnit, Protocol):
 
     def postpone(self, name: str, fence: int, until: float, error: Problem) -> None:
         """Gives an operation back until a time. Raises Conflict as :meth:`end_operation` does."""
+        ...
+
+    def set_work(self, name: str, fence: int, work: Mapping[str, Any]) -> None:
+        """Stores what is known of the work of an operation. Raises Conflict as :meth:`end_operation` does."""
         ...
 
     def check_held(self, name: str, fence: int) -> None:

@@ -182,6 +182,28 @@ class TestPostponing:
         (again,) = await claimed(db)
         assert (again.attempt, again.error) == (2, b"why")
 
+    async def test_a_rest_is_no_new_attempt(self, db: Database, clock: Clock) -> None:
+        made = await inserted(db)
+        (held,) = await claimed(db, "one")
+        await db.write(lambda tx: records.rest(tx, made.name, held.fence, clock.now + 30))
+        assert not await db.read(lambda tx: records.is_held(tx, made.name, held.fence, "one"))
+        assert await claimed(db) == []
+        await db.write(lambda tx: records.wake(tx, made.name))
+        (again,) = await claimed(db, "two")
+        assert (again.attempt, again.fence) == (1, held.fence + 1)
+        with pytest.raises(Conflict):
+            await db.write(lambda tx: records.rest(tx, made.name, held.fence, clock.now))
+        await db.write(lambda tx: records.postpone(tx, made.name, again.fence, clock.now, b""))
+        assert (await claimed(db))[0].attempt == 2
+
+    async def test_only_the_holder_changes_the_work(self, db: Database) -> None:
+        made = await inserted(db)
+        (held,) = await claimed(db)
+        await db.write(lambda tx: records.set_work(tx, made.name, held.fence, {"n": 2}))
+        with pytest.raises(Conflict):
+            await db.write(lambda tx: records.set_work(tx, made.name, held.fence - 1, {"n": 3}))
+        assert (await stored(db, made.name)).work == {"n": 2}
+
     async def test_is_held_until_then_by_nobody(self, db: Database, clock: Clock) -> None:
         made = await inserted(db)
         (held,) = await claimed(db, "one")
