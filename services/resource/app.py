@@ -41,6 +41,9 @@ from services.resource.ending import Endings
 from services.resource.expiring import Expiry
 from services.resource.invoking import Invocations
 from services.resource.judging import PolicyBook
+from services.resource.names import key
+from services.resource.policies import TYPE as POLICIES
+from services.resource.quotas import TYPE as QUOTAS
 from services.resource.registering import Registrations
 from services.resource.removing import Removals
 from services.resource.servicer import ResourceServicer
@@ -65,7 +68,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         plugins = await stack.enter_async_context(installed(settings.plugins))
         handlers = CalledHandlers(remotes, plugins)
         compiler, policies = Compiler(), PolicyBook()
-        declarations = Declarations(store, compiler, policies, handlers, wait=settings.wait_seconds)
+        limits = {key(POLICIES): settings.policies_per_scope, key(QUOTAS): settings.quotas_per_scope}
+        declarations = Declarations(store, compiler, policies, handlers, wait=settings.wait_seconds, limits=limits)
         removals = Removals(store, policies, wait=settings.wait_seconds)
         sealer = await token_sealer(database)
         pager = Pager(sealer)
@@ -84,7 +88,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         answers = StoredAnswers(database)
         plugins.connect(Inside(servicer, answers).stub)
-        conductor = Conductor(store, handlers, compiler, policies, box)
+        conductor = Conductor(store, handlers, compiler, policies, box, limits=limits)
         runner = OperationRunner(
             database,
             lambda execution: conductor.attempt(execution.operation, execution.cancelled),

@@ -94,8 +94,10 @@ def check_quota(view: View, proposal: Proposal) -> None:
     """Checks that every quota has room for the change.
 
     Raises:
-        Exhausted: If one does not, with all that do not (QUOTA_EXCEEDED).
+        Exhausted: If one does not, with all that do not (QUOTA_EXCEEDED); or if a policy or quota would be one too many
+            in its scope (LIMIT_REACHED).
     """
+    _check_number(view, proposal)
     if not view.has_quotas():
         return
     before, after = proposal.before, proposal.would_be
@@ -114,6 +116,23 @@ def check_quota(view: View, proposal: Proposal) -> None:
                 exceeded.append((quota, wanted))
     if exceeded:
         raise _quota_exceeded(proposal, exceeded)
+
+
+def _check_number(view: View, proposal: Proposal) -> None:
+    """Checks that a scope gets no more policies or quotas than are looked at for each change."""
+    if proposal.before is not None or not proposal.most:
+        return
+    scope, type = proposal.name.parent, proposal.type.type
+    there = len(view.standing(type, [scope]))
+    if there >= proposal.most:
+        raise Exhausted(
+            f"{scope or 'the tenant'} has {there} of {type} directly in it, and no more than {proposal.most} may be: "
+            "put several into one, or some into a scope below",
+            reason="LIMIT_REACHED",
+            metadata={"type": type, "scope": scope, "limit": str(proposal.most)},
+            violations=[Violation(scope or "tenant", f"limit {proposal.most}, there are {there}", "LIMIT_REACHED")],
+            resource=proposal.name.text,
+        )
 
 
 STAGES: tuple[Stage, ...] = (check_standing, check_lock, check_references, check_policy, check_unique, check_quota)

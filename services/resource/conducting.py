@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from sutler.operations.model import Operation
 
@@ -29,13 +30,21 @@ class Conductor:
         compiler: Compiles types.
         policies: Compiles policies.
         box: Opens secrets.
+        limits: How many resources of a type may stand in one scope, by the key of the type.
     """
 
     def __init__(
-        self, store: Store, handlers: Handlers, compiler: Compiler, policies: PolicyBook, box: SecretBox
+        self,
+        store: Store,
+        handlers: Handlers,
+        compiler: Compiler,
+        policies: PolicyBook,
+        box: SecretBox,
+        *,
+        limits: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._store = store
-        run = Running(Declarations(store, compiler, policies, handlers), Removals(store, policies)).run
+        run = Running(Declarations(store, compiler, policies, handlers, limits=limits), Removals(store, policies)).run
         self._carry_out: Mapping[Verb, Callable[[Attempt], Awaitable[None]]] = {
             "apply": Provisioning(handlers, compiler).run,
             "delete": Deprovisioning(handlers).run,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from sutler.auth import authorize
 from sutler.errors import Conflict, SutlerError, invalid, not_found
@@ -76,11 +77,20 @@ class Declarations:
         policies: Compiles policies.
         handlers: Asks handlers.
         wait: Seconds to wait for a handler before a call answers.
+        limits: How many resources of a type may stand in one scope, by the key of the type.
     """
 
     def __init__(
-        self, store: Store, compiler: Compiler, policies: PolicyBook, handlers: Handlers, *, wait: float = 0.0
+        self,
+        store: Store,
+        compiler: Compiler,
+        policies: PolicyBook,
+        handlers: Handlers,
+        *,
+        wait: float = 0.0,
+        limits: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
+        self._limits = limits
         self._store = store
         self._compiler = compiler
         self._policies = policies
@@ -203,7 +213,19 @@ class Declarations:
         policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
         sees = (compiled.sees_parent or policies) and name.parent
         parent = view.resource(name.parent) if sees else None
-        return Proposal(view.tenant, name, type, compiled, before, wished, above, parent, policies, lifts=caller.lifts)
+        return Proposal(
+            tenant=view.tenant,
+            name=name,
+            type=type,
+            compiled=compiled,
+            before=before,
+            wished=wished,
+            above=above,
+            parent=parent,
+            policies=policies,
+            lifts=caller.lifts,
+            most=self._limits.get(type.key, 0) if type.builtin else 0,
+        )
 
     async def _carry_out(
         self, caller: Caller, propose: Propose, once: Once | None, validate_only: bool, also: Also | None = None

@@ -49,6 +49,7 @@ class Proposal:
         findings: What policies found.
         denial: Why policies refuse it; None if they do not.
         lifts: The keys of the resources whose locks it may pass.
+        most: How many of its type may stand in one scope; 0 for any number.
     """
 
     tenant: str
@@ -63,6 +64,7 @@ class Proposal:
     findings: tuple[Finding, ...] = ()
     denial: PermissionDenied | None = None
     lifts: frozenset[str] = frozenset()
+    most: int = 0
 
     @property
     def would_be(self) -> Resource:

@@ -31,6 +31,8 @@ class Settings(ServerSettings):
     lease_seconds: float = Field(
         15.0, ge=1, le=600, description="After how long another process takes over the operations of one that died"
     )
+    policies_per_scope: int = Field(100, ge=1, le=10_000, description="How many policies may stand in one scope")
+    quotas_per_scope: int = Field(100, ge=1, le=10_000, description="How many quotas may stand in one scope")
     expiry_seconds: float = Field(1.0, ge=0.05, le=3600, description="How often resources are looked for that expired")
     request_retention_days: float = Field(7.0, gt=0, description="How long answers to request ids are remembered")
     operation_retention_days: float = Field(30.0, gt=0, description="How long operations are kept after their end")
