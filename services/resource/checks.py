@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sutler.errors import AlreadyExists, Conflict, Exhausted, FailedPrecondition, Violation
 
-from services.resource.counting import quotas_above
+from services.resource.counting import Totals, quotas_above, quotas_of_group
 from services.resource.differences import same
 from services.resource.linking import check_references, group_of
 from services.resource.moving import clash, key_of, moved
@@ -110,9 +110,10 @@ def check_quota(view: View, proposal: Proposal) -> None:
             exceeded.append((quota, wanted))
     if joins and group:
         held = {quota.name for quota in quotas_above(view, proposal.above)} if before else set()
-        for quota in quotas_above(view, view.groups(group)):
-            wanted = quota.amount(after) + view.total(quota, proposal.name.text)
-            if quota.scope and quota.name not in held and wanted > 0 and quota.used + wanted > quota.limit:
+        totals = Totals(view, proposal.name.text)
+        for quota in sorted(quotas_of_group(view, group), key=lambda quota: key(quota.name)):
+            wanted = quota.amount(after) + totals.of(quota) if quota.name not in held else 0
+            if wanted > 0 and quota.used + wanted > quota.limit:
                 exceeded.append((quota, wanted))
     if exceeded:
         raise _quota_exceeded(proposal, exceeded)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sutler.errors import Exhausted
+
 from services.resource.linking import group_of
-from services.resource.names import BUILT_IN, is_below, key, parse
+from services.resource.names import BUILT_IN, key, parse
 from services.resource.ports import Unit, View
 from services.resource.proposals import Proposal
 from services.resource.resource_type import ResourceType
 from services.resource.scopes import Scope, uniqueness_key
 
 CHUNK = 500
+MAX_KEYS = 2000
+"""How many keys one move may change: nothing else is written meanwhile, and each takes some 0.2 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,9 @@ def clash(view: View, found: list[Moved]) -> tuple[Moved, str] | None:
     """Returns one of what moved whose key another resource would hold, and that resource; None if all keys are free."""
     names = {key(one.name) for one in found}
     held: dict[bytes, str] = {}
+    holders = view.holders([one.key for one in found])
     for one in found:
-        holder = view.holder(one.key)
+        holder = holders.get(one.key)
         if holder is not None and key(holder) not in names:
             return one, holder
         if held.setdefault(one.key, one.name) != one.name:
@@ -50,10 +55,8 @@ def clash(view: View, found: list[Moved]) -> tuple[Moved, str] | None:
 
 def renew(unit: Unit, found: list[Moved]) -> None:
     """Has what moved hold its new keys, which are free."""
-    for one in found:
-        unit.drop_keys(one.name)
-    for one in found:
-        unit.hold_key(one.key, one.name)
+    if found:
+        unit.change_keys({one.name: one.key for one in found})
 
 
 def key_of(type: str, name: str, group: str, scopes: tuple[Scope, ...]) -> bytes:
@@ -67,13 +70,24 @@ def _moved(view: View, subscription: str, group: str) -> Iterator[Moved]:
         type = view.type(name)
         if type is None or Scope.MANAGEMENT_GROUP not in type.uniqueness_scopes:
             continue
-        for found in _names_of_type(view, type.type):
-            if is_below(found, subscription):
-                yield Moved(type, found, key_of(type.type, found, group, type.uniqueness_scopes))
+        for count, found in enumerate(_names_of_type(view, subscription, type.type), start=1):
+            if count > MAX_KEYS:
+                raise _too_many(subscription, type)
+            yield Moved(type, found, key_of(type.type, found, group, type.uniqueness_scopes))
 
 
-def _names_of_type(view: View, type: str) -> Iterator[str]:
+def _too_many(subscription: str, type: ResourceType) -> Exhausted:
+    return Exhausted(
+        f"{subscription} has more than {MAX_KEYS} of {type.type}, whose keys would change with the management group; "
+        "take MANAGEMENT_GROUP out of the uniqueness_scopes of the type, move, and put it back",
+        reason="LIMIT_REACHED",
+        metadata={"type": type.type, "scope": subscription, "limit": str(MAX_KEYS)},
+        resource=subscription,
+    )
+
+
+def _names_of_type(view: View, subscription: str, type: str) -> Iterator[str]:
     last = ""
-    while found := view.of_type(type, last, 0, CHUNK):
-        yield from (resource.name for resource in found)
-        last = found[-1].name
+    while found := view.names_below(subscription, CHUNK, last, type=type):
+        yield from found
+        last = found[-1]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sutler.errors import not_found
+from sutler.errors import Conflict, not_found
 from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.operations.model import Operation
@@ -14,7 +14,7 @@ from services.resource import lifecycle
 from services.resource.announcing import Origin, event
 from services.resource.attempts import UNREADABLE
 from services.resource.callers import Caller
-from services.resource.declaring import Outcome
+from services.resource.declaring import MAX_REPEATS, Outcome
 from services.resource.deletable import check_deletable
 from services.resource.handling import Planned
 from services.resource.history import Cause, Change, Entry
@@ -35,6 +35,9 @@ MAX_PLAN = 1000
 
 JUDGED = 100
 """How many resources below one that is deleted are read at once for policies to judge."""
+
+MAX_CHANGED = 500
+"""How many resources are judged again within the change that begins a delete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +101,53 @@ class Removals:
             plan = await self._store.scan(caller.tenant, lambda view: _plan(view, self._policies, caller, removal))
             return Outcome(plan=tuple(plan))
 
-        def change(unit: Unit) -> Operation:
-            operation = _accept(unit, self._policies, caller, removal)
-            unit.remember(once, operation)
-            if also is not None:
-                also(unit, operation)
-            return operation
+        for _ in range(MAX_REPEATS):
+            judged = await self._judged_below(caller, removal)
 
-        operation = await self._store.write(caller.tenant, change)
-        if not operation.state.ended:
-            operation = await self._store.ended(operation, self._wait)
-        return Outcome(operation)
+            def change(unit: Unit, judged: Judged | None = judged) -> Operation | None:
+                operation = _accept(unit, self._policies, caller, removal, judged)
+                if operation is None:
+                    return None
+                unit.remember(once, operation)
+                if also is not None:
+                    also(unit, operation)
+                return operation
+
+            operation = await self._store.write(caller.tenant, change)
+            if operation is not None:
+                if not operation.state.ended:
+                    operation = await self._store.ended(operation, self._wait)
+                return Outcome(operation)
+        raise Conflict(f"the policies for {removal.name} keep changing; try again", resource=removal.name)
+
+    async def _judged_below(self, caller: Caller, removal: Removal) -> Judged | None:
+        """Has policies judge what goes too, a portion at a time; None if that is nothing or nobody can refuse it."""
+        judged = await self._store.read(caller.tenant, lambda view: _judging(view, self._policies, caller, removal))
+        last = ""
+        while judged is not None and judged.refuses:
+            found = await self._store.scan(
+                caller.tenant,
+                lambda view, last=last: _judge_some(view, self._policies, caller, removal.name, last),  # type: ignore[misc]
+            )
+            if not found:
+                break
+            last = found
+        return judged
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was judged before a delete is stored, so that the change itself need not do it for very many.
+
+    Attributes:
+        since: The newest revision before that; what has changed after it is judged again.
+        policies: Those that hold for what goes; if they have changed, all is judged again.
+        refuses: Whether any of them can refuse something.
+    """
+
+    since: int
+    policies: tuple[Policy, ...]
+    refuses: bool
 
 
 def last_entry(entry: Entry, root: Resource, removed: Resource) -> Entry:
@@ -118,7 +157,18 @@ def last_entry(entry: Entry, root: Resource, removed: Resource) -> Entry:
     return replace(entry, kind=Change.DELETED, cause=Cause.CASCADE, origin=root.name)
 
 
-def _checked(view: View, policies: PolicyBook, caller: Caller, removal: Removal) -> Resource | None:
+def _checked(
+    view: View, policies: PolicyBook, caller: Caller, removal: Removal, judged: Judged | None = None
+) -> Resource | None:
+    found = _allowed(view, caller, removal)
+    if found is None:
+        return None
+    resource, above = found
+    return replace(resource, findings=_judged(view, policies, caller, resource, above, judged))
+
+
+def _allowed(view: View, caller: Caller, removal: Removal) -> tuple[Resource, tuple[Above, ...]] | None:
+    """Returns what is to be deleted, and what is above it, as far as policies are not concerned; None if it is gone."""
     resource = view.resource(removal.name)
     if resource is None or removal.uid not in ("", resource.uid):
         if removal.allow_missing:
@@ -131,7 +181,7 @@ def _checked(view: View, policies: PolicyBook, caller: Caller, removal: Removal)
         check_may_take(view, caller.principal, resource.name)
     above = view.above(parse(resource.name))
     check_deletable(view, resource, above, removal.force, caller.lifts)
-    return replace(resource, findings=_judged(view, policies, caller, resource, above))
+    return resource, above
 
 
 def _expired(resource: Resource, now: float) -> bool:
@@ -141,26 +191,60 @@ def _expired(resource: Resource, now: float) -> bool:
 
 
 def _judged(
-    view: View, policies: PolicyBook, caller: Caller, resource: Resource, above: tuple[Above, ...]
+    view: View,
+    policies: PolicyBook,
+    caller: Caller,
+    resource: Resource,
+    above: tuple[Above, ...],
+    judged: Judged | None,
 ) -> tuple[Finding, ...]:
     """Returns what policies find worth knowing of a delete; raises PermissionDenied if one refuses any part of it."""
-    holding = _staying(view, caller, policies.of(view, resource.name, above))
-    at = parse(resource.name)
-    parent = view.resource(at.parent) if holding and at.parent else None
-    found = judge(holding, Case(caller, "delete", resource, resource, parent))
-    if refuses((*holding, *policies.below(view, resource.name))):
-        _judge_below(view, policies, caller, resource.name)
+    holding = policies.of(view, resource.name, above)
+    found = _judge_one(view, caller, resource, holding)
+    if judged is not None:
+        if judged.refuses:
+            _judge_all(view, policies, caller, view.below(resource.name, MAX_CHANGED, since=judged.since))
+    elif refuses((*holding, *policies.below(view, resource.name))):
+        last = ""
+        while following := _judge_some(view, policies, caller, resource.name, last):
+            last = following
     return found
 
 
-def _judge_below(view: View, policies: PolicyBook, caller: Caller, name: str) -> None:
-    last = ""
-    while chunk := view.below(name, JUDGED, last):
-        for child in chunk:
-            at = parse(child.name)
-            case = Case(caller, "delete", child, child, view.resource(at.parent))
-            judge(_staying(view, caller, policies.of(view, child.name, view.above(at))), case)
-        last = chunk[-1].name
+def _judge_one(view: View, caller: Caller, resource: Resource, holding: tuple[Policy, ...]) -> tuple[Finding, ...]:
+    staying, at = _staying(view, caller, holding), parse(resource.name)
+    parent = view.resource(at.parent) if staying and at.parent else None
+    return judge(staying, Case(caller, "delete", resource, resource, parent))
+
+
+def _judging(view: View, policies: PolicyBook, caller: Caller, removal: Removal) -> Judged | None:
+    """Returns by what the resources below one are judged, when it is sure that all else is well; None if none go."""
+    if not removal.force or not view.children(removal.name, 1):
+        return None
+    found = _allowed(view, caller, removal)
+    if found is None:
+        return None
+    resource, above = found
+    holding = policies.of(view, resource.name, above)
+    _judge_one(view, caller, resource, holding)
+    held = (*holding, *policies.below(view, resource.name))
+    return Judged(view.newest(), held, refuses(held))
+
+
+def _held(view: View, policies: PolicyBook, name: str) -> tuple[Policy, ...]:
+    return (*policies.of(view, name, view.above(parse(name))), *policies.below(view, name))
+
+
+def _judge_some(view: View, policies: PolicyBook, caller: Caller, name: str, last: str) -> str:
+    """Has policies judge some of what is below a resource, and returns the name to go on after; empty at the end."""
+    chunk = view.below(name, JUDGED, last)
+    _judge_all(view, policies, caller, chunk)
+    return chunk[-1].name if chunk else ""
+
+
+def _judge_all(view: View, policies: PolicyBook, caller: Caller, found: Sequence[Resource]) -> None:
+    for child in found:
+        _judge_one(view, caller, child, policies.of(view, child.name, view.above(parse(child.name))))
 
 
 def _staying(view: View, caller: Caller, holding: tuple[Policy, ...]) -> tuple[Policy, ...]:
@@ -186,8 +270,16 @@ def _plan(view: View, policies: PolicyBook, caller: Caller, removal: Removal) ->
     ]
 
 
-def _accept(unit: Unit, policies: PolicyBook, caller: Caller, removal: Removal) -> Operation:
-    resource = _checked(unit, policies, caller, removal)
+def _accept(
+    unit: Unit, policies: PolicyBook, caller: Caller, removal: Removal, judged: Judged | None
+) -> Operation | None:
+    """Stores a delete; None if what goes too must be judged again, because policies or too many of it have changed."""
+    if judged is not None:
+        if _held(unit, policies, removal.name) != judged.policies:
+            return None
+        if judged.refuses and len(unit.below(removal.name, MAX_CHANGED, since=judged.since)) == MAX_CHANGED:
+            return None
+    resource = _checked(unit, policies, caller, removal, judged)
     if resource is None:
         return unit.add_operation(operation_for(caller, removal.name, ended=True), None)
     type = _type(unit, resource.type)

@@ -120,9 +120,15 @@ class TenantUnit(StacksUnit, TenantView):
             (self.tenant, unique, name, key(name), key(parse(name).type)),
         )
 
-    def drop_keys(self, name: str) -> None:
-        """Frees the uniqueness keys that a resource holds."""
-        self._tx.send("DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", (self.tenant, key(name)))
+    def change_keys(self, keys: Mapping[str, bytes]) -> None:
+        """Has resources hold these keys, which are free, instead of those that they held; by name."""
+        self._tx.many(
+            "DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", [(self.tenant, key(name)) for name in keys]
+        )
+        self._tx.many(
+            "INSERT INTO unique_keys (tenant, key, name, name_key, type_key) VALUES (?, ?, ?, ?, ?)",
+            [(self.tenant, unique, name, key(name), key(parse(name).type)) for name, unique in keys.items()],
+        )
 
     def drop_keys_of_type(self, type: str) -> None:
         """Frees the uniqueness keys that all resources of a type hold."""

@@ -26,6 +26,7 @@ from services.resource.states import State
 
 ABOVE = "name, type, state, lock_level, group_key, operation, revision"
 MAX_GROUPS = 9
+KEYS_AT_ONCE = 500
 
 T = TypeVar("T")
 
@@ -130,22 +131,23 @@ class TenantView(StacksView):
             )
         )
 
-    def below(self, name: str, limit: int, last: str = "") -> list[Resource]:
+    def below(self, name: str, limit: int, last: str = "", *, since: int = 0) -> list[Resource]:
         """Returns resources below a name, the deepest first; a key sorts before the keys below it."""
         low, high = below(name)
         rows = self._tx.all(
-            f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND key > ? AND key < ?"
+            f"SELECT {encoding.RESOURCE} FROM resources WHERE tenant = ? AND key > ? AND key < ? AND revision > ?"
             " ORDER BY key DESC LIMIT ?",
-            (self.tenant, low, key(last) or high, limit),
+            (self.tenant, low, key(last) or high, since, limit),
         )
         return [encoding.resource(row) for row in rows]
 
-    def names_below(self, name: str, limit: int, last: str = "") -> list[str]:
-        """Returns names of resources below a name, in order; those that follow ``last``, if it is given."""
+    def names_below(self, name: str, limit: int, last: str = "", *, type: str = "") -> list[str]:
+        """Returns names of resources below a name, in order; those after ``last``, and of a type, if they are given."""
         low, high = below(name)
         rows = self._tx.all(
-            "SELECT name FROM resources WHERE tenant = ? AND key > ? AND key < ? ORDER BY key LIMIT ?",
-            (self.tenant, key(last) or low, high, limit),
+            "SELECT name FROM resources WHERE tenant = ? AND key > ? AND key < ? AND (? = '' OR type_key = ?)"
+            " ORDER BY key LIMIT ?",
+            (self.tenant, key(last) or low, high, key(type), key(type), limit),
         )
         return [row[0] for row in rows]
 
@@ -206,6 +208,18 @@ class TenantView(StacksView):
         )
         assert found is not None  # a query without a table has one row
         return found[0], found[1]
+
+    def holders(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """Returns which resources hold these uniqueness keys; those that are free are left out."""
+        found: dict[bytes, str] = {}
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            some = keys[start : start + KEYS_AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            rows = self._tx.all(
+                f"SELECT key, name FROM unique_keys WHERE tenant = ? AND key IN ({marks})", (self.tenant, *some)
+            )
+            found.update((bytes(unique), name) for unique, name in rows)
+        return found
 
     def of_type(self, type: str, after: str, since: int, limit: int) -> list[Resource]:
         """Returns resources of a type by name: those after ``after`` that have changed since revision ``since``."""

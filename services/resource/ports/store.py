@@ -98,12 +98,19 @@ class View(StackView, Protocol):
         """Returns how many resources stand below a name, at any depth; at most ``limit``."""
         ...
 
-    def below(self, name: str, limit: int, last: str = "") -> list[Resource]:
-        """Returns resources below a name, the deepest first; those that follow ``last``, if it is given."""
+    def below(self, name: str, limit: int, last: str = "", *, since: int = 0) -> list[Resource]:
+        """Returns resources below a name, the deepest first.
+
+        Args:
+            name: The name.
+            limit: How many at the most.
+            last: The name that comes before them; empty for the first.
+            since: The revision after which they have changed.
+        """
         ...
 
-    def names_below(self, name: str, limit: int, last: str = "") -> list[str]:
-        """Returns names of resources below a name, in order; those that follow ``last``, if it is given."""
+    def names_below(self, name: str, limit: int, last: str = "", *, type: str = "") -> list[str]:
+        """Returns names of resources below a name, in order; those after ``last``, and of a type, if they are given."""
         ...
 
     def worked_on(self, name: str, operation: str) -> list[Resource]:
@@ -136,6 +143,10 @@ class View(StackView, Protocol):
 
     def taken(self, name: str, unique: bytes) -> tuple[str | None, str | None]:
         """Returns the resource that has a name, and the one that holds a uniqueness key; None where it is free."""
+        ...
+
+    def holders(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """Returns which resources hold these uniqueness keys; those that are free are left out."""
         ...
 
     def of_type(self, type: str, after: str, since: int, limit: int) -> list[Resource]:
@@ -202,8 +213,8 @@ class Unit(View, StackUnit, Protocol):
         """Has a resource hold a uniqueness key, which is free."""
         ...
 
-    def drop_keys(self, name: str) -> None:
-        """Frees the uniqueness keys that a resource holds."""
+    def change_keys(self, keys: Mapping[str, bytes]) -> None:
+        """Has resources hold these keys, which are free, instead of those that they held; by name."""
         ...
 
     def drop_keys_of_type(self, type: str) -> None:
