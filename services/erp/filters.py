@@ -22,8 +22,8 @@ def _spec(kind: Kind, *path: str) -> Field:
 
 
 def _states(kind: type[StrEnum], prefix: str) -> Mapping[str, str]:
-    """Returns the names of an enum, with the contract's prefix and without."""
-    return {name: str(one) for one in kind for name in (one.name, f"{prefix}{one.name}")}
+    """Returns by the names of the contract what is stored for an enum."""
+    return {f"{prefix}{one.name}": str(one) for one in kind}
 
 
 CONNECTIONS = Schema(

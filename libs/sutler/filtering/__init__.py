@@ -8,7 +8,8 @@ The language:
   (``properties.disk.size``). A key with other characters than letters, digits, ``_`` and ``-`` is quoted:
   ``tags."app.kubernetes.io/name"``. A path does not lead through a list.
 * Values are quoted with ``"`` or ``'`` or, without spaces and parentheses, bare. In quotes ``\`` escapes ``" ' \ *``.
-  Times are RFC 3339, durations ``1.5s``, bools ``true`` and ``false``, enums their names.
+  Times are RFC 3339, durations ``1.5s``, bools ``true`` and ``false``, enums their names, with
+  the prefix of the contract or without: ``state = STATE_RUNNING`` is ``state = RUNNING``.
 * A star before or after a text stands for any characters, with ``=``, ``!=`` and ``:``; elsewhere in it a star is a
   star. Text compares by code point, with regard to case.
 * In an open field a quoted value is text; a bare one is a number, a bool, or else text. Only values of its own type

@@ -28,9 +28,10 @@ def typed(field: Field, word: Word) -> Value:
         Invalid: If it is none (FILTER_INVALID, with the position).
     """
     if field.kind is Kind.ENUM:
-        if word.text not in field.values:
+        name = field.named(word.text)
+        if name is None:
             raise _wrong(word, f"one of {', '.join(field.values)}")
-        return field.values[word.text]
+        return field.values[name]
     parse, expected = _PARSERS[field.kind]
     try:
         return parse(word.text)

@@ -65,7 +65,8 @@ class Field:
         column: The column, with or without its table, such as ``r.create_time``. Lists, maps, open fields and fields
             with ``json`` are in TEXT columns of JSON. NULL means that the field is absent.
         json: The keys that lead to the value in the column's JSON object; empty where the column is the value.
-        values: For ENUM: the names as in the contract, each with what is stored for it (all int or all str).
+        values: For ENUM: the names as in the contract, each with what is stored for it (all int or all str). Filters
+            may leave out what all of them begin with: ``RUNNING`` for ``STATE_RUNNING``.
         required: Whether the column is never NULL; then an order by it can use an index.
     """
 
@@ -82,6 +83,16 @@ class Field:
             raise ValueError(f"{self.column}: an enum, and nothing else, has values")
         if len({type(value) for value in self.values.values()}) > 1:
             raise ValueError(f"{self.column}: an enum is stored as int or as str, not as both")
+
+    def named(self, text: str) -> str | None:
+        """Returns which value of an enum a text names, with what all of them begin with or without; None if none."""
+        if text in self.values:
+            return text
+        found = [name for name in self.values if name.endswith(f"_{text}")]
+        return next((name for name in found if self._all_begin(name.removesuffix(text))), None)
+
+    def _all_begin(self, prefix: str) -> bool:
+        return all(name.startswith(prefix) for name in self.values)
 
     @property
     def is_json(self) -> bool:

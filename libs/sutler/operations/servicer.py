@@ -27,7 +27,7 @@ from sutler.type.v1.operation_pb2 import OperationMetadata, WatchOperationReques
 from sutler.watch import CHECKPOINT_SECONDS, with_final_status
 from sutler.wire import seconds, timestamp
 
-_STATES = {name: int(state) for state in State for name in (state.name, f"STATE_{state.name}")}
+_STATES = {f"STATE_{state.name}": int(state) for state in State}
 
 FILTER = Schema(
     {

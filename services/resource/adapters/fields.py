@@ -14,8 +14,9 @@ def _in_document(kind: Kind, *path: str) -> Field:
     return Field(kind, "document", path)
 
 
-def _names(names: list[str]) -> dict[str, int | str]:
-    return {name: name for name in names}
+def _names(prefix: str, names: list[str]) -> dict[str, int | str]:
+    """Returns by the names of the contract those that are stored, which are without prefix."""
+    return {f"{prefix}_{name}": name for name in names}
 
 
 RESOURCES = Schema(
@@ -32,7 +33,9 @@ RESOURCES = Schema(
         "outputs": _in_document(Kind.OPEN, "outputs"),
         "tags": Field(Kind.STRING_MAP, "tags"),
         "location": _in_document(Kind.STRING, "location"),
-        "provisioning_state": Field(Kind.ENUM, "state", values=_names([state.name for state in State]), required=True),
+        "provisioning_state": Field(
+            Kind.ENUM, "state", values=_names("STATE", [state.name for state in State]), required=True
+        ),
         "state_reason": _in_document(Kind.STRING, "state_reason"),
         "error": _in_document(Kind.OPEN, "error"),
         "reconciling": _in_document(Kind.BOOL, "reconciling"),
@@ -48,7 +51,7 @@ RESOURCES = Schema(
             Kind.ENUM,
             "document",
             ("lock",),
-            values=_names([lock.name for lock in Lock if lock is not Lock.UNSPECIFIED]),
+            values=_names("LOCK", [lock.name for lock in Lock if lock is not Lock.UNSPECIFIED]),
         ),
         "stack": Field(Kind.STRING, "stack", required=True),
         "findings": _in_document(Kind.OPEN, "findings"),
@@ -70,11 +73,13 @@ STACKS = Schema(
             Kind.ENUM,
             "document",
             ("failure_policy",),
-            values=_names([policy.name for policy in FailurePolicy if policy is not FailurePolicy.UNSPECIFIED]),
+            values=_names(
+                "FAILURE_POLICY", [policy.name for policy in FailurePolicy if policy is not FailurePolicy.UNSPECIFIED]
+            ),
         ),
         "output_values": _in_document(Kind.OPEN, "output_values"),
         "outputs": _in_document(Kind.OPEN, "outputs"),
-        "state": Field(Kind.ENUM, "state", values=_names([state.name for state in StackState]), required=True),
+        "state": Field(Kind.ENUM, "state", values=_names("STATE", [state.name for state in StackState]), required=True),
         "error": _in_document(Kind.OPEN, "error"),
         "operation": Field(Kind.STRING, "operation", required=True),
         "creator": _in_document(Kind.STRING, "creator"),
@@ -113,9 +118,9 @@ REVISIONS = Schema(
         "revision": Field(Kind.INT, "revision", required=True),
         "resource": Field(Kind.STRING, "resource", required=True),
         "uid": Field(Kind.STRING, "uid", required=True),
-        "kind": Field(Kind.ENUM, "kind", values=_names([kind.name for kind in Change]), required=True),
+        "kind": Field(Kind.ENUM, "kind", values=_names("KIND", [kind.name for kind in Change]), required=True),
         "actor": Field(Kind.STRING, "actor", required=True),
-        "cause": Field(Kind.ENUM, "cause", values=_names([cause.name for cause in Cause]), required=True),
+        "cause": Field(Kind.ENUM, "cause", values=_names("CAUSE", [cause.name for cause in Cause]), required=True),
         "origin": Field(Kind.STRING, "origin", required=True),
         "method": Field(Kind.STRING, "method", required=True),
         "request_id": Field(Kind.STRING, "request_id", required=True),

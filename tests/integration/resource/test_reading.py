@@ -113,6 +113,7 @@ async def test_lists_take_the_index_that_has_few_rows_in_the_order_wanted(
         ('tags.odd = "1"', ["s1", "s3"]),
         ('properties.kind.name = "k0" AND NOT properties.size = 0', ["s2", "s4"]),
         ("provisioning_state = FAILED", []),
+        ("provisioning_state = STATE_SUCCEEDED", ["s0", "s1", "s2", "s3", "s4"]),
         ("provisioning_state = SUCCEEDED", ["s0", "s1", "s2", "s3", "s4"]),
         ('name = "*/s1"', ["s1"]),
         ("reconciling = true OR revision < 4", ["s0"]),

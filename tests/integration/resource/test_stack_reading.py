@@ -35,6 +35,7 @@ async def test_lists(tenant: Tenant) -> None:
         ("state = SUCCEEDED AND parameters.size = 1", ["one"]),
         ("outputs.x = 5", ["Three"]),
         ("state = FAILED", []),
+        ("state = STATE_SUCCEEDED AND parameters.size = 1", ["one"]),
         ('creator = "user:anna" AND NOT operation:*', ["Three", "one", "two"]),
     ):
         assert await names(tenant, filter=text) == found, text

@@ -27,7 +27,7 @@ def _int(*names: str) -> dict[str, Field]:
 
 
 def _enum(name: str, values: type[IntEnum], prefix: str) -> dict[str, Field]:
-    names = {value.name: int(value) for value in values} | {f"{prefix}_{value.name}": int(value) for value in values}
+    names = {f"{prefix}_{value.name}": int(value) for value in values}
     return {name: Field(Kind.ENUM, name, values=names, required=True)}
 
 
@@ -54,8 +54,7 @@ REVISIONS = Schema(
         "state": Field(
             Kind.ENUM,
             "v.state",
-            values={state.name: int(state) for state in RevisionState}
-            | {f"STATE_{state.name}": int(state) for state in RevisionState},
+            values={f"STATE_{state.name}": int(state) for state in RevisionState},
             required=True,
         ),
     }
