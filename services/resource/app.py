@@ -87,7 +87,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             pager=pager,
         )
         answers = StoredAnswers(database)
-        plugins.connect(Inside(servicer, answers).stub)
+        plugins.connect(Inside(servicer, answers, runtime.telemetry).stub)
         conductor = Conductor(store, handlers, compiler, policies, box, limits=limits)
         runner = OperationRunner(
             database,
