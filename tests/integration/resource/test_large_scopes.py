@@ -14,10 +14,10 @@ from sutler.ids import new_id
 from sutler.operations import records
 from sutler.store import Database, open_database, requests
 
+from services.resource.adapters.governing import Facts
 from services.resource.adapters.store import DatabaseStore, seed
 from services.resource.adapters.tables import MIGRATIONS
 from services.resource.adapters.unit import TenantUnit
-from services.resource.adapters.view import TypeCache
 from services.resource.compatibility import Compatibility
 from services.resource.compiling import Compiler
 from services.resource.declaring import Declarations, Sent
@@ -53,7 +53,7 @@ class Timed(DatabaseStore):
 
     longest = 0.0
 
-    async def write(self, tenant: str, fn: Callable[[Unit], T]) -> T:
+    async def write(self, tenant: str, fn: Callable[[Unit], T], *, quick: bool = False) -> T:
         def timed(unit: Unit) -> T:
             begun = time.thread_time()
             try:
@@ -61,7 +61,7 @@ class Timed(DatabaseStore):
             finally:
                 self.longest = max(self.longest, time.thread_time() - begun)
 
-        return await super().write(tenant, timed)
+        return await super().write(tenant, timed, quick=quick)
 
 
 class Place:
@@ -97,7 +97,7 @@ class Place:
         self.store.longest = 0.0
 
     def _copy(self, tx: Any, start: int, end: int) -> None:
-        unit = TenantUnit(tx, TENANT, TypeCache(), BOX, requests.KEEP)
+        unit = TenantUnit(tx, TENANT, Facts(), BOX, requests.KEEP)
         first = unit.resource(f"{GROUP}/providers/A.B/c/first")
         assert first is not None
         for n in range(start, end):

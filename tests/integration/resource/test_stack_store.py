@@ -89,11 +89,11 @@ class Mortal(DatabaseStore):
         super().__init__(database, BOX)
         self.left, self._after = writes, after
 
-    async def write(self, tenant: str, fn: Callable[[Any], Any]) -> Any:
+    async def write(self, tenant: str, fn: Callable[[Any], Any], *, quick: bool = False) -> Any:
         self.left -= 1
         if self.left < 0 or (self.left == 0 and not self._after):
             raise Died
-        found = await super().write(tenant, fn)
+        found = await super().write(tenant, fn, quick=quick)
         if self.left == 0:
             raise Died
         return found
@@ -106,11 +106,11 @@ class Meddled(DatabaseStore):
         super().__init__(database, BOX)
         self._left, self._meddle = at, meddle
 
-    async def write(self, tenant: str, fn: Callable[[Any], Any]) -> Any:
+    async def write(self, tenant: str, fn: Callable[[Any], Any], *, quick: bool = False) -> Any:
         self._left -= 1
         if self._left == 0:
             await self._meddle()
-        return await super().write(tenant, fn)
+        return await super().write(tenant, fn, quick=quick)
 
 
 class Forgetful(DatabaseStore):
@@ -120,9 +120,9 @@ class Forgetful(DatabaseStore):
         super().__init__(database, BOX)
         self._left = at
 
-    async def write(self, tenant: str, fn: Callable[[Any], Any]) -> Any:
+    async def write(self, tenant: str, fn: Callable[[Any], Any], *, quick: bool = False) -> Any:
         self._left -= 1
-        found = await super().write(tenant, fn)
+        found = await super().write(tenant, fn, quick=quick)
         if self._left == 0:
             raise Unavailable("the connection was lost", reason="STORAGE_UNAVAILABLE")
         return found

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from sutler.context import Principal
-from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
+from sutler.errors import Conflict, FailedPrecondition, Invalid, NotFound
 from sutler.operations import records
 from sutler.operations.model import Operation
 from sutler.secret_box import SecretBox
 from sutler.store import Database, open_database
+from sutler.store.engine import ConstraintError
 
 from services.resource.adapters.store import DatabaseStore, seed
 from services.resource.adapters.tables import MIGRATIONS
@@ -166,7 +167,7 @@ async def test_a_stale_change_cannot_be_stored(database: Database) -> None:
     await store.write(TENANT, lambda unit: unit.put(before, replace(before, outputs={"a": 1}), entry))
     with pytest.raises(Conflict):
         await store.write(TENANT, lambda unit: unit.put(before, replace(before, outputs={"a": 2}), entry))
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(ConstraintError):
         await store.write(TENANT, lambda unit: unit.put(None, replace(before, name=name.upper()), entry))
     after = await store.read(TENANT, lambda view: view.resource(name))
     assert after is not None and after.outputs == {"a": 1}
@@ -189,11 +190,11 @@ class Meddled(DatabaseStore):
 
     meddle: Callable[[], Awaitable[object]] | None = None
 
-    async def write(self, tenant, fn):  # type: ignore[no-untyped-def]
+    async def write(self, tenant, fn, *, quick=False):  # type: ignore[no-untyped-def]
         meddle, self.meddle = self.meddle, None
         if meddle is not None:
             await meddle()
-        return await super().write(tenant, fn)
+        return await super().write(tenant, fn, quick=quick)
 
 
 async def test_what_changes_between_check_and_write_is_checked_again(database: Database) -> None:
