@@ -63,7 +63,7 @@ async def test_a_message_over_4_mib(face: Face, tmp_path: Path) -> None:
         for method in methods(face):
             error = await refusal(s.channel, method, LARGE)
             if not unread(method, error):
-                assert (error.code, error.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_LARGE")
+                assert (error.code, error.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_LARGE"), f"{method.name}: {error!r}"
         await face.change(s, "small", new_id())
         await face.read(s, "small")
 
