@@ -57,10 +57,11 @@ _UPDATE = (
 )
 _REVISION = (
     "INSERT INTO revisions (tenant, revision, resource_key, resource, uid, type_key, root_key, kind, actor, cause,"
-    " origin, method, request_id, operation, correlation_id, create_time, superseded_time, shown_before, shown_after)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-    " (SELECT shown FROM resources WHERE tenant = ? AND key = ?), ?)"
+    " origin, method, request_id, operation, correlation_id, create_time, superseded_time, shown_after, shown_before)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
 )
+_FIRST_REVISION = f"{_REVISION}?)"
+_NEXT_REVISION = f"{_REVISION}(SELECT shown FROM resources WHERE tenant = ? AND key = ?))"
 
 
 class TenantUnit(StacksUnit, TenantView):
@@ -233,12 +234,14 @@ class TenantUnit(StacksUnit, TenantView):
         self, resource: Resource, entry: Entry, superseded: float | None, shown: bytes | None, *, fresh: bool = False
     ) -> None:
         """Writes a revision. What is stored is the resource before, so this comes before the change itself."""
-        place = (self.tenant, "" if fresh else key(resource.name))
         about = (key(resource.name), resource.name, resource.uid, key(resource.type), root_of(resource.name))
         why = (entry.kind.name, entry.actor, entry.cause.name, entry.origin, entry.method, entry.request_id)
         ids = (entry.operation, entry.correlation_id)
-        times = (self.now, superseded)
-        self._tx.send(_REVISION, (self.tenant, resource.revision, *about, *why, *ids, *times, *place, shown))
+        row = (self.tenant, resource.revision, *about, *why, *ids, self.now, superseded, shown)
+        if fresh:
+            self._tx.send(_FIRST_REVISION, (*row, None))
+        else:
+            self._tx.send(_NEXT_REVISION, (*row, self.tenant, key(resource.name)))
 
     def _supersede(self, before: Resource) -> None:
         self._tx.send(
