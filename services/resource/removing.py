@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sutler.errors import Conflict, not_found
@@ -18,11 +18,11 @@ from services.resource.declaring import MAX_REPEATS, Outcome
 from services.resource.deletable import check_deletable
 from services.resource.handling import Planned
 from services.resource.history import Cause, Change, Entry
-from services.resource.judging import Case, PolicyBook, judge, refuses
-from services.resource.names import key, parse
-from services.resource.policies import Policy
+from services.resource.judging import PolicyBook, refuses
+from services.resource.names import parse
 from services.resource.ports import Above, Store, Unit, View
-from services.resource.resource import Finding, Resource
+from services.resource.refusing import MAX_CHANGED, Judged, findings_of, held, judge_one, judge_some
+from services.resource.resource import Resource
 from services.resource.resource_type import ResourceType, unknown_type
 from services.resource.states import State
 from services.resource.taking import check_may_take
@@ -32,12 +32,6 @@ AT_ONCE = 200
 """How many records may be deleted within a call; more are deleted by the runner."""
 
 MAX_PLAN = 1000
-
-JUDGED = 100
-"""How many resources below one that is deleted are read at once for policies to judge."""
-
-MAX_CHANGED = 500
-"""How many resources are judged again within the change that begins a delete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,27 +121,12 @@ class Removals:
         while judged is not None and judged.refuses:
             found = await self._store.scan(
                 caller.tenant,
-                lambda view, last=last: _judge_some(view, self._policies, caller, removal.name, last),  # type: ignore[misc]
+                lambda view, last=last: judge_some(view, self._policies, caller, removal.name, last),  # type: ignore[misc]
             )
             if not found:
                 break
             last = found
         return judged
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What was judged before a delete is stored, so that the change itself need not do it for very many.
-
-    Attributes:
-        since: The newest revision before that; what has changed after it is judged again.
-        policies: Those that hold for what goes; if they have changed, all is judged again.
-        refuses: Whether any of them can refuse something.
-    """
-
-    since: int
-    policies: tuple[Policy, ...]
-    refuses: bool
 
 
 def last_entry(entry: Entry, root: Resource, removed: Resource) -> Entry:
@@ -164,7 +143,7 @@ def _checked(
     if found is None:
         return None
     resource, above = found
-    return replace(resource, findings=_judged(view, policies, caller, resource, above, judged))
+    return replace(resource, findings=findings_of(view, policies, caller, resource, above, judged))
 
 
 def _allowed(view: View, caller: Caller, removal: Removal) -> tuple[Resource, tuple[Above, ...]] | None:
@@ -190,33 +169,6 @@ def _expired(resource: Resource, now: float) -> bool:
     return time is not None and time <= now
 
 
-def _judged(
-    view: View,
-    policies: PolicyBook,
-    caller: Caller,
-    resource: Resource,
-    above: tuple[Above, ...],
-    judged: Judged | None,
-) -> tuple[Finding, ...]:
-    """Returns what policies find worth knowing of a delete; raises PermissionDenied if one refuses any part of it."""
-    holding = policies.of(view, resource.name, above)
-    found = _judge_one(view, caller, resource, holding)
-    if judged is not None:
-        if judged.refuses:
-            _judge_all(view, policies, caller, view.below(resource.name, MAX_CHANGED, since=judged.since))
-    elif refuses((*holding, *policies.below(view, resource.name))):
-        last = ""
-        while following := _judge_some(view, policies, caller, resource.name, last):
-            last = following
-    return found
-
-
-def _judge_one(view: View, caller: Caller, resource: Resource, holding: tuple[Policy, ...]) -> tuple[Finding, ...]:
-    staying, at = _staying(view, caller, holding), parse(resource.name)
-    parent = view.resource(at.parent) if staying and at.parent else None
-    return judge(staying, Case(caller, "delete", resource, resource, parent))
-
-
 def _judging(view: View, policies: PolicyBook, caller: Caller, removal: Removal) -> Judged | None:
     """Returns by what the resources below one are judged, when it is sure that all else is well; None if none go."""
     if not removal.force or not view.children(removal.name, 1):
@@ -226,37 +178,9 @@ def _judging(view: View, policies: PolicyBook, caller: Caller, removal: Removal)
         return None
     resource, above = found
     holding = policies.of(view, resource.name, above)
-    _judge_one(view, caller, resource, holding)
-    held = (*holding, *policies.below(view, resource.name))
-    return Judged(view.newest(), held, refuses(held))
-
-
-def _held(view: View, policies: PolicyBook, name: str) -> tuple[Policy, ...]:
-    return (*policies.of(view, name, view.above(parse(name))), *policies.below(view, name))
-
-
-def _judge_some(view: View, policies: PolicyBook, caller: Caller, name: str, last: str) -> str:
-    """Has policies judge some of what is below a resource, and returns the name to go on after; empty at the end."""
-    chunk = view.below(name, JUDGED, last)
-    _judge_all(view, policies, caller, chunk)
-    return chunk[-1].name if chunk else ""
-
-
-def _judge_all(view: View, policies: PolicyBook, caller: Caller, found: Sequence[Resource]) -> None:
-    for child in found:
-        _judge_one(view, caller, child, policies.of(view, child.name, view.above(parse(child.name))))
-
-
-def _staying(view: View, caller: Caller, holding: tuple[Policy, ...]) -> tuple[Policy, ...]:
-    """Returns the policies that do not leave with the stack for which a resource is deleted."""
-    if not caller.parts:
-        return holding
-    return tuple(policy for policy in holding if not _leaves(view, caller, policy))
-
-
-def _leaves(view: View, caller: Caller, policy: Policy) -> bool:
-    found = view.resource(policy.name) if key(policy.name) in caller.parts else None
-    return found is not None and key(found.stack) == key(caller.stack)
+    judge_one(view, caller, resource, holding)
+    concerned = (*holding, *policies.below(view, resource.name))
+    return Judged(view.newest(), concerned, refuses(concerned))
 
 
 def _plan(view: View, policies: PolicyBook, caller: Caller, removal: Removal) -> list[Planned]:
@@ -275,7 +199,7 @@ def _accept(
 ) -> Operation | None:
     """Stores a delete; None if what goes too must be judged again, because policies or too many of it have changed."""
     if judged is not None:
-        if _held(unit, policies, removal.name) != judged.policies:
+        if held(unit, policies, removal.name) != judged.policies:
             return None
         if judged.refuses and len(unit.below(removal.name, MAX_CHANGED, since=judged.since)) == MAX_CHANGED:
             return None
