@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 from sutler.store import Row, Transaction
-from sutler.store.engine import Params
 
 from services.resource.names import BUILT_IN, key
 
@@ -68,12 +67,8 @@ class Memory(Transaction):
     def __init__(self, found: dict[Hashable, Any]) -> None:
         self.found = found
 
-    def one(self, sql: str, params: Params = ()) -> Row | None:
-        """Raises Forgotten."""
-        raise Forgotten
-
-    def all(self, sql: str, params: Params = ()) -> list[Row]:
-        """Raises Forgotten."""
+    def __getattr__(self, name: str) -> Any:
+        """Raises Forgotten: whatever else a transaction has, there is none here."""
         raise Forgotten
 
 
