@@ -52,6 +52,8 @@ from services.resource.settings import Settings
 from services.resource.stacks.applying import Stacks
 
 AREA = "resource"
+LATE = tuple(f"/sutler.resource.v1.ResourceService/{name}Resource" for name in ("Create", "Update"))
+"""The methods that have no effect before the change that remembers the answer."""
 
 
 @asynccontextmanager
@@ -86,7 +88,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             book=OperationBook(AREA, database, pager, runtime.shutdown),
             pager=pager,
         )
-        answers = StoredAnswers(database)
+        answers = StoredAnswers(database, late=LATE)
         plugins.connect(Inside(servicer, answers, runtime.telemetry).stub)
         conductor = Conductor(store, handlers, compiler, policies, box, limits=limits)
         runner = OperationRunner(

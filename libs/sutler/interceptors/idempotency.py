@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -25,7 +25,14 @@ Key = tuple[str, str, str]
 
 
 class Answers(Protocol):
-    """Where first answers are remembered."""
+    """Where first answers are remembered.
+
+    Attributes:
+        late: The methods whose calls have no effect but the change that remembers the answer. A repeat runs into that,
+            so their first answers are looked up only then, which spares all others the look.
+    """
+
+    late: Collection[str]
 
     async def find(self, tenant: str, method: str, request_id: str) -> tuple[bytes, bytes] | None:
         """Returns the hash of the request and the serialised answer, or None."""
@@ -109,7 +116,7 @@ class IdempotencyInterceptor:
     async def _first(
         self, answers: Answers, method: Method, key: Key, digest: bytes, handle: Callable[[], Awaitable[Any]]
     ) -> Any:
-        known = await answers.find(*key)
+        known = None if method.path in answers.late else await answers.find(*key)
         if known is None:
             _pending.set((key, digest))
             try:
@@ -117,7 +124,7 @@ class IdempotencyInterceptor:
             except RequestRepeated as repeated:
                 known = (repeated.first.hash, repeated.first.answer)
             except SutlerError:
-                # Another process may have answered it meanwhile, and its own change be what this one runs into.
+                # It may have been answered, and its own change be what this one runs into.
                 known = await answers.find(*key)
                 if known is None:
                     raise

@@ -67,8 +67,9 @@ def insert(tx: Transaction, operation: Operation) -> Operation:
     """Stores a new operation, due at once unless it has ended already, and returns it with its times."""
     ended = operation.state.ended
     stored = replace(operation, start_time=tx.now, update_time=tx.now, end_time=tx.now if ended else 0.0)
-    tx.send(
-        f"INSERT INTO operations ({COLUMNS}, ended, holder, lease_time, due_time) VALUES ({', '.join('?' * 22)})",
+    tx.insert(
+        "operations",
+        f"{COLUMNS}, ended, holder, lease_time, due_time",
         (
             *(
                 stored.name,

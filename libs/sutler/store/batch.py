@@ -15,6 +15,9 @@ from sutler.store.engine import Connection, Engine, OutcomeUnknownError
 from sutler.store.scratch import Scratch
 from sutler.store.transaction import Transaction, run_in
 
+CAREFUL_BATCHES = 8
+"""So many batches do not hurry after one that hurried in vain."""
+
 WORK_SECONDS = 0.02
 """After this much work a batch commits, so that a slow change does not hold the others up for long."""
 
@@ -39,9 +42,10 @@ class Change:
 class Batches:
     """Commits changes together. One thread at a time uses it.
 
-    A batch is begun, filled and finished. Where it breaks before its COMMIT (the disk is full, the connection is gone),
-    nothing of it has happened, so its changes run again, each in a transaction of its own, and only those fail that
-    fail alone.
+    A batch is begun, filled and finished. First it hurries: no change looks whether a key is free, nor marks where it
+    starts. Where that proves wrong, nothing of the batch has happened, and it runs again with care. Where it breaks
+    even then (the disk is full, the connection is gone), its changes run again, each in a transaction of its own, and
+    only those fail that fail alone.
 
     Args:
         engine: Where connections come from.
@@ -55,11 +59,12 @@ class Batches:
         self._connection: Connection | None = None
         self._scratch = Scratch()
         self._stands = False
+        self._careful = 0
 
     def run(self, batch: list[Change], more: Callable[[], Change | None]) -> None:
         """Begins a batch when it is its turn, fills it and finishes it; the rest is as in :meth:`fill`."""
         try:
-            self._begin()
+            self._begin(hurried=self._careful == 0)
         except Exception as error:
             # Whoever waits by now would wait for the same in vain.
             batch.extend(iter(more, None))
@@ -73,10 +78,9 @@ class Batches:
         if self._connection is None:
             return False
         try:
-            self._connection.begin(patient=False)
+            self._open(self._connection, hurried=self._careful == 0, patient=False)
         except Exception:
             return False
-        self._scratch = Scratch()
         return True
 
     def fill(self, batch: list[Change], more: Callable[[], Change | None], seconds: float) -> None:
@@ -99,7 +103,10 @@ class Batches:
 
     def finish(self, batch: list[Change]) -> None:
         """Commits a batch; then each of its changes has its result or its error."""
-        if not self._stands or not self._commit(batch):
+        if self._stands and self._commit(batch):
+            self._careful = max(0, self._careful - 1)
+            return
+        if not (self._scratch.hurried and self._run_carefully(batch)):
             self._drop()
             self._run_singly(batch)
 
@@ -109,21 +116,25 @@ class Batches:
 
     def _apply(self, change: Change) -> bool:
         """Runs one change; returns whether the transaction still stands."""
-        connection = self._connection
+        connection, scratch = self._connection, self._scratch
         assert connection is not None
         change.error = None
         try:
-            connection.savepoint()
-            self._scratch.mark()
-            change.result = change.context.run(run_in, connection, self._clock.now(), change.fn, self._scratch)
-            connection.settle()
+            if not scratch.hurried:
+                connection.savepoint()
+            scratch.mark()
+            change.result = change.context.run(run_in, connection, self._clock.now(), change.fn, scratch)
+            if not scratch.hurried:
+                scratch.flush(connection)
+                connection.settle()
         except BaseException as error:
             change.error = error
-            if not connection.in_transaction:
+            if not connection.in_transaction or (scratch.hurried and scratch.touched):
                 return False
             try:
-                connection.undo()
-                self._scratch.undo()
+                if not scratch.hurried:
+                    connection.undo()
+                scratch.undo()
             except Exception:
                 return False
         return True
@@ -149,22 +160,33 @@ class Batches:
         self.commits += 1
         return True
 
+    def _run_carefully(self, batch: list[Change]) -> bool:
+        """Runs a batch again that hurried in vain; returns whether each change has its result or its error."""
+        self._careful = CAREFUL_BATCHES
+        if self._connection is not None:
+            self._connection.rollback()
+        try:
+            self._begin(hurried=False)
+        except Exception as error:
+            _fail(batch, error)
+            return True
+        return all(self._apply(change) for change in batch) and self._commit(batch)
+
     def _run_singly(self, batch: list[Change]) -> None:
         for index, change in enumerate(batch):
             try:
-                self._begin()
+                self._begin(hurried=False)
             except Exception as error:
                 _fail(batch[index:], error)
                 return
             if not self._apply(change) or not self._commit([change]):
                 self._drop()
 
-    def _begin(self) -> None:
+    def _begin(self, *, hurried: bool) -> None:
         """Opens a transaction, on a new connection if the old one is lost."""
-        self._scratch = Scratch()
         if self._connection is not None:
             try:
-                self._connection.begin()
+                self._open(self._connection, hurried=hurried)
                 return
             except Exception:
                 lost = self._connection.lost
@@ -173,10 +195,16 @@ class Batches:
                     raise
         self._connection = self._engine.writer()
         try:
-            self._connection.begin()
+            self._open(self._connection, hurried=hurried)
         except Exception:
             self._drop()
             raise
+
+    def _open(self, connection: Connection, *, hurried: bool, patient: bool = True) -> None:
+        drawn, self._scratch = tuple(self._scratch.sequences), Scratch(hurried=hurried)
+        connection.begin(patient=patient)
+        self._scratch.load(connection, drawn)
+        connection.settle()
 
     def _drop(self) -> None:
         if self._connection is not None:

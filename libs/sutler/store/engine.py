@@ -54,7 +54,8 @@ class Connection(Protocol):
             patient: Whether to wait for it.
 
         Raises:
-            Unavailable: If the turn does not come in time, or the connection is lost.
+            Unavailable: If the turn does not come in time, or the connection is lost; maybe only from what follows,
+                :meth:`all` or :meth:`settle`.
         """
         ...
 
@@ -101,6 +102,10 @@ class Connection(Protocol):
 
     def settle(self) -> None:
         """Returns when all that was sent has been done, or raises the first failure."""
+        ...
+
+    def insert(self, table: str, columns: str, rows: Sequence[Params]) -> None:
+        """Inserts rows, at least one, as :meth:`send` does."""
         ...
 
     def one(self, sql: str, params: Params) -> Row | None:

@@ -25,10 +25,10 @@ def append(tx: Transaction, *events: Event) -> None:
     for event in events:  # of one change they often tell the same
         if id(event.data) not in texts:
             texts[id(event.data)] = _text(event)
-    tx.many(
-        "INSERT INTO outbox (seq, tenant, id, source, type, subject, time, data, correlation_id, traceparent, actor)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
+    tx.insert(
+        "outbox",
+        "seq, tenant, id, source, type, subject, time, data, correlation_id, traceparent, actor",
+        *(
             (
                 last - len(events) + index,
                 event.tenant,
@@ -43,7 +43,7 @@ def append(tx: Transaction, *events: Event) -> None:
                 event.actor,
             )
             for index, event in enumerate(events, start=1)
-        ],
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ KEEP = timedelta(days=7)
 """How long an answer is remembered if the settings say nothing else."""
 
 
+COLUMNS = "tenant, method, request_id, hash, answer, expire_time"
 _FIND = (
     "SELECT hash, answer, expire_time FROM requests"
     " WHERE tenant = ? AND method = ? AND request_id = ? AND expire_time > ?"
@@ -39,20 +41,16 @@ def remember(tx: Transaction, once: Once | None, result: Any, keep: timedelta = 
     """
     if once is None:
         return
+    known = (once.tenant, once.method, once.request_id, once.hash, once.encode(result), tx.now + keep.total_seconds())
+    if tx.hurried:
+        tx.insert("requests", COLUMNS, known)
+        return
     stored = tx.execute(
-        "INSERT INTO requests (tenant, method, request_id, hash, answer, expire_time) VALUES (?, ?, ?, ?, ?, ?)"
+        f"INSERT INTO requests ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (tenant, method, request_id) DO UPDATE"
         " SET hash = excluded.hash, answer = excluded.answer, expire_time = excluded.expire_time"
         " WHERE requests.expire_time <= ?",
-        (
-            once.tenant,
-            once.method,
-            once.request_id,
-            once.hash,
-            once.encode(result),
-            tx.now + keep.total_seconds(),
-            tx.now,
-        ),
+        (*known, tx.now),
     )
     if not stored:
         first = find(tx, once.tenant, once.method, once.request_id)
@@ -65,10 +63,12 @@ class StoredAnswers:
 
     Args:
         db: Where they are remembered.
+        late: The methods whose change finds out itself: see :class:`sutler.interceptors.idempotency.Answers`.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, late: Collection[str] = ()) -> None:
         self._db = db
+        self.late = late
 
     async def find(self, tenant: str, method: str, request_id: str) -> tuple[bytes, bytes] | None:
         """Returns the hash of the request and the serialised answer, or None."""

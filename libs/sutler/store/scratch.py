@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from sutler.store.engine import Connection
+from sutler.store.engine import Connection, Params, Row
+
+Into = tuple[str, str]
+"""A table, and the columns that its new rows fill."""
 
 
 class Scratch:
-    """The sequences that changes draw from, read once and stored once before the commit, and what else they found.
+    """What changes have drawn and inserted and the database need not know before the commit, and what they found.
 
     Attributes:
         found: What a change has found and the next need not look up again. Whoever changes it in the database takes it
             out; when a change is undone, all is forgotten.
+        hurried: Whether the changes presume that nothing is in the way of what they insert.
+        touched: Whether the change since :meth:`mark` did what :meth:`undo` does not take back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, hurried: bool = False) -> None:
         self.found: dict[Hashable, Any] = {}
+        self.hurried = hurried
+        self.touched = False
         self._last: dict[str, int] = {}
         self._marked: dict[str, int] = {}
+        self._rows: dict[Into, list[Params]] = {}
+        self._kept: dict[Into, int] = {}
+
+    @property
+    def sequences(self) -> Iterable[str]:
+        """The sequences that were drawn from or loaded."""
+        return self._last
+
+    def load(self, connection: Connection, names: Sequence[str]) -> None:
+        """Reads how far sequences are that are likely to be drawn from."""
+        rows: Sequence[Row] = ()
+        if names:
+            marks = ", ".join("?" * len(names))
+            rows = connection.all(f"SELECT name, value FROM sequences WHERE name IN ({marks})", names)
+        self._last = {name: int(value) for name, value in rows}
 
     def mark(self) -> None:
         """Marks where the next change starts."""
+        self.touched = False
         self._marked = dict(self._last)
+        self._kept = {into: len(rows) for into, rows in self._rows.items()}
 
     def undo(self) -> None:
-        """Takes back what was drawn since :meth:`mark`, and forgets what was found."""
+        """Takes back what was drawn and inserted since :meth:`mark`, and forgets what was found."""
         self._last = dict(self._marked)
+        self._rows = {into: rows[: self._kept[into]] for into, rows in self._rows.items() if into in self._kept}
         self.found.clear()
 
     def draw(self, connection: Connection, name: str, count: int) -> int:
@@ -39,8 +64,23 @@ class Scratch:
         self._last[name] = last + count
         return last + count
 
+    def insert(self, into: Into, rows: Iterable[Params]) -> None:
+        """Keeps new rows until :meth:`flush`."""
+        self._rows.setdefault(into, []).extend(rows)
+
+    def flush(self, connection: Connection) -> None:
+        """Sends the new rows to the database, those of a table together."""
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, {}
+        kept, self._kept = self._kept, {}
+        self.touched = self.touched or any(len(some) > kept.get(into, 0) for into, some in rows.items())
+        for (table, columns), some in rows.items():
+            connection.insert(table, columns, some)
+
     def store(self, connection: Connection) -> None:
-        """Stores how far each sequence is."""
+        """Sends the new rows, and stores how far each sequence is."""
+        self.flush(connection)
         if self._last:
             connection.many(
                 "INSERT INTO sequences (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE"

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+
+from sutler.store.engine import Params
+
+MOST_ROWS = 32
 
 _TOKENS = re.compile(
     r"""(?P<fixed>'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/)|(?P<mark>\?)|(?P<percent>%)""", re.DOTALL
@@ -30,6 +35,21 @@ def postgresql_statement(sql: str) -> str:
         return match[0].replace("%", "%%")
 
     return _TOKENS.sub(replace, sql)
+
+
+def inserts(table: str, columns: str, rows: Sequence[Params]) -> Iterator[tuple[str, Params]]:
+    """Yields statements, with their parameters, that insert rows; few, and the same again and again."""
+    start = 0
+    while start < len(rows):
+        count = min(MOST_ROWS, 1 << ((len(rows) - start).bit_length() - 1))
+        yield _insert(table, columns, count), [value for row in rows[start : start + count] for value in row]
+        start += count
+
+
+@lru_cache(maxsize=2048)
+def _insert(table: str, columns: str, count: int) -> str:
+    row = f"({', '.join('?' * (columns.count(',') + 1))})"
+    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * count)}"
 
 
 def postgresql_ddl(sql: str) -> str:

@@ -10,6 +10,8 @@ from sutler.store.scratch import Scratch
 
 T = TypeVar("T")
 
+READS = ("SELECT", "WITH")
+
 
 class Transaction:
     """One view of the database, as if nobody else used it. Made by the store, and usable only within one function.
@@ -29,9 +31,11 @@ class Transaction:
         now: The time of this change or read in epoch seconds; never less than that of an earlier one in this process.
         found: What changes of the same transaction found that the next need not look up again; whoever changes it in
             the database takes it out.
+        hurried: Whether a change need not look whether a key that it inserts is free: if it is taken, nothing of the
+            batch stands, and all of it runs again without hurry.
     """
 
-    __slots__ = ("_connection", "_failure", "_scratch", "dialect", "found", "now")
+    __slots__ = ("_connection", "_failure", "_scratch", "dialect", "found", "hurried", "now")
 
     def __init__(self, connection: Connection, now: float, scratch: Scratch | None) -> None:
         self.dialect: Dialect = connection.dialect
@@ -39,6 +43,7 @@ class Transaction:
         self._connection = connection
         self._scratch = scratch
         self.found = {} if scratch is None else scratch.found
+        self.hurried = scratch is not None and scratch.hurried
         self._failure: Exception | None = None
 
     def execute(self, sql: str, params: Params = ()) -> int:
@@ -49,42 +54,76 @@ class Transaction:
             StatementError: If the statement or a value is wrong, or a read writes.
             SutlerError: If the store cannot do it (full, locked, gone, damaged).
         """
-        return self._guard(self._connection.execute, sql, params)
+        return self._guard(self._connection.execute, sql, params, writes=True)
+
+    def insert(self, table: str, columns: str, *rows: Params) -> None:
+        """Inserts rows that break no constraint, unless the change is hurried.
+
+        They travel together, at the latest before the next statement, so their failure may show there, or at the end.
+
+        Args:
+            table: The table.
+            columns: Its columns, with commas between them.
+            rows: Their values.
+
+        Raises:
+            StatementError: If this is a read.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._scratch is None:
+            raise StatementError("a read cannot insert")
+        self._scratch.insert((table, columns), rows)
 
     def send(self, sql: str, params: Params = ()) -> None:
         """Runs an INSERT, UPDATE or DELETE of which nobody needs to know how many rows it changed.
 
         On PostgreSQL it travels with the next statement, so its failure may show there, or at the end of the change.
         """
-        self._guard(self._connection.send, sql, params)
+        self._guard(self._connection.send, sql, params, writes=True)
 
     def one(self, sql: str, params: Params = ()) -> Row | None:
         """Returns the first row, or None. Also for ``INSERT … RETURNING``. Raises as :meth:`execute`."""
-        return self._guard(self._connection.one, sql, params)
+        return self._guard(self._connection.one, sql, params, writes=not sql.startswith(READS))
 
     def all(self, sql: str, params: Params = ()) -> list[Row]:
         """Returns every row; bound it with LIMIT. Raises as :meth:`execute`."""
-        return self._guard(self._connection.all, sql, params)
+        return self._guard(self._connection.all, sql, params, writes=not sql.startswith(READS))
 
     def many(self, sql: str, rows: Sequence[Params]) -> None:
         """Runs one statement for each of ``rows``, as :meth:`send` does."""
-        self._guard(self._connection.many, sql, rows)
+        self._guard(self._connection.many, sql, rows, writes=True)
 
     def draw(self, name: str, count: int = 1) -> int:
         """Draws numbers from a sequence: see :func:`sutler.store.sequences.draw`. Raises as :meth:`execute`."""
         scratch = self._scratch
         if scratch is None:
             raise StatementError("a read cannot draw numbers")
-        return self._guard(lambda name, count: scratch.draw(self._connection, name, count), name, count)
-
-    def _guard(self, method: Callable[[str, Any], T], first: str, second: Any) -> T:
         if self._failure is not None:
             raise self._failure
         try:
+            return scratch.draw(self._connection, name, count)
+        except Exception as error:
+            self._failed(error)
+            raise
+
+    def _guard(self, method: Callable[[str, Any], T], first: str, second: Any, *, writes: bool = False) -> T:
+        if self._failure is not None:
+            raise self._failure
+        scratch = self._scratch
+        try:
+            if scratch is not None:
+                scratch.flush(self._connection)
+                scratch.touched = scratch.touched or writes
             return method(first, second)
         except Exception as error:
-            self._failure = error
+            self._failed(error)
             raise
+
+    def _failed(self, error: Exception) -> None:
+        self._failure = error
+        if self._scratch is not None:
+            self._scratch.touched = True
 
 
 def run_in(connection: Connection, now: float, fn: Callable[[Transaction], T], scratch: Scratch | None = None) -> T:

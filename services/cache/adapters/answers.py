@@ -27,6 +27,7 @@ class RememberedAnswers:
     """
 
     def __init__(self, answers: Answers) -> None:
+        self.late = answers.late
         self._answers = answers
 
     async def find(self, tenant: str, method: str, request_id: str) -> tuple[bytes, bytes] | None:

@@ -50,18 +50,21 @@ _COLUMNS = (
         "shown",
     ),
 )
-_INSERT = f"INSERT INTO resources (tenant, key, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"
+_INSERTED = f"tenant, key, {', '.join(_COLUMNS)}"
 _UPDATE = (
     f"UPDATE resources SET {', '.join(f'{column} = ?' for column in _COLUMNS)}"
     " WHERE tenant = ? AND key = ? AND revision = ?"
 )
-_REVISION = (
-    "INSERT INTO revisions (tenant, revision, resource_key, resource, uid, type_key, root_key, kind, actor, cause,"
-    " origin, method, request_id, operation, correlation_id, create_time, superseded_time, shown_after, shown_before)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+_FIRST_REVISION = (
+    "tenant, revision, resource_key, resource, uid, type_key, root_key, kind, actor, cause, origin, method, request_id,"
+    " operation, correlation_id, create_time, superseded_time, shown_after"
 )
-_FIRST_REVISION = f"{_REVISION}?)"
-_NEXT_REVISION = f"{_REVISION}(SELECT shown FROM resources WHERE tenant = ? AND key = ?))"
+_NEXT_REVISION = (
+    f"INSERT INTO revisions ({_FIRST_REVISION}, shown_before) VALUES ({'?, ' * 18}"
+    "(SELECT shown FROM resources WHERE tenant = ? AND key = ?))"
+)
+_KEYS = "tenant, key, name, name_key, type_key"
+_LINKS = "tenant, source_key, target_key, source, target, is_reference"
 
 
 class TenantUnit(StacksUnit, TenantView):
@@ -89,7 +92,7 @@ class TenantUnit(StacksUnit, TenantView):
         row = _row(after, self._box)
         self._shown = after.revision, row[-1]
         if before is None:
-            self._tx.send(_INSERT, (self.tenant, key(after.name), *row))
+            self._tx.insert("resources", _INSERTED, (self.tenant, key(after.name), *row))
             self._log(after, entry, None, row[-1], fresh=True)
         else:
             check(after.name, before.state, after.state)
@@ -116,20 +119,14 @@ class TenantUnit(StacksUnit, TenantView):
 
     def hold_key(self, unique: bytes, name: str) -> None:
         """Has a resource hold a uniqueness key, which is free."""
-        self._tx.send(
-            "INSERT INTO unique_keys (tenant, key, name, name_key, type_key) VALUES (?, ?, ?, ?, ?)",
-            (self.tenant, unique, name, key(name), key(parse(name).type)),
-        )
+        self._hold({name: unique})
 
     def change_keys(self, keys: Mapping[str, bytes]) -> None:
         """Has resources hold these keys, which are free, instead of those that they held; by name."""
         self._tx.many(
             "DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", [(self.tenant, key(name)) for name in keys]
         )
-        self._tx.many(
-            "INSERT INTO unique_keys (tenant, key, name, name_key, type_key) VALUES (?, ?, ?, ?, ?)",
-            [(self.tenant, unique, name, key(name), key(parse(name).type)) for name, unique in keys.items()],
-        )
+        self._hold(keys)
 
     def drop_keys_of_type(self, type: str) -> None:
         """Frees the uniqueness keys that all resources of a type hold."""
@@ -227,6 +224,10 @@ class TenantUnit(StacksUnit, TenantView):
         """Remembers the answer to a request."""
         requests.remember(self._tx, once, result, self._remembered)
 
+    def _hold(self, keys: Mapping[str, bytes]) -> None:
+        rows = ((self.tenant, unique, name, key(name), key(parse(name).type)) for name, unique in keys.items())
+        self._tx.insert("unique_keys", _KEYS, *rows)
+
     def _next_revision(self) -> int:
         return sequences.draw(self._tx, f"revisions/{self.tenant}")
 
@@ -239,7 +240,7 @@ class TenantUnit(StacksUnit, TenantView):
         ids = (entry.operation, entry.correlation_id)
         row = (self.tenant, resource.revision, *about, *why, *ids, self.now, superseded, shown)
         if fresh:
-            self._tx.send(_FIRST_REVISION, (*row, None))
+            self._tx.insert("revisions", _FIRST_REVISION, row)
         else:
             self._tx.send(_NEXT_REVISION, (*row, self.tenant, key(resource.name)))
 
@@ -265,12 +266,12 @@ class TenantUnit(StacksUnit, TenantView):
         source = key(after.name)
         if old:
             self._tx.send("DELETE FROM links WHERE tenant = ? AND source_key = ?", (self.tenant, source))
-        if links:
-            self._tx.many(
-                "INSERT INTO links (tenant, source_key, target_key, source, target, is_reference)"
-                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, source_key, target_key, is_reference) DO NOTHING",
-                [(self.tenant, source, key(target), after.name, target, int(own)) for target, own in links],
-            )
+        rows = {
+            (key(target), own): (self.tenant, source, key(target), after.name, target, int(own))
+            for target, own in reversed(links)
+        }
+        if rows:
+            self._tx.insert("links", _LINKS, *rows.values())
 
 
 def _row(resource: Resource, box: SecretBox) -> tuple[Any, ...]:

@@ -200,7 +200,12 @@ class TenantView(StacksView):
         return None if found is None else str(found)
 
     def taken(self, name: str, unique: bytes) -> tuple[str | None, str | None]:
-        """Returns the resource that has a name, and the one that holds a uniqueness key; None where it is free."""
+        """Returns the resource that has a name, and the one that holds a uniqueness key; None where it is free.
+
+        A hurried change takes both for free: it will insert them.
+        """
+        if self._tx.hurried:
+            return None, None
         found = self._tx.one(
             "SELECT (SELECT name FROM resources WHERE tenant = ? AND key = ?),"
             " (SELECT name FROM unique_keys WHERE tenant = ? AND key = ?)",

@@ -29,6 +29,8 @@ class Settings(ServerSettings):
 class Memory:
     """Remembers first answers in memory, as the store does on disk."""
 
+    late = ()
+
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str, str], tuple[bytes, bytes]] = {}
 

@@ -14,6 +14,8 @@ REQUEST = cache_pb2.CreateCacheRequest(cache_id="a", request_id="4f8e0f5e-0000-4
 class Nothing:
     """Answers that remember nothing."""
 
+    late = ()
+
     async def find(self, tenant: str, method: str, request_id: str) -> None:
         return None
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 from sutler.errors import Unavailable
-from sutler.store.batch import Batches, Change
+from sutler.store.batch import CAREFUL_BATCHES, Batches, Change
 from sutler.store.clock import Clock
-from sutler.store.engine import Dialect, Engine, OutcomeUnknownError, Params, Row
+from sutler.store.engine import ConstraintError, Dialect, Engine, OutcomeUnknownError, Params, Row
 from sutler.store.failures import outcome_unknown, unavailable
 
 STEPS = ("connect", "begin", "savepoint", "run", "undo", "commit", "commit unknown")
@@ -103,6 +103,13 @@ class Scripted:
         self._words.append(sql)
         return len(self._words)
 
+    def insert(self, table: str, columns: str, rows: Sequence[Params]) -> None:
+        for (text,) in rows:
+            assert self._words is not None
+            if text in self._words:
+                raise ConstraintError
+            self._words.append(str(text))
+
     def send(self, sql: str, params: Params) -> None:
         raise AssertionError
 
@@ -150,6 +157,22 @@ def refuses(tx: Any) -> None:
     raise KeyError
 
 
+def new(text: str, hurries: list[bool] | None = None) -> Any:
+    def insert(tx: Any) -> None:
+        if hurries is not None:
+            hurries.append(tx.hurried)
+        if not tx.hurried and text == "taken":
+            raise KeyError(text)
+        tx.insert("words", "word", (text,))
+
+    return insert
+
+
+def gives_up(tx: Any) -> None:
+    tx.insert("words", "word", ("given up",))
+    raise KeyError
+
+
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("number", range(5))
 def test_each_answer_is_true_whatever_fails(step: str, number: int) -> None:
@@ -184,7 +207,7 @@ def test_a_connection_that_was_lost_in_between_harms_nobody() -> None:
 
 def test_an_unknown_outcome_is_told_to_all_and_nothing_is_repeated() -> None:
     table = Table(("commit unknown", 0))
-    changes = run(table, word("a"), refuses, word("b"))
+    changes = run(table, word("a"), gives_up, word("b"))
     assert all(isinstance(change.error, Unavailable) for change in changes)
     assert len({id(change.error) for change in changes}) == 3
     assert table.words == ["a", "b"]
@@ -202,3 +225,33 @@ def test_a_batch_is_bounded() -> None:
     changes = run(table, *(word(str(n)) for n in range(25)))
     assert [change.error for change in changes] == [None] * 25
     assert table.counts["commit"] == 3
+
+
+def test_what_was_inserted_in_vain_by_a_hurried_change_fails_alone() -> None:
+    table, hurries = Table(), list[bool]()
+    table.words = ["taken"]
+    a, taken, b = run(table, new("a", hurries), new("taken"), new("b"))
+    assert (a.error, b.error) == (None, None)
+    assert isinstance(taken.error, KeyError)
+    assert table.words == ["taken", "a", "b"]
+    assert hurries == [True, False]
+    assert table.counts["commit"] == 1
+
+
+def test_a_hurried_change_that_fails_before_it_touched_anything_costs_the_others_nothing() -> None:
+    table = Table()
+    a, failed, b = run(table, new("a"), gives_up, new("b"))
+    assert isinstance(failed.error, KeyError)
+    assert (a.error, b.error) == (None, None)
+    assert table.words == ["a", "b"]
+    assert (table.counts["begin"], table.counts.get("savepoint")) == (1, None)
+
+
+def test_after_a_vain_hurry_some_batches_are_careful() -> None:
+    table, hurries = Table(), list[bool]()
+    table.words = ["taken"]
+    batches = batches_of(table)
+    run(table, new("taken"), batches=batches)
+    for number in range(CAREFUL_BATCHES + 2):
+        run(table, new(str(number), hurries), batches=batches)
+    assert hurries == [False] * CAREFUL_BATCHES + [True] * 2

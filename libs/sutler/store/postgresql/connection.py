@@ -11,7 +11,7 @@ from psycopg.pq import TransactionStatus
 from sutler.store import failures
 from sutler.store.engine import Dialect, OutcomeUnknownError, Params, Row
 from sutler.store.postgresql.errors import mapped
-from sutler.store.sql import postgresql_statement
+from sutler.store.sql import inserts, postgresql_statement
 
 
 class PostgresqlConnection:
@@ -51,9 +51,10 @@ class PostgresqlConnection:
         return status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
 
     def begin(self, *, patient: bool = True) -> None:
-        """Opens the transaction and waits for the lock of all writers; PostgreSQL grants it in order of arrival."""
+        """Opens the transaction and takes the lock of all writers, which PostgreSQL grants in order of arrival."""
         self._marked = False
-        self._control(*self._opening)
+        self._control(*self._opening, wait=False)
+        self._sent = True
 
     def begin_read(self) -> None:
         """Opens a transaction whose snapshot is that of its first statement."""
@@ -117,6 +118,11 @@ class PostgresqlConnection:
             self._sent = True
         except psycopg.Error as error:
             raise self._failure(error, reading=self._reading) from error
+
+    def insert(self, table: str, columns: str, rows: Sequence[Params]) -> None:
+        """Inserts rows; what is sent travels with the next statement."""
+        for sql, values in inserts(table, columns, rows):
+            self.send(sql, values)
 
     def settle(self) -> None:
         """Waits for what was sent."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from sutler.store.engine import Dialect, Params, Row
+from sutler.store.sql import inserts
 from sutler.store.sqlite.errors import mapped
 
 PassThrough = Callable[[Callable[[], object], bool], None]
@@ -97,6 +98,11 @@ class SqliteConnection:
     def send(self, sql: str, params: Params) -> None:
         """Runs a statement."""
         self.execute(sql, params)
+
+    def insert(self, table: str, columns: str, rows: Sequence[Params]) -> None:
+        """Inserts rows."""
+        for sql, values in inserts(table, columns, rows):
+            self.execute(sql, values)
 
     def settle(self) -> None:
         """Returns at once: every statement has been done when it returns."""
