@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, NoReturn, TypeAlias
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken, v_args
@@ -103,7 +102,7 @@ def read(text: str) -> Written | None:
         raise problem(text.index("\0"), "a filter must not hold U+0000")
     try:
         # The tree is built while parsing, bottom up, so depth is refused before anything recurses.
-        written: Written | None = _parser().parse(text)  # type: ignore[assignment]
+        written: Written | None = _PARSER.parse(text)  # type: ignore[assignment]
     except UnexpectedInput as error:
         _refuse(text, error)
     return written
@@ -145,9 +144,7 @@ def _deeper(position: int, terms: Sequence[Written]) -> int:
     return depth
 
 
-@cache
-def _parser() -> Lark:
-    return Lark(_GRAMMAR, parser="lalr", lexer="contextual", transformer=_Builder())
+_PARSER = Lark(_GRAMMAR, parser="lalr", lexer="contextual", transformer=_Builder())
 
 
 def _refuse(text: str, error: UnexpectedInput) -> NoReturn:
