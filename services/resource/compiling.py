@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sutler.errors import Violation, invalid_fields
 from sutler.expressions import ExpressionInvalid
@@ -13,6 +12,7 @@ from sutler.expressions import ExpressionInvalid
 from services.resource import defaults, paths
 from services.resource.actions import CompiledAction, compile_action
 from services.resource.normalizing import CHANGES, FIELDS
+from services.resource.recent import Recent
 from services.resource.resource_type import Action, Normalization, ResourceType, Version
 from services.resource.rules import CompiledRule, compile_rule, no_expression
 from services.resource.schemas import Validator
@@ -21,10 +21,8 @@ from services.resource.secrets import Path, compile_marked
 KEPT = 1000
 """How many compiled versions are kept, and how many actions; a compiled schema takes some 100 KiB at the most."""
 
-Key = tuple[str, int, str]
-"""The uid and revision of a type, and the version or action."""
-
-T = TypeVar("T")
+Key = tuple[bytes, str]
+"""The digest of a type, and the version or action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,38 +120,30 @@ def _normalizations(
 
 
 class Compiler:
-    """Keeps compiled versions by the revision of their type, so that a change of a type counts at once."""
+    """Keeps compiled versions by what is stored of their type, so that a change of a type counts at once.
+
+    Numbers of revisions would not do: they come again after a change that was never committed.
+    """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Key, Compiled] = OrderedDict()
-        self._actions: OrderedDict[Key, CompiledAction] = OrderedDict()
+        self._versions: Recent[Key, Compiled] = Recent(KEPT)
+        self._actions: Recent[Key, CompiledAction] = Recent(KEPT)
 
     def compiled(self, type: ResourceType, version: Version) -> Compiled:
         """Returns a version of a stored type, compiled."""
-        index = type.versions.index(version)
-        return _kept(
-            self._kept,
-            (type.uid, type.revision, version.version),
-            lambda: compile_version(version, f"resource_type.versions[{index}]"),
+        return self._versions.get(
+            _key(type, version.version),
+            lambda: compile_version(version, f"resource_type.versions[{type.versions.index(version)}]"),
         )
 
     def action(self, type: ResourceType, action: Action) -> CompiledAction:
         """Returns an action of a stored type, compiled."""
-        index = type.actions.index(action)
-        return _kept(
-            self._actions,
-            (type.uid, type.revision, action.id),
-            lambda: compile_action(type.type, action, f"resource_type.actions[{index}]"),
+        return self._actions.get(
+            _key(type, action.id),
+            lambda: compile_action(type.type, action, f"resource_type.actions[{type.actions.index(action)}]"),
         )
 
 
-def _kept(kept: OrderedDict[Key, T], key: Key, make: Callable[[], T]) -> T:
-    """Returns what is kept under a key, or makes and keeps it; what was used longest ago goes."""
-    found = kept.get(key)
-    if found is None:
-        found = kept[key] = make()
-        if len(kept) > KEPT:
-            kept.popitem(last=False)
-    else:
-        kept.move_to_end(key)
-    return found
+def _key(type: ResourceType, part: str) -> Key:
+    assert type.digest  # it is a stored one
+    return type.digest, part

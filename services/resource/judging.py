@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from services.resource.documents import (
 from services.resource.names import parse
 from services.resource.policies import ENVIRONMENT, TYPE, Effect, Policy, PolicyRule, compile_policy
 from services.resource.ports import Above, View
+from services.resource.recent import Recent
 from services.resource.resource import Declared, Finding, Resource
 from services.resource.scopes import is_scope
 from services.resource.settable import MAX_TAGS, unfit
@@ -66,10 +66,10 @@ class Case:
 
 
 class PolicyBook:
-    """Keeps compiled policies by the revision in which they were stored."""
+    """Keeps compiled policies by what is stored of them."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int], Policy] = OrderedDict()
+        self._kept: Recent[bytes, Policy] = Recent(KEPT)
 
     def of(self, view: View, name: str, above: Iterable[Above], group: str = "") -> tuple[Policy, ...]:
         """Returns the policies that hold for a resource: those of the scopes higher up come first.
@@ -90,15 +90,13 @@ class PolicyBook:
         return tuple(self._compiled(view, found) for found in view.standing_below(TYPE, name))
 
     def _compiled(self, view: View, found: Above) -> Policy:
-        at = (view.tenant, found.revision)
-        policy = self._kept.get(at)
-        if policy is None:
-            stored = view.resource(found.name)
-            assert stored is not None  # it was found in the same view
-            policy = self._kept[at] = compile_policy(stored.name, stored.revision, stored.declared.properties)
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return policy
+        return self._kept.get(found.digest, lambda: _compile(view, found))
+
+
+def _compile(view: View, found: Above) -> Policy:
+    stored = view.resource(found.name)
+    assert stored is not None  # it was found in the same view
+    return compile_policy(stored.name, stored.declared.properties, found.digest)
 
 
 def with_defaults(policies: Sequence[Policy], case: Case) -> Declared:

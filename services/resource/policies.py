@@ -111,7 +111,7 @@ class Policy:
 
     Attributes:
         name: Its name.
-        revision: The number of its last change in the log; tells whether it has changed, or is another one.
+        digest: Of all that is stored of it; tells whether it has changed, or is another one.
         scope: Where it holds; empty for the whole tenant.
         rules: Its rules, in order; none if it is not enabled.
         types: Patterns of the types that it concerns; all if empty.
@@ -119,7 +119,7 @@ class Policy:
     """
 
     name: str
-    revision: int
+    digest: bytes
     scope: str
     rules: tuple[PolicyRule, ...] = field(compare=False)
     types: tuple[str, ...] = field(compare=False)
@@ -134,8 +134,13 @@ class Policy:
         return not any(key(name) == key(excluded) or is_below(name, excluded) for excluded in self.exclusions)
 
 
-def compile_policy(name: str, revision: int, properties: Mapping[str, Any]) -> Policy:
+def compile_policy(name: str, properties: Mapping[str, Any], digest: bytes = b"") -> Policy:
     """Compiles a policy whose properties fit :data:`SCHEMA`.
+
+    Args:
+        name: Its name.
+        properties: Its properties.
+        digest: Of all that is stored of it; empty if it is only to be checked.
 
     Raises:
         Invalid: If an expression is no CEL, or a condition never a bool (EXPRESSION_INVALID); if an id is used twice,
@@ -152,7 +157,7 @@ def compile_policy(name: str, revision: int, properties: Mapping[str, Any]) -> P
         raise invalid_fields(problems)
     return Policy(
         name=name,
-        revision=revision,
+        digest=digest,
         scope=parse(name).parent,
         rules=tuple(rules) if properties.get("enabled", True) else (),
         types=tuple(properties.get("types", ())),

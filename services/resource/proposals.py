@@ -138,7 +138,7 @@ def check_content(proposal: Proposal, stored: Resource | None = None) -> None:
 def _check_built_in(proposal: Proposal) -> None:
     """Checks what the schema of a built-in type cannot say."""
     if key(proposal.type.type) == key(policies.TYPE):
-        policies.compile_policy(proposal.name.text, 0, proposal.wished.properties)
+        policies.compile_policy(proposal.name.text, proposal.wished.properties)
     elif key(proposal.type.type) == key(quotas.TYPE):
         quotas.parse_quota(proposal.would_be)
 

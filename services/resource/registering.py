@@ -199,6 +199,7 @@ class Registrations:
             updater=caller.actor,
             principal=caller.encoded,
             revision=before.revision + 1,
+            digest=b"",
         )
 
     def _described(self, type: str, wanted: ResourceType) -> ResourceType:

@@ -149,7 +149,8 @@ class ResourceType:
             for it.
         create_time: Seconds since 1970.
         update_time: Seconds since 1970.
-        revision: Counts its changes, from 1; compiled schemas are kept by it.
+        revision: Counts its changes, from 1.
+        digest: Of all that is stored of it; empty if it was not read from the store.
     """
 
     tenant: str
@@ -170,6 +171,7 @@ class ResourceType:
     create_time: float = 0.0
     update_time: float = 0.0
     revision: int = 1
+    digest: bytes = field(default=b"", compare=False)
 
     @property
     def name(self) -> str:

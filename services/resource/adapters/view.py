@@ -257,16 +257,16 @@ class TenantView(StacksView):
     def _standing(self, type: str, scopes: Sequence[str]) -> Sequence[Above]:
         places = {key(scope): place for place, scope in enumerate(scopes)}
         rows = self._tx.all(
-            f"SELECT parent_key, {ABOVE} FROM resources WHERE tenant = ? AND {_governs(type)}"
+            f"SELECT {ABOVE}, document, parent_key FROM resources WHERE tenant = ? AND {_governs(type)}"
             f" AND parent_key IN ({', '.join('?' * len(places))}) ORDER BY name",
             (self.tenant, *places),
         )
-        return tuple(_above(row[1:]) for row in sorted(rows, key=lambda row: places[row[0]]))
+        return tuple(_above(row[:-1]) for row in sorted(rows, key=lambda row: places[row[-1]]))
 
     def standing_below(self, type: str, name: str) -> list[Above]:
         """Returns the resources of a built-in type that stand anywhere below a name."""
         rows = self._tx.all(
-            f"SELECT {ABOVE} FROM resources WHERE tenant = ? AND {_governs(type)} AND key > ? AND key < ?",
+            f"SELECT {ABOVE}, document FROM resources WHERE tenant = ? AND {_governs(type)} AND key > ? AND key < ?",
             (self.tenant, *below(name)),
         )
         return [_above(row) for row in rows]
@@ -321,5 +321,6 @@ def _governs(type: str) -> str:
 
 
 def _above(row: tuple[Any, ...]) -> Above:
-    name, type, state, lock, group, operation, revision = row
-    return Above(name, type, State[state], Lock(lock), group, operation, revision)
+    name, type, state, lock, group, operation, revision, *document = row
+    digest = encoding.digest(document[0]) if document else b""
+    return Above(name, type, State[state], Lock(lock), group, operation, revision, digest)

@@ -42,6 +42,7 @@ class Above:
         group: The management group that it belongs to; empty if it belongs to none.
         operation: The operation that works on it now; empty if none does.
         revision: Tells whether it has changed.
+        digest: Of all that is stored of it, where it was asked for what stands somewhere; empty otherwise.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Above:
     group: str
     operation: str
     revision: int
+    digest: bytes = b""
 
 
 class View(StackView, Protocol):
