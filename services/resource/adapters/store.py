@@ -14,7 +14,7 @@ from sutler.operations.model import Operation
 from sutler.store import Database, Transaction, requests
 
 from services.resource.adapters import encoding
-from services.resource.adapters.governing import BUILT_IN_TENANT, Facts, Forgotten, begin_epoch
+from services.resource.adapters.governing import BUILT_IN_TENANT, Facts, Forgotten, Learned, begin_epoch
 from services.resource.adapters.unit import TenantUnit
 from services.resource.adapters.view import TenantView
 from services.resource.builtin import BUILT_IN_TYPES
@@ -57,9 +57,19 @@ class DatabaseStore:
 
     async def write(self, tenant: str, fn: Callable[[Unit], T], *, quick: bool = False) -> T:
         """Changes what a tenant has, and returns what ``fn`` returned when it is on disk."""
-        return await self._database.write(
-            lambda tx: fn(TenantUnit(tx, tenant, self._facts, self._box, self._remembered)), quick=quick
-        )
+        learned: Learned | None = None
+
+        def change(tx: Transaction) -> T:
+            nonlocal learned
+            unit = TenantUnit(tx, tenant, self._facts, self._box, self._remembered)
+            result = fn(unit)
+            learned = unit.learned()
+            return result
+
+        result = await self._database.write(change, quick=quick)
+        if learned is not None:
+            self._facts.learn(tenant, learned)
+        return result
 
     async def ended(self, operation: Operation, seconds: float) -> Operation:
         """Returns an operation as it is when it has ended, or after this time."""

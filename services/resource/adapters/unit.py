@@ -16,7 +16,7 @@ from sutler.store import Transaction, outbox, requests, sequences
 
 from services.resource import quotas, type_documents
 from services.resource.adapters import encoding
-from services.resource.adapters.governing import Facts, always_governs, begin_epoch
+from services.resource.adapters.governing import Facts, Knowledge, Learned, always_governs, begin_epoch
 from services.resource.adapters.stacks import StacksUnit
 from services.resource.adapters.view import TenantView
 from services.resource.counting import count
@@ -254,6 +254,14 @@ class TenantUnit(StacksUnit, TenantView):
         """Has what is kept forgotten if a change concerns what governs other resources."""
         if always_governs(type) or (before is not None and self.child_type(type) is not None):
             self._begin_epoch()
+
+    def learned(self) -> Learned | None:
+        """Returns what this change and those before it have found, to be kept once it is committed."""
+        known = self._known
+        return (known.epochs, dict(known.found)) if known and known.found else None
+
+    def _know(self) -> Knowledge:
+        return self._facts.within(self._tx, self.tenant)
 
     def _begin_epoch(self) -> None:
         begin_epoch(self._tx, self.tenant)

@@ -12,7 +12,7 @@ from sutler.store import Transaction
 
 from services.resource import quotas
 from services.resource.adapters import encoding
-from services.resource.adapters.governing import BUILT_IN_TENANT, Facts
+from services.resource.adapters.governing import BUILT_IN_TENANT, UNKNOWN, Facts, Knowledge
 from services.resource.adapters.stacks import StacksView
 from services.resource.adapters.totals import below, total
 from services.resource.linking import GROUPS
@@ -53,7 +53,7 @@ class TenantView(StacksView):
     def __init__(self, tx: Transaction, tenant: str, facts: Facts, box: SecretBox) -> None:
         super().__init__(tx, tenant, box)
         self._facts = facts
-        self._known: dict[Hashable, Any] | None = None
+        self._known: Knowledge | None = None
 
     @property
     def now(self) -> float:
@@ -87,12 +87,12 @@ class TenantView(StacksView):
         if not path:
             return self._found_above((name.key,))[1:]
         known = self._knowledge()
-        found = known.get(("above", path))
-        if found is None:
+        found: tuple[Above, ...] = known.get(("above", path))
+        if found is UNKNOWN:
             found = self._found_above(path)
             # What is not there yet may come without a new epoch; what is there does not go without one.
             if found and key(found[0].name) == path[0]:
-                known["above", path] = found
+                known.found["above", path] = found
         return found
 
     def _found_above(self, keys: tuple[str, ...]) -> tuple[Above, ...]:
@@ -289,18 +289,21 @@ class TenantView(StacksView):
         )
         return None if row is None else encoding.type_of(*row)
 
-    def _knowledge(self) -> dict[Hashable, Any]:
-        """Returns what is kept of the epoch that this view sees."""
+    def _knowledge(self) -> Knowledge:
+        """Returns what is known in the epoch that this view sees."""
         if self._known is None:
-            self._known = self._facts.of(self._tx, self.tenant)
+            self._known = self._know()
         return self._known
+
+    def _know(self) -> Knowledge:
+        return self._facts.seen(self._tx, self.tenant)
 
     def _kept(self, what: Hashable, find: Callable[[], T]) -> T:
         """Returns something that governs resources, found once in each epoch."""
         known = self._knowledge()
-        if what not in known:
-            known[what] = find()
-        found: T = known[what]
+        found: T = known.get(what)
+        if found is UNKNOWN:
+            found = known.found[what] = find()
         return found
 
     def _above_below(self, name: str, condition: str) -> Above | None:

@@ -18,6 +18,7 @@ from services.resource.callers import Caller
 from services.resource.compiling import Compiler
 from services.resource.history import Change
 from services.resource.judging import PolicyBook
+from services.resource.names import parse
 from services.resource.policies import TYPE, Policy
 from services.resource.ports import Unit, View
 from services.resource.resource import Declared, Resource
@@ -101,3 +102,41 @@ async def test_a_type(store: DatabaseStore) -> None:
     await undone(store, lambda unit: change(unit, 2))
     await store.write(TENANT, lambda unit: put_type(unit, 1))
     assert not await store.read(TENANT, allows_two)
+
+
+async def test_what_an_undone_change_found_above(store: DatabaseStore) -> None:
+    """A new resource begins no epoch, so what is kept of the one before must not tell of it."""
+    child = parse("providers/A.B/c/x/d/y")
+
+    def found(view: View) -> list[str]:
+        return [above.name for above in view.above(child)]
+
+    def change(unit: Unit) -> list[str]:
+        put(unit, "providers/A.B/c/x", "A.B/c", {})
+        return found(unit)
+
+    tried: list[list[str]] = []
+    await undone(store, lambda unit: tried.append(change(unit)))
+    assert tried[-1] == ["providers/A.B/c/x"]
+    assert await store.write(TENANT, found) == []
+    assert await store.write(TENANT, change) == tried[-1]
+    assert await store.read(TENANT, found) == tried[-1]
+
+
+async def test_nobody_recalls_what_is_not_committed(store: DatabaseStore) -> None:
+    def most(view: View) -> object:
+        type = view.type("A.B/c")
+        return type and type.versions[0].schema
+
+    recalled: list[object] = []
+
+    def change(unit: Unit) -> None:
+        put_type(unit, 1)
+        assert most(unit) == {"maxProperties": 1}
+        recalled.append(store.recall(TENANT, most))
+
+    await undone(store, change)
+    recalled.append(store.recall(TENANT, most))
+    await store.write(TENANT, change)
+    assert all(each is None for each in recalled)
+    assert store.recall(TENANT, most) == {"maxProperties": 1}
