@@ -89,6 +89,8 @@ def _renewed(unit: Unit, proposal: Proposal, policies: PolicyBook) -> Proposal |
     parent = proposal.name.parent
     if parent and not (above and key(above[0].name) == key(parent)):
         raise not_found(parent)
+    if before is None and parent and above[0].name != parent:
+        return None  # it was deleted, and created again in another case
     if proposal.parent is not None and above[0].revision != proposal.parent.revision:
         return None
     group = group_of(type.type, proposal.wished)

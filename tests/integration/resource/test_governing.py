@@ -110,6 +110,16 @@ async def test_a_group_that_is_gone_and_comes_again(tenant: Tenant) -> None:
 
 
 @everywhere
+async def test_a_group_that_comes_again_in_another_case(tenant: Tenant) -> None:
+    async with another(tenant) as other:
+        await tenant.delete(GROUP, force=True)
+        again = await tenant.made("subscriptions/shop", "ORDERS", "Sutler.Resource/resourceGroups")
+        made = await other.create()
+        assert made.name == f"{again.name}/providers/Custom.Org/servers/o2"
+        assert (await tenant.get(made.name)).name == made.name
+
+
+@everywhere
 async def test_a_management_group_that_is_locked(tenant: Tenant) -> None:
     await tenant.create("", "company", "Sutler.Resource/managementGroups")
     async with another(tenant) as other:
