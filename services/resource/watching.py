@@ -39,7 +39,7 @@ class Scope:
     @property
     def identity(self) -> str:
         """What makes two watches the same, for their tokens."""
-        return "\\0".join((self.parent, self.type, self.filter))
+        return "\0".join((self.parent, self.type, self.filter))
 
     def covers(self, name: str, type: str, groups: Collection[str]) -> bool:
         """Returns whether a resource is in the part of the tree, and of the type.
