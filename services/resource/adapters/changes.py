@@ -19,6 +19,14 @@ from services.resource.wire.items import Item, item
 COLUMNS = "revision, resource_key, type_key, root_key, create_time, shown_before, shown_after"
 """What :func:`changes` makes changes of."""
 
+_GROUP = (
+    "SELECT later.type_key, later.shown_before, now.group_key FROM (SELECT 1) AS one"
+    " LEFT JOIN revisions AS later ON later.tenant = ? AND later.revision ="
+    " (SELECT MIN(revision) FROM revisions WHERE tenant = ? AND resource_key = ? AND revision > ?)"
+    " LEFT JOIN resources AS now ON now.tenant = ? AND now.key = ?"
+)
+"""Finds a scope as it was before its first change after a revision, and where it belongs now, for if there is none."""
+
 MAX_GROUPS = 9
 NOTHING: Item = {}
 
@@ -80,21 +88,24 @@ def changes(tx: Transaction, tenant: str, rows: Sequence[tuple[Any, ...]]) -> li
     """Returns the changes in rows of :data:`COLUMNS`, in their order.
 
     What belonged to which management group is told as of each change, not as of now: a subscription that is deleted or
-    moved takes what was in it out of the group only afterwards. So the rows are read from the last one, whose outcome
-    is what is stored, to the first, and each change of belonging is undone on the way.
+    moved takes what was in it out of the group only afterwards. So the rows are read from the last to the first, and
+    each change of belonging is undone on the way.
     """
-    belonging = _Belonging(tx, tenant)
+    if not rows:
+        return []
+    belonging = _Belonging(tx, tenant, last=rows[-1][0])
     found = [_change(belonging, row) for row in reversed(rows)]
     found.reverse()
     return found
 
 
 class _Belonging:
-    """To which management groups topmost scopes belong at one moment, which goes back in time."""
+    """To which management groups topmost scopes belong at one moment, which goes back in time from a revision."""
 
-    def __init__(self, tx: Transaction, tenant: str) -> None:
+    def __init__(self, tx: Transaction, tenant: str, last: int) -> None:
         self._tx = tx
         self._tenant = tenant
+        self._last = last
         self._direct: dict[str, str] = {}
 
     def groups(self, root: str) -> frozenset[str]:
@@ -110,10 +121,17 @@ class _Belonging:
 
     def _group(self, root: str) -> str:
         if root not in self._direct:
-            sql = "SELECT group_key FROM resources WHERE tenant = ? AND key = ?"
-            row = self._tx.one(sql, (self._tenant, root))
-            self._direct[root] = row[0] if row else ""
+            self._direct[root] = self._group_at_last(root)
         return self._direct[root]
+
+    def _group_at_last(self, root: str) -> str:
+        tenant = self._tenant
+        found = self._tx.one(_GROUP, (tenant, tenant, root, self._last, tenant, root))
+        assert found is not None  # the query begins with one row
+        type, before, now = found
+        if type is None:
+            return now or ""
+        return _group(before) if type in BELONGING else ""
 
 
 def _change(belonging: _Belonging, row: tuple[Any, ...]) -> LoggedChange:

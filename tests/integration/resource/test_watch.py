@@ -125,6 +125,42 @@ async def test_management_group_as_of_each_change(tenant: Tenant) -> None:
 
 
 @everywhere
+async def test_management_group_as_of_each_change_for_who_is_far_behind(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has happened after the changes of one page does not count for them."""
+    for group in ("above", "m", "elsewhere"):
+        above = {"management_group": "managementGroups/above"} if group == "m" else {}
+        await tenant.create("", group, "Sutler.Resource/managementGroups", above)
+    tokens = {}
+    for group in ("m", "above", "elsewhere"):
+        async with watching(tenant, parent=f"managementGroups/{group}") as watch:
+            tokens[group] = watch.token
+    await tenant.create("", "s", "Sutler.Resource/subscriptions", {"management_group": "managementGroups/m"})
+    for id in ("a", "b", "c"):
+        await tenant.create("subscriptions/s", id, "Sutler.Resource/resourceGroups")
+    await tenant.update("managementGroups/m", {"management_group": None})
+    await tenant.create("subscriptions/s", "d", "Sutler.Resource/resourceGroups")
+    await tenant.update("subscriptions/s", {"management_group": "managementGroups/elsewhere"})
+    await tenant.create("subscriptions/s", "e", "Sutler.Resource/resourceGroups")
+    await tenant.delete("subscriptions/s", force=True)
+    await tenant.create("", "end", "Sutler.Resource/subscriptions", {"management_group": "managementGroups/m"})
+    await tenant.update("managementGroups/m", {"management_group": "managementGroups/above"})
+    await tenant.update("subscriptions/end", {"management_group": "managementGroups/elsewhere"})
+    monkeypatch.setattr("sutler.tails.MAX_BATCH", 2)
+    created = [(K.KIND_CREATED, id) for id in "sabc"]
+    moved, end = (K.KIND_UPDATED, "m"), (K.KIND_UPDATED, "end")
+    told = {
+        "m": [*created, moved, (K.KIND_CREATED, "d"), (K.KIND_UPDATED, "s"), (K.KIND_CREATED, "end"), moved, end],
+        "above": [*created, moved, moved, end],
+        "elsewhere": [(K.KIND_UPDATED, "s"), (K.KIND_CREATED, "e"), *((K.KIND_DELETED, id) for id in "abcdes"), end],
+    }
+    for group, expected in told.items():
+        async with watching(tenant, parent=f"managementGroups/{group}", resume_token=tokens[group]) as watch:
+            assert sorted(await watch.next(len(expected))) == sorted(expected)
+
+
+@everywhere
 async def test_filters_see_what_enters_and_leaves(tenant: Tenant) -> None:
     async with watching(tenant, filter='tags.env = "prod"') as watch:
         await tenant.create("", "a", "Sutler.Resource/subscriptions")
