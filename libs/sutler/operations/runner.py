@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import structlog
 
@@ -15,6 +14,7 @@ from sutler.auth import decode_principal
 from sutler.context import ANONYMOUS, Call, set_current
 from sutler.errors import Conflict, Exhausted, SutlerError, Unavailable
 from sutler.operations import records
+from sutler.operations.execution import Execute, Execution
 from sutler.operations.model import Operation, State
 from sutler.status import to_status
 from sutler.store import Database, Transaction
@@ -24,58 +24,18 @@ log = structlog.get_logger("sutler.operations")
 
 LEASE_SECONDS = 15.0
 MAX_BACKOFF_SECONDS = 30.0
-MAX_STEP_BYTES = 1024
 IDLE_SECONDS = 5.0
 OUTAGE_SECONDS = 1.0
 """The pause after the store has refused a claim."""
 
 
-@dataclass(slots=True)
-class Execution:
-    """One attempt at an operation, as the code that carries it out sees it.
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An attempt in hand; its lease cancels it when it was not renewed in time."""
 
-    Attributes:
-        operation: The operation when the attempt began.
-        database: Where it is stored.
-        cancelled: Set when somebody asks for its end.
-    """
-
-    operation: Operation
-    database: Database
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-
-    _percent: int = 0
-
-    async def progress(self, percent: int, step: str) -> None:
-        """Tells how far the work is. Within one attempt it never goes back.
-
-        Args:
-            percent: 0 to 100.
-            step: What is being done, for people; cut after 1024 bytes.
-
-        Raises:
-            Conflict: With LEASE_LOST if another process has taken over: stop at once.
-        """
-        self._percent = max(self._percent, min(100, percent))
-        text = step.encode()[:MAX_STEP_BYTES].decode(errors="ignore")
-
-        def change(tx: Transaction) -> None:
-            stored = records.get(tx, self.operation.tenant, self.operation.name)
-            keep = State.CANCELLING if stored.state is State.CANCELLING else State.RUNNING
-            records.move(tx, self.operation.name, self.operation.fence, keep, progress=self._percent, step=text)
-
-        await self.database.write(change, quick=True)
-
-    def end(self, tx: Transaction, state: State, *, response: bytes = b"", error: bytes = b"") -> Operation:
-        """Ends the operation in the caller's transaction, together with the change that it was for."""
-        changes: dict[str, Any] = {"response": response, "error": error}
-        if state is State.SUCCEEDED:
-            changes |= {"progress": 100, "step": ""}
-        return records.move(tx, self.operation.name, self.operation.fence, state, **changes)
-
-
-Execute = Callable[[Execution], Awaitable[None]]
-"""Carries one attempt out and ends the operation. Whatever it raises means: try again; so does no end at all."""
+    execution: Execution
+    task: asyncio.Task[None]
+    lease: asyncio.Timeout
 
 
 class OperationRunner:
@@ -83,7 +43,8 @@ class OperationRunner:
 
     An attempt that raises is made again after a back-off (1 s doubling to 30 s with jitter, or the error's own
     ``retry_after``). An attempt whose process dies is made again when its lease ends, and at
-    once when the process is started again on the same machine.
+    once when the process is started again on the same machine. An attempt whose lease cannot be renewed is stopped
+    when it ends, and the next one in the same process begins only after that.
 
     Args:
         database: Where operations are stored.
@@ -108,7 +69,7 @@ class OperationRunner:
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._holder = new_holder()
-        self._running: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
+        self._running: dict[str, _Held] = {}
         self._stopped: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -144,16 +105,25 @@ class OperationRunner:
         if due is None or due > now:
             # Claiming commits, which wakes this loop again: so only if there is something to claim.
             return IDLE_SECONDS if due is None else min(due - now, IDLE_SECONDS)
+        asked = asyncio.get_running_loop().time()
         taken = await self._database.write(
             lambda tx: records.claim(tx, self._holder, self._lease_seconds, room), quick=True
         )
         for operation in taken:
-            execution = Execution(operation, self._database)
-            if operation.state is State.CANCELLING:
-                execution.cancelled.set()
-            task = asyncio.create_task(self._attempt(execution), name=operation.name)
-            self._running[operation.name] = (execution, task)
+            self._begin(operation, asked + self._lease_seconds)
         return 0.02 if len(taken) == room else 1.0
+
+    def _begin(self, operation: Operation, until: float) -> None:
+        """Begins an attempt that was claimed, until a time of the event loop."""
+        name = operation.name
+        if name in self._running:
+            self._stop(name)
+        earlier = [task for task in self._stopped if task.get_name() == name]
+        execution, lease = Execution(operation, self._database), asyncio.timeout_at(until)
+        if operation.state is State.CANCELLING:
+            execution.cancelled.set()
+        task = asyncio.create_task(self._attempt(execution, lease, earlier), name=name)
+        self._running[name] = _Held(execution, task, lease)
 
     async def _notice(self) -> None:
         """Looks for operations in hand whose end was asked for, and for those that are in hand no longer."""
@@ -167,32 +137,43 @@ class OperationRunner:
         for name, state, fence in rows:
             if name not in self._running:
                 continue
-            execution, task = self._running[name]
+            execution = self._running[name].execution
             if State(state).ended or fence > execution.operation.fence:
-                self._stop(name, task)
+                self._stop(name)
             elif State(state) is State.CANCELLING:
                 execution.cancelled.set()
 
-    def _stop(self, name: str, task: asyncio.Task[None]) -> None:
+    def _stop(self, name: str) -> None:
         """Stops an attempt that can change nothing any more, and gives its place to others without waiting for it."""
-        del self._running[name]
+        task = self._running.pop(name).task
         self._stopped.add(task)
         task.add_done_callback(self._stopped.discard)
         task.cancel()
 
-    async def _attempt(self, execution: Execution) -> None:
+    async def _attempt(
+        self, execution: Execution, lease: asyncio.Timeout, earlier: Sequence[asyncio.Task[None]]
+    ) -> None:
+        """Makes an attempt once earlier ones of this process at the same operation, which were stopped, have ended.
+
+        One that does not end is waited for as long as a lease lasts; it can store nothing any more.
+        """
         operation = execution.operation
         principal = decode_principal(operation.principal) if operation.principal else ANONYMOUS
         set_current(Call(operation.method, principal, operation.tenant, operation.correlation_id))
         try:
-            problem = await self._carry_out(execution)
-            if problem is not None:
-                await self._postpone(execution, problem)
+            async with lease:
+                if earlier:
+                    await asyncio.wait(earlier, timeout=self._lease_seconds)
+                problem = await self._carry_out(execution)
+                if problem is not None:
+                    await self._postpone(execution, problem)
         except SutlerError as error:  # the store fails: the lease ends, and somebody begins the next attempt
             log.warning("attempt left", operation=operation.name, attempt=operation.attempt, reason=error.reason)
+        except TimeoutError:
+            log.warning("attempt stopped, its lease has ended", operation=operation.name, attempt=operation.attempt)
         finally:
             held = self._running.get(operation.name)
-            if held is not None and held[0] is execution:
+            if held is not None and held.execution is execution:
                 del self._running[operation.name]
 
     async def _carry_out(self, execution: Execution) -> SutlerError | None:
@@ -227,29 +208,33 @@ class OperationRunner:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
-            names = list(self._running)
-            if not names:
+            renewed = dict(self._running)
+            if not renewed:
                 continue
+            until = asyncio.get_running_loop().time() + self._lease_seconds
             try:
                 await self._database.write(
-                    lambda tx, names=names: records.renew(tx, self._holder, names, self._lease_seconds)  # type: ignore[misc]
+                    lambda tx, names=list(renewed): records.renew(tx, self._holder, names, self._lease_seconds)  # type: ignore[misc]
                 )
             except SutlerError as error:
-                log.warning("leases not renewed", operations=len(names), reason=error.reason)
+                log.warning("leases not renewed", operations=len(renewed), reason=error.reason)
+                continue
+            for name, held in renewed.items():
+                if self._running.get(name) is held and not held.lease.expired():
+                    held.lease.reschedule(until)
 
     async def _give_up(self) -> None:
         running = list(self._running.values())
-        tasks = [*(task for _, task in running), *self._stopped]
+        tasks = [*(held.task for held in running), *self._stopped]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        held = [execution.operation for execution, _ in running]
 
         def release(tx: Transaction) -> None:
             tx.many(
                 "UPDATE operations SET lease_time = 0 WHERE name = ? AND fence = ? AND ended = 0",
-                [(operation.name, operation.fence) for operation in held],
+                [(held.execution.operation.name, held.execution.operation.fence) for held in running],
             )
 
-        if held:
+        if running:
             await self._database.write(release)

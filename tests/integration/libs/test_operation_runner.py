@@ -6,7 +6,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -294,6 +294,52 @@ class TestReplicas:
             async with runs(other, slow, lease_seconds=1.2):
                 await ended(db, made.name)
         assert attempts == [1]
+
+    async def test_lease_that_cannot_be_renewed_ends_the_attempt_before_the_next(
+        self, db: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, at_work, most = [], 0, 0
+
+        def refuse(*_: object) -> None:
+            raise Unavailable("away for a while", reason="STORAGE_UNAVAILABLE")
+
+        async def work(execution: Execution) -> None:
+            nonlocal at_work, most
+            begun.append(execution.operation.attempt)
+            at_work += 1
+            most = max(most, at_work)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.3)  # what a handler's call takes to end
+                at_work -= 1
+
+        monkeypatch.setattr(records, "renew", refuse)
+        await inserted(db)
+        async with runs(db, work, lease_seconds=0.5):
+            await wait_until(lambda: len(begun) == 3)
+        assert (most, at_work) == (1, 0)
+
+    async def test_attempt_that_does_not_end_is_waited_for_no_longer_than_a_lease(
+        self, db: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made, go_on, began = await inserted(db), asyncio.Event(), asyncio.Event()
+
+        async def work(execution: Execution) -> None:
+            if execution.operation.attempt > 1:
+                await succeed(execution)
+                return
+            began.set()
+            while not go_on.is_set():
+                with suppress(asyncio.CancelledError):
+                    await go_on.wait()
+
+        async with runs(db, work, lease_seconds=0.5):
+            await began.wait()
+            await db.write(lambda tx: tx.send("UPDATE operations SET lease_time = 0, holder = 'another'"))
+            await ended(db, made.name)
+            go_on.set()
 
 
 class TestProcesses:
