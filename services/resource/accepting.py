@@ -165,7 +165,7 @@ def _hold_keys(unit: Unit, proposal: Proposal) -> None:
     if before is None:
         unique = proposal_key(proposal)
         if unique is not None:
-            unit.hold_key(unique, proposal.name.text)
+            unit.hold_keys({proposal.name.text: unique})
         return
     renew(unit, moved(unit, proposal))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from sutler.errors import FailedPrecondition, Invalid, Violation
+from sutler.errors import Exhausted, FailedPrecondition, Invalid, Violation
 from sutler.idempotency import Once
 
 from services.resource.compiling import Compiled, compile_version
@@ -19,6 +19,8 @@ from services.resource.secrets import secret_paths
 
 CHUNK = 200
 MAX_NAMED = 20
+MAX_RENEWED = 10_000
+"""How many keys one change of the scopes may give anew: nothing else is written meanwhile, for some 0.1 ms each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,13 @@ class Compatibility:
         Raises:
             FailedPrecondition: If one would be invalid (TYPE_CHANGE_INCOMPATIBLE, naming up to 20 of them), or is of a
                 version that is left out (IN_USE).
+            Exhausted: If there are too many for other scopes (LIMIT_REACHED).
         """
         compiled = _changed(before, after)
         newest = await self._store.read(tenant, lambda view: view.newest())
         problems: list[Violation] = []
         total, last = 0, ""
-        held: dict[bytes, str] | None = {} if set(before.uniqueness_scopes) != set(after.uniqueness_scopes) else None
+        held: dict[bytes, str] | None = {} if _scopes_differ(before, after) else None
         while True:
             found = await self._store.scan(
                 tenant,
@@ -69,6 +72,7 @@ class Compatibility:
             if not found.names:
                 break
             last = found.names[-1]
+            _check_number(after, len(held or ()))
             total += len(found.problems)
             problems += found.problems[: MAX_NAMED - len(problems)]
             await asyncio.sleep(0)
@@ -83,7 +87,7 @@ class Compatibility:
             The type as stored; None if the type itself has changed meanwhile.
 
         Raises:
-            FailedPrecondition: As :meth:`check`.
+            SutlerError: As :meth:`check`.
         """
         before, after = change.before, change.after
         now = unit.type(before.type)
@@ -95,7 +99,7 @@ class Compatibility:
             if found.problems:
                 raise _incompatible(after, found.problems[:MAX_NAMED], len(found.problems))
             last = found.names[-1]
-        if set(before.uniqueness_scopes) != set(after.uniqueness_scopes):
+        if _scopes_differ(before, after):
             _renew_keys(unit, after)
         stored = unit.put_type(before, replace(after, update_time=unit.now))
         assert stored is not None
@@ -107,6 +111,10 @@ class Compatibility:
 class _Chunk:
     names: list[str]
     problems: list[Violation]
+
+
+def _scopes_differ(before: ResourceType, after: ResourceType) -> bool:
+    return set(before.uniqueness_scopes) != set(after.uniqueness_scopes)
 
 
 def _changed(before: ResourceType, after: ResourceType) -> dict[str, Compiled]:
@@ -184,18 +192,30 @@ def _renew_keys(unit: Unit, after: ResourceType) -> None:
     if not after.uniqueness_scopes:
         return
     problems: list[Violation] = []
-    last = ""
+    count, last = 0, ""
     while resources := unit.of_type(after.type, last, 0, CHUNK):
-        for resource in resources:
-            wanted = _key(unit, after, resource.name)
-            holder = unit.holder(wanted)
-            if holder is None:
-                unit.hold_key(wanted, resource.name)
-            else:
-                problems.append(_doubled(resource.name, holder))
+        count += len(resources)
+        _check_number(after, count)
+        wanted = {resource.name: _key(unit, after, resource.name) for resource in resources}
+        holders = unit.holders(list(wanted.values()))
+        free = {name: unique for name, unique in wanted.items() if holders.setdefault(unique, name) == name}
+        if free:
+            unit.hold_keys(free)
+        problems += [_doubled(name, holders[unique]) for name, unique in wanted.items() if name not in free]
         last = resources[-1].name
     if problems:
         raise _incompatible(after, problems[:MAX_NAMED], len(problems))
+
+
+def _check_number(type: ResourceType, count: int) -> None:
+    if count > MAX_RENEWED:
+        raise Exhausted(
+            f"there are more than {MAX_RENEWED} of {type.type}, whose keys would change with its uniqueness_scopes; "
+            "register another type with these scopes, or leave no scopes at all",
+            reason="LIMIT_REACHED",
+            metadata={"type": type.type, "limit": str(MAX_RENEWED)},
+            resource=type.name,
+        )
 
 
 def _key(view: View, type: ResourceType, name: str) -> bytes:

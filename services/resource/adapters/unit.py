@@ -117,16 +117,17 @@ class TenantUnit(StacksUnit, TenantView):
         self._govern(before, before.type)
         count(self, before, None)
 
-    def hold_key(self, unique: bytes, name: str) -> None:
-        """Has a resource hold a uniqueness key, which is free."""
-        self._hold({name: unique})
+    def hold_keys(self, keys: Mapping[str, bytes]) -> None:
+        """Has resources hold these uniqueness keys, which are free; by name."""
+        rows = ((self.tenant, unique, name, key(name), key(parse(name).type)) for name, unique in keys.items())
+        self._tx.insert("unique_keys", _KEYS, *rows)
 
     def change_keys(self, keys: Mapping[str, bytes]) -> None:
         """Has resources hold these keys, which are free, instead of those that they held; by name."""
         self._tx.many(
             "DELETE FROM unique_keys WHERE tenant = ? AND name_key = ?", [(self.tenant, key(name)) for name in keys]
         )
-        self._hold(keys)
+        self.hold_keys(keys)
 
     def drop_keys_of_type(self, type: str) -> None:
         """Frees the uniqueness keys that all resources of a type hold."""
@@ -223,10 +224,6 @@ class TenantUnit(StacksUnit, TenantView):
     def remember(self, once: Once | None, result: Any) -> None:
         """Remembers the answer to a request."""
         requests.remember(self._tx, once, result, self._remembered)
-
-    def _hold(self, keys: Mapping[str, bytes]) -> None:
-        rows = ((self.tenant, unique, name, key(name), key(parse(name).type)) for name, unique in keys.items())
-        self._tx.insert("unique_keys", _KEYS, *rows)
 
     def _next_revision(self) -> int:
         return sequences.draw(self._tx, f"revisions/{self.tenant}")

@@ -194,11 +194,6 @@ class TenantView(StacksView):
         )
         return [row[0] for row in rows]
 
-    def holder(self, unique: bytes) -> str | None:
-        """Returns which resource holds a uniqueness key; None if it is free."""
-        found = self._first("SELECT name FROM unique_keys WHERE tenant = ? AND key = ?", unique)
-        return None if found is None else str(found)
-
     def taken(self, name: str, unique: bytes) -> tuple[str | None, str | None]:
         """Returns the resource that has a name, and the one that holds a uniqueness key; None where it is free.
 

@@ -139,10 +139,6 @@ class View(StackView, Protocol):
         """Returns the names that a resource refers to with ``references``."""
         ...
 
-    def holder(self, key: bytes) -> str | None:
-        """Returns which resource holds a uniqueness key; None if it is free."""
-        ...
-
     def taken(self, name: str, unique: bytes) -> tuple[str | None, str | None]:
         """Returns the resource that has a name, and the one that holds a uniqueness key; None where it is free."""
         ...
@@ -211,8 +207,8 @@ class Unit(View, StackUnit, Protocol):
         """
         ...
 
-    def hold_key(self, key: bytes, name: str) -> None:
-        """Has a resource hold a uniqueness key, which is free."""
+    def hold_keys(self, keys: Mapping[str, bytes]) -> None:
+        """Has resources hold these uniqueness keys, which are free; by name."""
         ...
 
     def change_keys(self, keys: Mapping[str, bytes]) -> None:

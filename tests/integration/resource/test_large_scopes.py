@@ -18,6 +18,7 @@ from services.resource.adapters.governing import Facts
 from services.resource.adapters.store import DatabaseStore, seed
 from services.resource.adapters.tables import MIGRATIONS
 from services.resource.adapters.unit import TenantUnit
+from services.resource.compatibility import Change as Compared
 from services.resource.compatibility import Compatibility
 from services.resource.compiling import Compiler
 from services.resource.declaring import Declarations, Sent
@@ -210,6 +211,33 @@ async def test_a_sum_over_very_many_is_refused(large: Database) -> None:
     await place.store.write(TENANT, lambda unit: _drop(unit, f"{GROUP}/providers/A.B/c/", 5))
     await place.move("b")
     assert await place.used("managementGroups/b/quotas/q") == 1996
+
+
+async def test_other_scopes_for_very_many_are_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.resource.compatibility.MAX_RENEWED", 300)
+    place = Place(database)
+    await place.fill(300, Scope.MANAGEMENT_GROUP)
+    registrations = Registrations(place.store, Slow(), BOX, Compatibility(place.store))
+
+    async def change(*scopes: Scope) -> ResourceType:
+        sent = SentType(
+            "A.B.c", "", lambda before: replace(before or ResourceType(TENANT, ""), uniqueness_scopes=scopes)
+        )
+        return await registrations.update(CALLER, sent, allow_missing=False, once=None, validate_only=False)
+
+    with pytest.raises(Exhausted) as caught:
+        await change(Scope.SUBSCRIPTION)
+    assert (caught.value.reason, caught.value.metadata["limit"]) == ("LIMIT_REACHED", "300")
+    before = await place.store.read(TENANT, lambda view: view.type("A.B/c"))
+    assert before is not None
+    after = replace(before, uniqueness_scopes=(Scope.SUBSCRIPTION,))
+    with pytest.raises(Exhausted):  # what was made since the check counts too
+        await place.store.write(
+            TENANT, lambda unit: Compatibility(place.store).store(Compared(before, after, unit.newest()), None, unit)
+        )
+    await change()
+    await place.store.write(TENANT, lambda unit: _drop(unit, f"{GROUP}/providers/A.B/c/", 1))
+    assert (await change(Scope.SUBSCRIPTION)).uniqueness_scopes == (Scope.SUBSCRIPTION,)
 
 
 def _drop(unit: Unit, prefix: str, count: int) -> None:
