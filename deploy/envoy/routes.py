@@ -140,7 +140,7 @@ def _cors() -> dict[str, Any]:
         "@type": f"{TYPE}.cors.v3.CorsPolicy",
         "allow_origin_string_match": [{"safe_regex": {"regex": LOOPBACK_ORIGIN}}],
         "allow_methods": "GET, POST, PATCH, DELETE, OPTIONS",
-        "allow_headers": "authorization,content-type,grpc-timeout,traceparent,x-correlation-id,x-grpc-web,"
+        "allow_headers": "authorization,content-type,grpc-timeout,if-match,traceparent,x-correlation-id,x-grpc-web,"
         f"{AREA},x-sutler-tenant,x-user-agent",
         "expose_headers": EXPOSED,
         "max_age": "600",

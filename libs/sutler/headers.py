@@ -12,5 +12,8 @@ ON_BEHALF_OF = "x-sutler-on-behalf-of"
 AREA = "x-sutler-area"
 """On a health check through the gateway: the service that is meant, such as ``cache``."""
 
+IF_MATCH = "if-match"
+"""The etag that the thing to be changed must still have (RFC 9110, 13.1.1)."""
+
 STATUS = "grpc-status-details-bin"
 """The trailer that holds a serialised ``google.rpc.Status``."""

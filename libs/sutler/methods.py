@@ -42,6 +42,7 @@ class Method:
         response_streaming: The server sends many messages.
         mutating: The request carries a ``request_id``.
         answer: Parses a serialised response.
+        etag: The path of the field in which a request says which version it is for; empty if it has none.
         targets: Gives the names of the things that a request concerns, for permissions with a pattern.
     """
 
@@ -51,6 +52,7 @@ class Method:
     request_streaming: bool = False
     response_streaming: bool = False
     mutating: bool = False
+    etag: tuple[str, ...] = ()
     targets: Targets = lambda _: ()
     answer: Callable[[bytes], Message] = Empty.FromString
 
@@ -89,9 +91,27 @@ def find_method(
         request_streaming=request_streaming,
         response_streaming=response_streaming,
         mutating="request_id" in descriptor.input_type.fields_by_name,
+        etag=() if request_streaming else _etag(descriptor.input_type),
         targets=_targets(descriptor.input_type),
         answer=message_factory.GetMessageClass(descriptor.output_type).FromString,
     )
+
+
+def _etag(request: Descriptor) -> tuple[str, ...]:
+    """Returns where a request of this type has an etag: itself, or in the resource that it changes.
+
+    That of a resource to be created, or only to be looked at, says nothing.
+    """
+    fields = request.fields_by_name
+    if "etag" in fields:
+        return ("etag",)
+    if "request_id" not in fields:
+        return ()
+    for field in request.fields:
+        resource = None if field.is_repeated else field.message_type
+        if resource and _annotation(resource).type and "etag" in resource.fields_by_name:
+            return () if f"{field.name}_id" in fields else (field.name, "etag")
+    return ()
 
 
 def _targets(request: Descriptor) -> Targets:

@@ -28,6 +28,7 @@ from sutler.errors import Unavailable
 from sutler.health import Check, HealthMonitor
 from sutler.interceptors.auth import AuthInterceptor
 from sutler.interceptors.chain import Chain, Interceptor
+from sutler.interceptors.conditions import ConditionInterceptor
 from sutler.interceptors.context import ContextInterceptor
 from sutler.interceptors.decoding import DecodingInterceptor
 from sutler.interceptors.errors import ErrorInterceptor
@@ -175,6 +176,7 @@ def make_server(
         ErrorInterceptor(service.area),
         DecodingInterceptor(),
         AuthInterceptor(authenticator),
+        ConditionInterceptor(),
         ValidationInterceptor(),
         IdempotencyInterceptor(service.answers),
     ]

@@ -1,4 +1,4 @@
-"""Seventh: answers a repeated change with the first answer, and lets a repeat that arrives meanwhile wait for it.
+"""Eighth: answers a repeated change with the first answer, and lets a repeat that arrives meanwhile wait for it.
 
 The interceptor only looks up and waits. What makes the promise hold is that the store writes the record in the same
 transaction as the change: a servicer hands :func:`once` down to the domain, and the adapter gives it to

@@ -1,4 +1,4 @@
-"""Sixth: refuses a message that breaks a rule of its contract, with every violation at once."""
+"""Seventh: refuses a message that breaks a rule of its contract, with every violation at once."""
 
 from __future__ import annotations
 

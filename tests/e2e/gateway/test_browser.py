@@ -28,7 +28,9 @@ def test_a_page_of_this_machine_may_ask(plain: Stack, origin: str) -> None:
         answer = preflight(plain, origin, path)
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == origin
-        assert {"x-grpc-web", "authorization"} <= set(answer.headers["access-control-allow-headers"].split(","))
+        assert {"x-grpc-web", "authorization", "if-match"} <= set(
+            answer.headers["access-control-allow-headers"].split(",")
+        )
         assert "PATCH" in answer.headers["access-control-allow-methods"]
 
 

@@ -236,3 +236,22 @@ def test_a_blank_in_a_query_is_one_however_it_is_written(gateway_address: str, b
     answer = httpx.get(f"http://{gateway_address}/v1/resourceTypes?filter={asked}")
     assert answer.status_code == httpx.codes.OK, answer.text
     assert not answer.json().get("resourceTypes")
+
+
+def test_if_match_protects_updates_and_deletes(gateway_address: str) -> None:
+    with httpx.Client(base_url=f"http://{gateway_address}/v1/resources") as http:
+        body = {"type": "Sutler.Resource/subscriptions"}
+        read = http.post("", params={"resourceId": "matched"}, json=body).json()["response"]["etag"]
+        name, tags = "/subscriptions/matched", {"tags": {"a": "b"}}
+        changed = http.patch(name, json=tags, headers={"if-match": read})
+        assert changed.status_code == httpx.codes.OK, changed.text
+        assert http.patch(name, json={"tags": {"a": "c"}}, headers={"if-match": read}).status_code == 409
+        assert http.delete(name, headers={"if-match": read}).status_code == 409
+        now = http.get(name).json()
+        assert now["tags"] == tags["tags"]
+        for header in ("*", now["etag"]):
+            assert http.patch(name, json=tags, headers={"if-match": header}).status_code == httpx.codes.OK
+        both = http.patch(name, json={**tags, "etag": now["etag"]}, headers={"if-match": read})
+        assert (both.status_code, "if-match" in both.json()["message"]) == (400, True)
+        assert http.post("", params={"resourceId": "n"}, json=body, headers={"if-match": "*"}).status_code == 400
+        assert http.delete(name, headers={"if-match": now["etag"]}).status_code == httpx.codes.OK

@@ -49,6 +49,7 @@ class Caches:
         self.runtime = runtime
         self.memory = memory
         self.created: list[str] = []
+        self.etags: list[str] = []
         self.doomed = asyncio.Event()
         self.entered = asyncio.Event()
         self.release = asyncio.Event()
@@ -67,7 +68,12 @@ class Caches:
         self.memory.remember(once(lambda result: result), made)
         return made
 
+    async def UpdateCache(self, request: cache_pb2.UpdateCacheRequest, context: Any) -> cache_pb2.Cache:
+        self.etags.append(request.cache.etag)
+        return cache_pb2.Cache(name=request.cache.name)
+
     async def DeleteCache(self, request: cache_pb2.DeleteCacheRequest, context: Any) -> Empty:
+        self.etags.append(request.etag)
         return Empty()
 
     async def WriteBlob(self, requests: AsyncIterator[cache_pb2.WriteBlobRequest], context: Any) -> cache_pb2.Entry:
@@ -79,6 +85,7 @@ class Caches:
     async def ReadBlob(
         self, request: cache_pb2.ReadBlobRequest, context: Any
     ) -> AsyncIterator[cache_pb2.ReadBlobResponse]:
+        self.etags.append(request.etag)
         yield cache_pb2.ReadBlobResponse(data=b"one")
         await self._act(request.cache)
         yield cache_pb2.ReadBlobResponse(data=b"two", complete=True)

@@ -157,3 +157,28 @@ class TestContracts:
 
     def test_channelz_does(self) -> None:
         assert not find_method("/grpc.channelz.v1.Channelz/GetServers").open
+
+
+class TestEtag:
+    @pytest.mark.parametrize(
+        ("module", "method", "expected"),
+        [
+            (cache, "UpdateCache", ("cache", "etag")),
+            (cache, "DeleteCache", ("etag",)),
+            (cache, "ReadBlob", ("etag",)),
+            (cache, "PutEntry", ()),
+            (cache, "WriteBlob", ()),
+            (erp, "UpdateRecord", ("etag",)),
+            (provider, "ValidateTemplate", ()),
+            (resource, "CreateResource", ()),
+            (resource, "GetResource", ()),
+            (resource, "ApplyStack", ("stack", "etag")),
+            (resource, "PreviewStack", ()),
+            (resource, "InvokeAction", ("etag",)),
+            (rule, "UpdateSubject", ("subject", "etag")),
+        ],
+    )
+    def test_where_a_request_has_it(self, module: Any, method: str, expected: tuple[str, ...]) -> None:
+        service = module.DESCRIPTOR.services_by_name[SERVICES[module]]
+        streaming = service.methods_by_name[method].client_streaming
+        assert find_method(f"/{service.full_name}/{method}", streaming).etag == expected
