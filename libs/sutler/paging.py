@@ -81,17 +81,21 @@ def parse_order_by(text: str, allowed: Collection[str], default: Sequence[Order]
     orders: list[Order] = []
     for part in text.split(","):
         field, *direction = part.split()[:3] or [""]
-        if field not in allowed or any(o.field == field for o in orders):
-            raise _bad_order(field, f"order by one of {', '.join(sorted(allowed))}, each once")
+        if not field:
+            raise _bad_order(field, "a comma has no field beside it")
+        if field not in allowed:
+            raise _bad_order(field, f"{field!r} is none of {', '.join(sorted(allowed))}")
+        if any(o.field == field for o in orders):
+            raise _bad_order(field, f"{field!r} is named twice")
         if direction not in ([], ["asc"], ["desc"]):
-            raise _bad_order(field, "a direction is asc or desc")
+            raise _bad_order(field, f"{field!r}: a direction is asc or desc")
         orders.append(Order(field, direction == ["desc"]))
     last = default[-1]
     return (*orders, *([] if any(o.field == last.field for o in orders) else [last]))
 
 
 def _bad_order(field: str, description: str) -> Invalid:
-    return invalid("order_by", f"{field!r}: {description}", reason="ORDER_BY_INVALID", metadata={"field": field})
+    return invalid("order_by", description, reason="ORDER_BY_INVALID", metadata={"field": field})
 
 
 class Pager:

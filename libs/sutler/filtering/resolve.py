@@ -34,6 +34,11 @@ def _restriction(written: Restriction, schema: Schema) -> Node:
         path = shown(".".join(written.path))
         raise problem(written.position, f"there is no field {path!r} to filter by", path=path)
     word = written.word
+    present = written.operator == ":" and word.text == "*" and not word.quoted
+    if ref.field.kind is Kind.WHOLE and not present:
+        raise _unsuited(written, "takes :* only, which asks whether it is there")
+    if present:
+        return Present(ref)
     if written.operator == ":":
         return _has(ref, word)
     if ref.type is None and ref.field.kind is not Kind.OPEN:
@@ -57,8 +62,6 @@ def _compare(written: Restriction, ref: Ref, op: Op) -> Node:
 
 
 def _has(ref: Ref, word: Word) -> Node:
-    if word.text == "*" and not word.quoted:
-        return Present(ref)
     pattern = _pattern(ref, word)
     if ref.type is None:
         value, kind = _value(ref, word)

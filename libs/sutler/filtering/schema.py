@@ -31,6 +31,8 @@ class Kind(Enum):
     """A JSON array of strings."""
     STRING_MAP = auto()
     """A JSON object whose values are strings."""
+    WHOLE = auto()
+    """A JSON object or an array of such; only whether it is there can be asked. What is in it is a field of its own."""
     OPEN = auto()
     """Any JSON; every path below exists. Its numbers are finite doubles."""
 
@@ -45,7 +47,7 @@ class Type(Enum):
 
 
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
-_WHOLE = frozenset({Kind.STRING_LIST, Kind.STRING_MAP, Kind.OPEN})
+_WHOLE = frozenset({Kind.STRING_LIST, Kind.STRING_MAP, Kind.WHOLE, Kind.OPEN})
 _TYPES = {
     Kind.STRING: Type.TEXT,
     Kind.INT: Type.INTEGER,
@@ -101,7 +103,7 @@ class Field:
 
     @property
     def type(self) -> Type | None:
-        """How its values compare; None for lists and maps, and for open fields, whose values have their own type."""
+        """How its values compare; None for lists, maps, wholes, and open fields, whose values have their own type."""
         if self.kind is Kind.ENUM:
             return Type.TEXT if isinstance(next(iter(self.values.values())), str) else Type.INTEGER
         return _TYPES.get(self.kind)
@@ -159,7 +161,10 @@ class Schema:
 
     @property
     def orderable(self) -> Collection[str]:
-        """What ``order_by`` may name, for :func:`sutler.paging.parse_order_by`: all but lists and whole maps."""
+        """What ``order_by`` may name, for :func:`sutler.paging.parse_order_by`: all but lists and whole maps.
+
+        In iteration, ``.KEY`` stands for any path below a map or an open field.
+        """
         return _Orderable(self)
 
     def order_field(self, path: str) -> Ref | None:
@@ -179,7 +184,9 @@ class _Orderable(Collection[str]):
         return isinstance(path, str) and self._schema.order_field(path) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return (path for path in self._schema.fields if path in self)
+        below = (Kind.STRING_MAP, Kind.OPEN)
+        named = (f"{path}.KEY" if field.kind in below else path for path, field in self._schema.fields.items())
+        return (path for path in named if path in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -14,6 +14,15 @@ def _in_document(kind: Kind, *path: str) -> Field:
     return Field(kind, "document", path)
 
 
+def _error() -> dict[str, Field]:
+    return {
+        "error": _in_document(Kind.WHOLE, "error"),
+        "error.code": _in_document(Kind.INT, "error", "code"),
+        "error.message": _in_document(Kind.STRING, "error", "message"),
+        "error.reason": _in_document(Kind.STRING, "error", "reason"),
+    }
+
+
 def _names(prefix: str, names: list[str]) -> dict[str, int | str]:
     """Returns by the names of the contract those that are stored, which are without prefix."""
     return {f"{prefix}_{name}": name for name in names}
@@ -37,7 +46,7 @@ RESOURCES = Schema(
             Kind.ENUM, "state", values=_names("STATE", [state.name for state in State]), required=True
         ),
         "state_reason": _in_document(Kind.STRING, "state_reason"),
-        "error": _in_document(Kind.OPEN, "error"),
+        **_error(),
         "reconciling": _in_document(Kind.BOOL, "reconciling"),
         "operation": Field(Kind.STRING, "operation", required=True),
         "generation": _in_document(Kind.INT, "generation"),
@@ -54,7 +63,7 @@ RESOURCES = Schema(
             values=_names("LOCK", [lock.name for lock in Lock if lock is not Lock.UNSPECIFIED]),
         ),
         "stack": Field(Kind.STRING, "stack", required=True),
-        "findings": _in_document(Kind.OPEN, "findings"),
+        "findings": _in_document(Kind.WHOLE, "findings"),
     }
 )
 """Resources. ``tags`` have a column of their own, so that filtering by them does not read whole documents."""
@@ -80,7 +89,7 @@ STACKS = Schema(
         "output_values": _in_document(Kind.OPEN, "output_values"),
         "outputs": _in_document(Kind.OPEN, "outputs"),
         "state": Field(Kind.ENUM, "state", values=_names("STATE", [state.name for state in StackState]), required=True),
-        "error": _in_document(Kind.OPEN, "error"),
+        **_error(),
         "operation": Field(Kind.STRING, "operation", required=True),
         "creator": _in_document(Kind.STRING, "creator"),
         "updater": _in_document(Kind.STRING, "updater"),
@@ -99,13 +108,13 @@ TYPES = Schema(
         "parent_type": _in_document(Kind.STRING, "parent_type"),
         "display_name": _in_document(Kind.STRING, "display_name"),
         "description": _in_document(Kind.STRING, "description"),
-        "versions": _in_document(Kind.OPEN, "versions"),
+        "versions": _in_document(Kind.WHOLE, "versions"),
         "default_version": _in_document(Kind.STRING, "default_version"),
         "uniqueness_scopes": _in_document(Kind.STRING_LIST, "uniqueness_scopes"),
         "allowed_scopes": _in_document(Kind.STRING_LIST, "allowed_scopes"),
         "handler.remote.address": _in_document(Kind.STRING, "handler", "address"),
         "handler.plugin.plugin": _in_document(Kind.STRING, "handler", "plugin"),
-        "actions": _in_document(Kind.OPEN, "actions"),
+        "actions": _in_document(Kind.WHOLE, "actions"),
         "builtin": _in_document(Kind.BOOL, "builtin"),
         "creator": _in_document(Kind.STRING, "creator"),
         "updater": _in_document(Kind.STRING, "updater"),

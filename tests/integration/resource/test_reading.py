@@ -119,6 +119,7 @@ async def test_lists_take_the_index_that_has_few_rows_in_the_order_wanted(
         ("reconciling = true OR revision < 4", ["s0"]),
         ('creator = "user:anna" AND create_time > "2020-01-01T00:00:00Z" AND properties.size <= 1', ["s0", "s1"]),
         ("location:*", []),
+        ("error:* OR error.code > 0 OR findings:*", []),
     ],
 )
 @everywhere
@@ -127,7 +128,17 @@ async def test_filters(tenant: Tenant, filter: str, found: list[str]) -> None:
     assert await listed(tenant, group, filter=filter) == found
 
 
-@pytest.mark.parametrize("filter", ["colour = 1", "provisioning_state = BLUE", "size >", "create_time > yesterday"])
+@pytest.mark.parametrize(
+    "filter",
+    [
+        "colour = 1",
+        "provisioning_state = BLUE",
+        "size >",
+        "create_time > yesterday",
+        "error.cod = 9",
+        "findings.rule = r",
+    ],
+)
 async def test_filters_that_are_refused(tenant: Tenant, filter: str) -> None:
     with pytest.raises(Invalid) as caught:
         await listed(tenant, filter=filter)

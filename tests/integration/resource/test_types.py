@@ -293,6 +293,10 @@ async def test_lists(tenant: Tenant) -> None:
         if not page_token:
             break
     assert names == ["a", "b", "c"]
+    for filter in ('versions.foo = "v1"', 'versions.version = "v1" AND builtin = false', "actions.id = restart"):
+        with pytest.raises(Invalid) as caught:
+            await tenant.s.resources.ListResourceTypes(pb.ListResourceTypesRequest(filter=filter))
+        assert (caught.value.reason, caught.value.metadata["position"]) == ("FILTER_INVALID", "1")
     request = pb.ListResourceTypesRequest(filter='display_name = "b"', order_by="create_time desc")
     assert len((await tenant.s.resources.ListResourceTypes(request)).resource_types) == 1
 

@@ -77,6 +77,7 @@ def document(r: Random) -> Document:
         "ratio": number(r),
         "done": r.choice([True, False]),
         "labels": [text(r) for _ in range(r.randint(0, 3))],
+        "failure": r.choice([{}, [], {"code": r.choice(_INTS)}, [{"code": 1}]]),
         "open": json_value(r, 3),
     }
     kept = {name: value if r.random() < 0.8 else None for name, value in found.items()}
@@ -115,7 +116,7 @@ def _inside(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...]
 
 
 def _operators(kind: Kind) -> list[str]:
-    if kind in (Kind.STRING_LIST, Kind.STRING_MAP):
+    if kind in (Kind.STRING_LIST, Kind.STRING_MAP, Kind.WHOLE):
         return [":"]
     if kind in (Kind.BOOL, Kind.ENUM):
         return ["=", "!=", ":"]
@@ -133,7 +134,7 @@ def _leaf(r: Random, places: list[Place]) -> Leaf:
     operator = r.choice(_operators(kind))
     space = r.choice(["", " ", "\n "])
     where = ".".join([name, *(_segment(r, segment) for segment in path[len(PATHS[name]) :])]) + space + operator + space
-    if operator == ":" and r.random() < 0.3:
+    if operator == ":" and (kind is Kind.WHOLE or r.random() < 0.3):
         return Leaf(path, "presence", operator, None, False, False, f"{where}*")
     if kind is Kind.ENUM:
         values = SCHEMA.fields[name].values

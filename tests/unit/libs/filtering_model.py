@@ -30,6 +30,8 @@ SCHEMA = Schema(
         "spec.ratio": Field(Kind.DOUBLE, "spec", json=("ratio",)),
         "spec.done": Field(Kind.BOOL, "spec", json=("done",)),
         "spec.labels": Field(Kind.STRING_LIST, "spec", json=("labels",)),
+        "spec.failure": Field(Kind.WHOLE, "spec", json=("failure",)),
+        "spec.failure.code": Field(Kind.INT, "spec", json=("failure", "code")),
         "spec.open": Field(Kind.OPEN, "spec", json=("open",)),
     }
 )

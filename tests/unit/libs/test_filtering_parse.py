@@ -42,6 +42,7 @@ FIELDS = {
     "labels": Field(Kind.STRING_LIST, "labels"),
     "tags": Field(Kind.STRING_MAP, "tags"),
     "properties": Field(Kind.OPEN, "properties"),
+    "errors": Field(Kind.WHOLE, "errors"),
 }
 SCHEMA = Schema(FIELDS)
 
@@ -116,6 +117,7 @@ def compare(path: tuple[str, ...], value: Any, kind: Type) -> Compare:
         ("name:*a*", Match(ref("name"), Pattern("a", leading=True, trailing=True))),
         ("name:*", Present(ref("name"))),
         ("properties.a.b:*", Present(ref("properties", "a", "b"))),
+        ("errors:*", Present(ref("errors"))),
         ("labels:a", Has(ref("labels"), "a", Type.TEXT)),
         ("labels:a*", Has(ref("labels"), Pattern("a", leading=False, trailing=True), Type.TEXT)),
         ("tags:env", Has(ref("tags"), "env", Type.TEXT)),
@@ -177,6 +179,11 @@ def test_values_and_paths(text: str, expected: Any) -> None:
         ("labels < a", 10),
         ("tags != a", 9),
         ('name > "a*"', 8),
+        ("size=1 AND errors.code = 1", 12),
+        ("errors = 1", 10),
+        ("errors:a", 8),
+        ("errors:a*", 8),
+        ('errors:"*"', 8),
         ("properties.a > true", 16),
         ("properties.a = null", 16),
         ("properties.a = 1e999", 16),

@@ -166,6 +166,14 @@ class TestOrderBy:
         assert caught.value.reason == "ORDER_BY_INVALID"
         assert "field" in caught.value.metadata
 
+    @pytest.mark.parametrize(
+        ("text", "told"), [("size, size", "'size' is named twice"), ("size,", "comma"), ("colour", "create_time, name")]
+    )
+    def test_what_is_wrong_is_told(self, text: str, told: str) -> None:
+        with pytest.raises(Invalid) as caught:
+            self.parse(text)
+        assert told in caught.value.message
+
 
 class TestFitting:
     def test_all_that_fit(self) -> None:
