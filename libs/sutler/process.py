@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from typing import Any, TypeVar
 
 import uvloop
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from sutler import folders
 from sutler.errors import SutlerError
@@ -137,10 +139,19 @@ def end_with_parent(life: int) -> None:
 
 
 def print_settings(kind: type[ServerSettings]) -> None:
-    """Prints every setting with its environment variable, default and meaning."""
+    """Prints every setting as its environment variable is given, with its default, and what it means below."""
     prefix = str(kind.model_config["env_prefix"])
-    table = Table("variable", "default", "meaning", title=kind.__doc__, title_justify="left", box=None, pad_edge=False)
+    console = Console(highlight=False)
+    console.print(kind.__doc__, "", "NAME=default", sep="\n", markup=False)
     for name, field in kind.model_fields.items():
-        default = "" if field.is_required() else str(field.get_default(call_default_factory=True))
-        table.add_row(f"{prefix}{name.upper()}", default, field.description or "")
-    Console(highlight=False).print(table)
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        console.print(f"{prefix}{name.upper()}={_as_given(default)}", markup=False, soft_wrap=True)
+        console.print(Padding(Text(field.description or ""), (0, 0, 0, 4), expand=False))
+
+
+def _as_given(value: object) -> str:
+    """Returns a value as an environment variable has it."""
+    if value is None:
+        return ""
+    as_json = isinstance(value, bool | list | tuple | dict)
+    return json.dumps(value) if as_json else str(value)

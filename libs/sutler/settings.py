@@ -24,6 +24,8 @@ DATABASES = ("sqlite", "postgresql", "postgres")
 SEPARATOR = "; "
 """Stands between the problems that one validator tells."""
 
+AS_JSON = {"list_type": '["a", "b"]', "tuple_type": '["a", "b"]', "dict_type": '{"a": "b"}'}
+"""What settings that are lists and maps look like, by pydantic's name of the problem."""
 
 _left_out: ContextVar[frozenset[str]] = ContextVar("sutler_settings_left_out", default=frozenset())
 
@@ -199,8 +201,8 @@ def _refuse(kind: type[BaseSettings], problems: list[ErrorDetails]) -> NoReturn:
             for line in message.split(SEPARATOR):
                 console.print(f"  {line}", markup=False)
             continue
-        if problem["type"] in ("dict_type", "list_type", "tuple_type"):
-            message += ", as JSON"
+        if problem["type"] in AS_JSON:
+            message = f"must be JSON, such as {AS_JSON[problem['type']]}"
         name, *below = problem["loc"]
         where = f"{prefix}{str(name).upper()}" + "".join(f"[{part}]" for part in below)
         console.print(f"  {where}: {message}", markup=False)

@@ -166,12 +166,28 @@ class TestWorkers:
         assert for_worker(made, 2).metrics_port == 0
 
 
-def test_every_setting_is_printed_with_its_meaning(
+class Listed(Settings):
+    """Settings whose default is a list of something."""
+
+    plugins: tuple[str, ...] = Field(("*",), description="JSON list of plug-ins")
+
+
+def test_every_setting_is_printed_as_it_is_given(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "250")
-    print_settings(Settings)
-    lines = capsys.readouterr().out.splitlines()
-    for name, field in Settings.model_fields.items():
-        (line,) = [line for line in lines if line.startswith(f"SUTLER_TEST_{name.upper()} ")]
-        assert field.description and field.description[:30] in line
+    monkeypatch.setenv("COLUMNS", "40")
+    print_settings(Listed)
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    for name in Listed.model_fields:
+        assert any(line.startswith(f"SUTLER_TEST_{name.upper()}=") for line in lines)
+    assert {"SUTLER_TEST_ADDRESSES=[]", 'SUTLER_TEST_PLUGINS=["*"]', "SUTLER_TEST_TLS_CERT="} <= set(lines)
+    told = " ".join(out.split())
+    assert all(field.description and field.description in told for field in Listed.model_fields.values())
+
+
+def test_what_must_be_json_shows_how(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUTLER_TEST_ADDRESSES", "127.0.0.1:5")
+    with pytest.raises(SystemExit):
+        load_settings(Listed)
+    assert 'SUTLER_TEST_ADDRESSES: must be JSON, such as ["a", "b"]' in capsys.readouterr().err
