@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
+from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
@@ -103,6 +104,13 @@ class Stub:
 
 def _wrapped(call: Any, method: MethodDescriptor, options: CallOptions) -> Any:
     takes_id = "request_id" in method.input_type.fields_by_name
+    takes = object if method.client_streaming else message_factory.GetMessageClass(method.input_type)
+
+    def checked(request: Any) -> Any:
+        """Returns a request; grpc would send an empty one for what cannot be serialised."""
+        if not isinstance(request, takes):
+            raise TypeError(f"{method.name} takes a {method.input_type.full_name}, not a {type(request).__name__}")
+        return request
 
     def single(
         request: Any,
@@ -110,7 +118,7 @@ def _wrapped(call: Any, method: MethodDescriptor, options: CallOptions) -> Any:
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Any:
-        return _single(call, request, takes_id, timeout, metadata or {}, options)
+        return _single(call, checked(request), takes_id, timeout, metadata or {}, options)
 
     def stream(
         request: Any,
@@ -118,7 +126,7 @@ def _wrapped(call: Any, method: MethodDescriptor, options: CallOptions) -> Any:
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Any]:
-        return _stream(call, request, timeout, metadata or {}, options)
+        return _stream(call, checked(request), timeout, metadata or {}, options)
 
     return stream if method.server_streaming else single
 

@@ -82,6 +82,15 @@ async def client(script: Script, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield connected
 
 
+@pytest.mark.parametrize("wrong", [{"name": "caches/a"}, None, cache_pb2.DeleteCacheRequest(name="caches/a")], ids=repr)
+async def test_what_is_no_request_of_the_method_is_not_sent(client: Sutler, script: Script, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"sutler\.cache\.v1\.GetCacheRequest"):
+        await client.cache.GetCache(wrong)
+    with pytest.raises(TypeError, match=r"sutler\.cache\.v1\.ReadBlobRequest"):
+        await anext(client.cache.ReadBlob(wrong))
+    assert not script.calls
+
+
 class TestDeadlines:
     async def test_every_call_has_one(self, client: Sutler, script: Script) -> None:
         await client.cache.GetCache(GET)
