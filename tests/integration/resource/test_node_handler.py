@@ -65,7 +65,6 @@ class Node:
             "NODE_PATH": str(modules),
             "SITES": str(self.sites),
             "SITES_PORT": str(self.port),
-            "SITES_DESCRIPTORS": str(ROOT / ".build/sutler.binpb"),
             "SITES_SECRET": SECRET,
             "SITES_PAUSE": "20",
         }
@@ -74,7 +73,7 @@ class Node:
     def start(self) -> None:
         with self._log.open("wb") as out:
             self._process = subprocess.Popen(
-                ["node", str(EXAMPLE / "handler.js")], env=self._environment, stdout=out, stderr=out
+                ["node", "handler.js"], cwd=EXAMPLE, env=self._environment, stdout=out, stderr=out
             )
         wait_blocking(self._serves)
 

@@ -1,8 +1,8 @@
 // A ResourceHandler in Node: each resource of its type is a web site, a folder of pages below SITES.
 //
-// SITES_PORT, SITES_DESCRIPTORS (made by `make gen`: .build/sutler.binpb) and SITES_SECRET (the services' auth_secret;
-// without it anybody on this machine may call) come from the environment. Of each site a file `site.json` remembers the
-// key and the fencing token of the last call, and what is done, so that a call that comes again goes on where it was.
+// SITES_PORT, SITES_DESCRIPTORS (the contracts) and SITES_SECRET (the services' auth_secret; without it anybody on
+// this machine may call) come from the environment. Of each site a file `site.json` remembers the key and the fencing
+// token of the last call, and what is done, so that a call that comes again goes on where it was.
 'use strict';
 const crypto = require('crypto');
 const fs = require('fs/promises');
@@ -10,7 +10,8 @@ const path = require('path');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 
-const { SITES = 'sites', SITES_PORT = '50061', SITES_DESCRIPTORS = '.build/sutler.binpb', SITES_SECRET } = process.env;
+const MADE = path.join(__dirname, '../../../../.build/sutler.binpb'); // in a checkout, by `make gen`
+const { SITES = 'sites', SITES_PORT = '50061', SITES_DESCRIPTORS = MADE, SITES_SECRET } = process.env;
 const MAX_PAGES = 50;
 const { ABORTED, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED } = grpc.status;
 
