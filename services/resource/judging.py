@@ -20,7 +20,8 @@ from services.resource.documents import (
     from_declared_document,
 )
 from services.resource.names import parse
-from services.resource.policies import ENVIRONMENT, TYPE, Effect, Policy, PolicyRule, compile_policy
+from services.resource.policies import ENVIRONMENT, TYPE, Effect, Policy, PolicyRule
+from services.resource.policy_rules import compile_policy
 from services.resource.ports import Above, View
 from services.resource.recent import Recent
 from services.resource.resource import Declared, Finding, Resource

@@ -5,17 +5,13 @@ A policy holds for its scope and all below it, but not for policies themselves: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from sutler.errors import Violation, invalid_fields
-from sutler.expressions import Environment, Expression, ExpressionInvalid
+from sutler.expressions import Environment, Expression
 
-from services.resource.names import BUILT_IN, MAX_TYPE_BYTES, is_below, key, parse
-from services.resource.rules import no_expression
-from services.resource.settable import unfit, unsettable
+from services.resource.names import BUILT_IN, MAX_TYPE_BYTES, is_below, key
 
 TYPE = f"{BUILT_IN}/policies"
 ENVIRONMENT = Environment(
@@ -54,9 +50,6 @@ _RULE = {
         "value": True,
         "value_expression": {"type": "string", "minLength": 1, "maxLength": 4096},
     },
-    "if": {"properties": {"effect": {"const": "EFFECT_SET_DEFAULT"}}},
-    "then": {"required": ["field"], "oneOf": [{"required": ["value"]}, {"required": ["value_expression"]}]},
-    "else": {"not": {"anyOf": [{"required": ["value"]}, {"required": ["value_expression"]}]}},
 }
 SCHEMA = {
     "type": "object",
@@ -134,37 +127,6 @@ class Policy:
         return not any(key(name) == key(excluded) or is_below(name, excluded) for excluded in self.exclusions)
 
 
-def compile_policy(name: str, properties: Mapping[str, Any], digest: bytes = b"") -> Policy:
-    """Compiles a policy whose properties fit :data:`SCHEMA`.
-
-    Args:
-        name: Its name.
-        properties: Its properties.
-        digest: Of all that is stored of it; empty if it is only to be checked.
-
-    Raises:
-        Invalid: If an expression is no CEL, or a condition never a bool (EXPRESSION_INVALID); if an id is used twice,
-            or a field cannot be set (FIELD_INVALID); paths begin with ``resource.properties``.
-    """
-    problems: list[Violation] = []
-    rules = [_rule(rule, f"resource.properties.rules[{n}]", problems) for n, rule in enumerate(properties["rules"])]
-    seen: set[str] = set()
-    for index, rule in enumerate(rules):
-        if rule.id in seen:
-            problems.append(Violation(f"resource.properties.rules[{index}].id", "is used twice", "DUPLICATE"))
-        seen.add(rule.id)
-    if problems:
-        raise invalid_fields(problems)
-    return Policy(
-        name=name,
-        digest=digest,
-        scope=parse(name).parent,
-        rules=tuple(rules) if properties.get("enabled", True) else (),
-        types=tuple(properties.get("types", ())),
-        exclusions=tuple(properties.get("exclusions", ())),
-    )
-
-
 def matches(pattern: str, type: str) -> bool:
     """Returns whether a type fits a pattern, where ``*`` is any run; takes no longer for many stars."""
     first, *rest = key(pattern).split("*")
@@ -181,31 +143,3 @@ def matches(pattern: str, type: str) -> bool:
             return False
         at = found + len(part)
     return True
-
-
-def _rule(stored: Mapping[str, Any], at: str, problems: list[Violation]) -> PolicyRule:
-    effect = Effect[stored["effect"].removeprefix("EFFECT_")]
-    field = stored.get("field", "")
-    if effect is Effect.SET_DEFAULT:
-        wrong = unsettable(field) or (unfit(field, stored["value"]) if "value" in stored else "")
-        if wrong:
-            problems.append(Violation(f"{at}.field", wrong, "PATH"))
-    expression = stored.get("value_expression")
-    return PolicyRule(
-        id=stored["id"],
-        condition=_compile(ENVIRONMENT.compile_condition, stored["condition"], f"{at}.condition"),
-        effect=effect,
-        message=stored.get("message", ""),
-        field=field,
-        value=stored.get("value"),
-        value_expression=None
-        if expression is None
-        else _compile(ENVIRONMENT.compile, expression, f"{at}.value_expression"),
-    )
-
-
-def _compile(compile: Callable[[str], Expression], text: str, field: str) -> Expression:
-    try:
-        return compile(text)
-    except ExpressionInvalid as error:
-        raise no_expression(error, field) from error

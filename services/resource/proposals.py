@@ -9,7 +9,7 @@ from typing import Any
 from sutler.errors import Invalid, PermissionDenied, SutlerError, Violation
 from sutler.validation import MAX_VIOLATIONS, from_json_schema
 
-from services.resource import hiding, paths, policies, quotas
+from services.resource import hiding, paths, policies, policy_rules, quotas
 from services.resource.compiling import Compiled
 from services.resource.defaults import check_size
 from services.resource.differences import same
@@ -138,7 +138,7 @@ def check_content(proposal: Proposal, stored: Resource | None = None) -> None:
 def _check_built_in(proposal: Proposal) -> None:
     """Checks what the schema of a built-in type cannot say."""
     if key(proposal.type.type) == key(policies.TYPE):
-        policies.compile_policy(proposal.name.text, proposal.wished.properties)
+        policy_rules.compile_policy(proposal.name.text, proposal.wished.properties)
     elif key(proposal.type.type) == key(quotas.TYPE):
         quotas.parse_quota(proposal.would_be)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +62,20 @@ def compile_rule(rule: Rule) -> CompiledRule:
     )
 
 
-def no_expression(error: ExpressionInvalid, field: str) -> Invalid:
-    """Returns the error for an expression that does not compile; ``field`` is where it stands in the request."""
+def no_expression(error: ExpressionInvalid, field: str, violations: Sequence[Violation] = ()) -> Invalid:
+    """Returns the error for an expression that does not compile.
+
+    Args:
+        error: What is wrong with it.
+        field: Where it stands in the request.
+        violations: All that is wrong with the request; this alone if empty.
+    """
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     return Invalid(
-        f"{field} is not a valid CEL expression: {error}",
+        f"{field} is not a valid CEL expression: {error}{more}",
         reason="EXPRESSION_INVALID",
         metadata={"field": field, "position": error.position},
-        violations=[error.violation(field)],
+        violations=violations or [error.violation(field)],
     )
 
 

@@ -219,17 +219,45 @@ async def test_locks_come_before_policies(tenant: Tenant) -> None:
         ([rule("a", "SET_DEFAULT", field="properties", value="x")], "resource.properties.rules[0].field"),
         ([rule("a", "SET_DEFAULT", field="properties.a[*]", value="x")], "resource.properties.rules[0].field"),
         ([rule("a", "SET_DEFAULT", field="tags.a", value=7)], "resource.properties.rules[0].field"),
-        ([rule("a", "SET_DEFAULT", field="tags.a", value_expression="(")], None),
-        ([rule("a", "SET_DEFAULT", field="tags.a")], None),
-        ([rule("a", "DENY", value="x")], None),
+        (
+            [rule("a", "SET_DEFAULT", field="tags.a", value_expression="(")],
+            "resource.properties.rules[0].value_expression",
+        ),
+        ([rule("a", "SET_DEFAULT", field="tags.a")], "resource.properties.rules[0]"),
+        ([rule("a", "SET_DEFAULT", field="tags.a", value="x", value_expression="'x'")], "resource.properties.rules[0]"),
+        ([rule("a", "SET_DEFAULT", value="x")], "resource.properties.rules[0].field"),
+        ([rule("a", "DENY", value="x")], "resource.properties.rules[0].value"),
+        ([rule("a", "AUDIT", value_expression="'x'")], "resource.properties.rules[0].value_expression"),
         ([rule("a", "BAN")], "resource.properties.rules[0].effect"),
         ([], "resource.properties.rules"),
     ],
 )
-async def test_wrong_policies_are_refused(tenant: Tenant, rules: list[dict[str, object]], field: str | None) -> None:
+async def test_wrong_policies_are_refused(tenant: Tenant, rules: list[dict[str, object]], field: str) -> None:
     with pytest.raises(Invalid) as caught:
         await policy(tenant, "", *rules)
-    assert field is None or field in {violation.field for violation in caught.value.violations}
+    assert [violation.field for violation in caught.value.violations] == [field]
+
+
+async def test_all_that_is_wrong_with_a_policy_is_told(tenant: Tenant) -> None:
+    with pytest.raises(Invalid) as caught:
+        await policy(
+            tenant,
+            "",
+            rule("a", "DENY", "self."),
+            rule("a", "AUDIT", "'x'"),
+            rule("c", "SET_DEFAULT", "(", field="tags.a", value_expression="nobody"),
+            rule("d", "DENY", value=1),
+        )
+    assert caught.value.reason == "EXPRESSION_INVALID"
+    assert caught.value.metadata["field"] == "resource.properties.rules[0].condition"
+    assert [(v.field.removeprefix("resource.properties.rules"), v.reason) for v in caught.value.violations] == [
+        ("[0].condition", "EXPRESSION_INVALID"),
+        ("[1].id", "DUPLICATE"),
+        ("[1].condition", "EXPRESSION_INVALID"),
+        ("[2].condition", "EXPRESSION_INVALID"),
+        ("[2].value_expression", "EXPRESSION_INVALID"),
+        ("[3].value", "EFFECT"),
+    ]
 
 
 @everywhere
