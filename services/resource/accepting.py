@@ -11,7 +11,7 @@ from sutler.operations.model import Operation
 from services.resource import lifecycle
 from services.resource.announcing import Happening, Origin, events
 from services.resource.callers import Caller
-from services.resource.checks import STAGES, proposal_key
+from services.resource.checks import proposal_key
 from services.resource.differences import same
 from services.resource.history import Change
 from services.resource.judging import PolicyBook
@@ -19,6 +19,7 @@ from services.resource.linking import group_of
 from services.resource.moving import moved, renew
 from services.resource.names import key
 from services.resource.ports import Unit
+from services.resource.preparing import pass_stages
 from services.resource.proposals import Proposal
 from services.resource.resource import Declared, Lock, Resource
 from services.resource.states import State
@@ -65,8 +66,7 @@ def accept(unit: Unit, caller: Caller, proposal: Proposal, policies: PolicyBook)
     current = _renewed(unit, proposal, policies)
     if current is None:
         return None
-    for stage in STAGES:
-        stage(unit, current)
+    pass_stages(unit, current)
     handled = concerns_handler(current)
     before = current.before
     if before is not None and current.idle:

@@ -13,6 +13,7 @@ from sutler.idempotency import Once
 from sutler.operations.model import Operation
 
 from services.resource.accepting import Accepted, accept, concerns_handler
+from services.resource.blaming import blame
 from services.resource.callers import Caller
 from services.resource.compiling import Compiler
 from services.resource.differences import FieldChange, differences
@@ -290,5 +291,7 @@ class Declarations:
         call = question_for(proposal.type, caller, now, validate_only=validate_only)
         verdict = await self._handlers.validate(call, proposal.would_be, proposal.before)
         if verdict.violations:
-            raise rejected(proposal.type.type, verdict.violations, proposal.compiled.secrets)
+            refusal = rejected(proposal.type.type, verdict.violations, proposal.compiled.secrets)
+            blame(refusal, proposal.sources)
+            raise refusal
         return verdict.plan

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sutler.errors import PermissionDenied, Violation, invalid
+from sutler.errors import Invalid, PermissionDenied, Violation, invalid
 from sutler.expressions import Bindings, EvaluationFailed
 from sutler.validation import MAX_VIOLATIONS
 
+from services.resource.blaming import Source, blame
 from services.resource.callers import Caller
 from services.resource.defaults import check_size
 from services.resource.documents import (
@@ -100,18 +101,21 @@ def _compile(view: View, found: Above) -> Policy:
     return compile_policy(stored.name, stored.declared.properties, found.digest)
 
 
-def with_defaults(policies: Sequence[Policy], case: Case) -> Declared:
-    """Returns what is wished, with what policies set where nothing is set.
+def with_defaults(policies: Sequence[Policy], case: Case) -> tuple[Declared, Mapping[str, Source]]:
+    """Returns what is wished, with what policies set where nothing is set; and what they have set, by its path.
 
     Raises:
         PermissionDenied: If a rule cannot be evaluated, or gives what its field cannot take (EXPRESSION_FAILED).
+        Invalid: If more would be set than a resource can hold (TOO_LARGE).
     """
+    sources: dict[str, Source] = {}
     ends = time.monotonic() + JUDGING_SECONDS
     for policy, rule in _rules(policies, case.itself, (Effect.SET_DEFAULT,)):
         if time.monotonic() > ends:
             raise _failed(policy, rule, f"all policies together took longer than {JUDGING_SECONDS:g} s")
         fields = declared_document(case.itself.declared)
-        if _is_set(fields, rule.field):
+        absent = _absent(fields, rule.field)
+        if not absent:
             continue
         bindings = case.bindings()
         try:
@@ -123,11 +127,10 @@ def with_defaults(policies: Sequence[Policy], case: Case) -> Declared:
         if wrong := unfit(rule.field, value):
             raise _failed(policy, rule, wrong)
         wished = from_declared_document(_set(fields, rule.field, value), case.itself.declared.secrets)
-        check_size(wished.properties)
+        sources[absent] = Source(policy, rule)
+        _check_room(wished, sources[absent])
         case = replace(case, itself=replace(case.itself, declared=wished))
-    if len(case.itself.declared.tags) > MAX_TAGS:
-        raise invalid("resource.tags", f"with what policies set there are more than {MAX_TAGS}", reason="TOO_LARGE")
-    return case.itself.declared
+    return case.itself.declared, sources
 
 
 def judge(policies: Sequence[Policy], case: Case) -> tuple[Finding, ...]:
@@ -204,8 +207,19 @@ def _failed(policy: Policy, rule: PolicyRule, cause: str) -> PermissionDenied:
     return PermissionDenied(
         f"the rule {rule.id} of {policy.name} could not be evaluated: {cause}",
         reason="EXPRESSION_FAILED",
-        metadata={"source": policy.name, "rule": rule.id, "cause": cause},
+        metadata={"source": policy.name, "rule": rule.id, "scope": policy.scope, "cause": cause},
     )
+
+
+def _check_room(wished: Declared, source: Source) -> None:
+    """Checks that a resource can hold what a policy has set last."""
+    try:
+        check_size(wished.properties)
+        if len(wished.tags) > MAX_TAGS:
+            raise invalid("resource.tags", f"would be more than {MAX_TAGS}", reason="TOO_LARGE")
+    except Invalid as error:
+        blame(error, {"properties": source, "tags": source})
+        raise
 
 
 def _steps(field: str) -> list[str]:
@@ -214,15 +228,17 @@ def _steps(field: str) -> list[str]:
     return [head, rest] if head == "tags" else field.split(".")
 
 
-def _is_set(fields: Mapping[str, Any], field: str) -> bool:
+def _absent(fields: Mapping[str, Any], field: str) -> str:
+    """Returns how far a field must be followed to what is not there yet; empty if it is set."""
     found: Any = fields
-    for step in _steps(field):
+    steps = _steps(field)
+    for depth, step in enumerate(steps, 1):
         if not isinstance(found, Mapping):
-            return True  # something else stands there, for the schema to judge
+            return ""  # something else stands there, for the schema to judge
         if step not in found:
-            return False
+            return ".".join(steps[:depth])
         found = found[step]
-    return True
+    return ""
 
 
 def _set(fields: Mapping[str, Any], field: str, value: Any) -> dict[str, Any]:

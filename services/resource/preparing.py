@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from sutler.errors import PermissionDenied
+from sutler.errors import PermissionDenied, SutlerError
 
+from services.resource.blaming import blame
 from services.resource.callers import Caller
 from services.resource.checks import STAGES
 from services.resource.judging import Case, judge, with_defaults
@@ -20,8 +21,13 @@ def prepared(caller: Caller, proposal: Proposal) -> Proposal:
     Raises:
         SutlerError: If the content is wrong, or a policy's default cannot be found.
     """
-    proposal = completed(_with_defaults(caller, proposal))
-    check_content(proposal)
+    proposal = _with_defaults(caller, proposal)
+    try:
+        proposal = completed(proposal)
+        check_content(proposal)
+    except SutlerError as error:
+        blame(error, proposal.sources)
+        raise
     return _judged(caller, proposal)
 
 
@@ -33,7 +39,8 @@ def _case(caller: Caller, proposal: Proposal) -> Case:
 def _with_defaults(caller: Caller, proposal: Proposal) -> Proposal:
     if not proposal.policies:
         return proposal
-    return replace(proposal, wished=with_defaults(proposal.policies, _case(caller, proposal)))
+    wished, sources = with_defaults(proposal.policies, _case(caller, proposal))
+    return replace(proposal, wished=wished, sources=sources)
 
 
 def _judged(caller: Caller, proposal: Proposal) -> Proposal:
@@ -48,5 +55,9 @@ def _judged(caller: Caller, proposal: Proposal) -> Proposal:
 
 def pass_stages(view: View, proposal: Proposal) -> None:
     """Has a completed proposal pass all stages. Raises what they raise."""
-    for stage in STAGES:
-        stage(view, proposal)
+    try:
+        for stage in STAGES:
+            stage(view, proposal)
+    except SutlerError as error:
+        blame(error, proposal.sources)
+        raise

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sutler.errors import Invalid, PermissionDenied, SutlerError, Violation
 from sutler.validation import MAX_VIOLATIONS, from_json_schema
 
 from services.resource import hiding, paths, policies, policy_rules, quotas
+from services.resource.blaming import Source
 from services.resource.compiling import Compiled
 from services.resource.defaults import check_size
 from services.resource.differences import same
@@ -46,6 +47,7 @@ class Proposal:
         above: What is above it, the nearest first, then management groups.
         parent: The scope or resource directly above, if a rule or policy wants to see it.
         policies: What holds for it, the highest scope first.
+        sources: Which policies have set something, by its path.
         findings: What policies found.
         denial: Why policies refuse it; None if they do not.
         lifts: The keys of the resources whose locks it may pass.
@@ -61,6 +63,7 @@ class Proposal:
     above: tuple[Above, ...] = ()
     parent: Resource | None = None
     policies: tuple[Policy, ...] = ()
+    sources: Mapping[str, Source] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     denial: PermissionDenied | None = None
     lifts: frozenset[str] = frozenset()

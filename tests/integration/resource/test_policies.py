@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from sutler.errors import FailedPrecondition, Invalid, NotFound, PermissionDenied
+from sutler.errors import FailedPrecondition, Invalid, NotFound, PermissionDenied, SutlerError
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.wire import from_struct, to_struct
 
@@ -154,7 +154,56 @@ async def test_defaults_come_before_everything_else(tenant: Tenant) -> None:
 async def test_a_default_that_does_not_fit_its_field(tenant: Tenant) -> None:
     group = await place(tenant)
     await policy(tenant, group, rule("name", "SET_DEFAULT", field="display_name", value_expression="7"))
-    assert (await denied(tenant.create(group, "a", SERVERS))).reason == "EXPRESSION_FAILED"
+    refused = await denied(tenant.create(group, "a", SERVERS))
+    assert refused.reason == "EXPRESSION_FAILED"
+    assert refused.metadata["source"] == f"{group}/policies/p"
+    assert (refused.metadata["rule"], refused.metadata["scope"]) == ("name", group)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error", "reason", "path"),
+    [
+        ("location", "locations/mars", FailedPrecondition, "REFERENCE_UNRESOLVED", "resource.location"),
+        ("properties.size", "big", Invalid, "RESOURCE_INVALID", "resource.properties.size"),
+        ("properties.net.size", 1, Invalid, "RESOURCE_INVALID", "resource.properties.net"),
+        ("properties.net", {"a": [1]}, Invalid, "RESOURCE_INVALID", "resource.properties.net"),
+        ("properties.list", ["a"], Invalid, "RESOURCE_INVALID", "resource.properties.list[0]"),
+        ("properties.text", "x" * 1_000_000, Invalid, "TOO_LARGE", "resource.properties"),
+        ("tags.b", "x", Invalid, "TOO_LARGE", "resource.tags"),
+    ],
+)
+async def test_who_set_what_is_wrong_is_told(
+    tenant: Tenant, field: str, value: object, error: type[SutlerError], reason: str, path: str
+) -> None:
+    kinds = {"size": {"type": "integer"}, "net": {"type": "string"}, "list": {"items": {"type": "integer"}}}
+    await tenant.type(versions=[pb.TypeVersion(version="v1", schema=to_struct({"properties": kinds}))])
+    group = await tenant.group()
+    name = await policy(tenant, "subscriptions/shop", rule("r", "SET_DEFAULT", field=field, value=value))
+    sent = {"padding": "x" * 60_000}
+    with pytest.raises(error) as caught:
+        await tenant.create(group, "a", SERVERS, sent, tags={f"a{n}": "" for n in range(64)})
+    told = caught.value
+    assert told.reason == reason
+    assert path in {told.metadata.get("field"), *(violation.field for violation in told.violations)}
+    assert (told.metadata["policy"], told.metadata["rule"]) == (name, "r")
+    assert told.metadata["scope"] == "subscriptions/shop"
+    assert name in told.message and all(name in violation.description for violation in told.violations)
+
+
+async def test_what_the_caller_sent_is_not_blamed_on_a_policy(tenant: Tenant) -> None:
+    kinds = {"size": {"type": "integer"}, "sizes": {"type": "integer"}}
+    await tenant.type(versions=[pb.TypeVersion(version="v1", schema=to_struct({"properties": kinds}))])
+    group = await tenant.group()
+    name = await policy(tenant, group, rule("r", "SET_DEFAULT", field="properties.size", value="big"))
+    with pytest.raises(Invalid) as caught:
+        await tenant.create(group, "a", SERVERS, {"size": "large"})
+    assert "policy" not in caught.value.metadata and name not in caught.value.message
+    with pytest.raises(Invalid) as caught:
+        await tenant.create(group, "a", SERVERS, {"sizes": "large"})
+    assert {v.field: name in v.description for v in caught.value.violations} == {
+        "resource.properties.size": True,
+        "resource.properties.sizes": False,
+    }
 
 
 @everywhere
