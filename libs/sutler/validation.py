@@ -15,7 +15,9 @@ from google.protobuf import struct_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from sutler import rule_texts
 from sutler.errors import Violation, invalid_fields
+from sutler.fields import descriptor_of
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -51,13 +53,13 @@ def validate_message(message: Message) -> None:
     """
     found = _validator().collect_violations(message)
     if found:
-        raise invalid_fields([_from_protovalidate(v) for v in found[:MAX_VIOLATIONS]])
+        told = dict.fromkeys(_from_protovalidate(violation, descriptor_of(message)) for violation in found)
+        raise invalid_fields(list(told)[:MAX_VIOLATIONS])
 
 
-def _from_protovalidate(violation: protovalidate.Violation) -> Violation:
-    proto = violation.proto
-    field = ".".join(_element(e) for e in proto.field.elements) if proto.field else ""
-    return Violation(field, proto.message or "breaks a rule", proto.rule_id.upper().replace(".", "_").replace("-", "_"))
+def _from_protovalidate(violation: protovalidate.Violation, kind: Descriptor) -> Violation:
+    path = violation.proto.field.elements if violation.proto.field else ()
+    return Violation(".".join(map(_element, path)), *rule_texts.told(violation, kind))
 
 
 def _element(element: FieldPathElement) -> str:

@@ -149,7 +149,7 @@ def compose(parent: str, type: str, id: str, allowed: Collection[Scope]) -> Name
             resource of the type cannot stand there (PARENT_NOT_ALLOWED).
     """
     if not _ID.fullmatch(id):
-        raise invalid("resource_id", "must match [A-Za-z][A-Za-z0-9._-]{0,62}")
+        raise invalid("resource_id", "must be a letter, then up to 62 letters, digits, '.', '_' or '-'")
     check_place(parent, type, allowed)
     middle = ""
     if not parent_type(type):

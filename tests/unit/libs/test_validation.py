@@ -7,6 +7,7 @@ import pydantic
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import Default
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct, Value
 from sutler.cache.v1 import cache_pb2
@@ -68,6 +69,30 @@ class TestContractRules:
         with pytest.raises(Invalid) as caught:
             validate_message(resource_pb2.ResourceType(versions=twice))
         assert "RESOURCE_TYPE_VERSIONS_UNIQUE" in {violation.reason for violation in caught.value.violations}
+
+    @pytest.mark.parametrize(
+        ("message", "field", "reason"),
+        [
+            (resource_pb2.GetResourceRequest(), "name", "REQUIRED"),
+            (resource_pb2.CreateResourceRequest(resource=resource_pb2.Resource()), "resource_id", "REQUIRED"),
+            (resource_pb2.CreateResourceRequest(resource_id="a"), "resource", "REQUIRED"),
+            (resource_pb2.PolicyRule(id="a", condition="true"), "effect", "REQUIRED"),
+            (resource_pb2.BatchGetResourcesRequest(names=[""]), "names[0]", "REQUIRED"),
+            (resource_pb2.GetResourceRequest(name="/a/b"), "name", "STRING_PATTERN"),
+        ],
+    )
+    def test_what_is_missing_is_not_called_wrong(self, message: Message, field: str, reason: str) -> None:
+        with pytest.raises(Invalid) as caught:
+            validate_message(message)
+        assert [v.reason for v in caught.value.violations if v.field == field] == [reason]
+
+    def test_values_of_enums_have_names(self) -> None:
+        scopes = resource_pb2.ResourceType(name="resourceTypes/A.B.c", allowed_scopes=[5], uniqueness_scopes=[0])
+        with pytest.raises(Invalid) as caught:
+            validate_message(scopes)
+        told = {violation.field: violation.description for violation in caught.value.violations}
+        assert "SCOPE_GLOBAL, SCOPE_MANAGEMENT_GROUP" in told["allowed_scopes[0]"]
+        assert "SCOPE_UNSPECIFIED" in told["uniqueness_scopes[0]"]
 
     def test_at_most_100_are_listed(self) -> None:
         with pytest.raises(Invalid) as caught:
