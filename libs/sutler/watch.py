@@ -35,10 +35,12 @@ class Batch(Generic[T]):
     Attributes:
         changes: What changed, in order; empty for a checkpoint.
         resume_token: Resuming from it gives everything after this batch.
+        replaying: Whether more of what exists is still to come, in a watch that begins with that.
     """
 
     changes: Sequence[T]
     resume_token: str
+    replaying: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +82,47 @@ class Watcher:
                 try:
                     found, position = await self._next(tail, position, see, seconds)
                 except Missed as missed:
-                    raise Exhausted(
-                        "the watch was read too slowly and has missed changes; list everything again",
-                        reason="READER_TOO_SLOW",
-                        metadata={"oldest": self._token(name, missed.oldest)},
-                    ) from missed
-                yield Batch(found, self._token(name, position))
+                    raise self.too_slow(name, missed) from missed
+                yield Batch(found, self.token(name, position))
                 seconds = CHECKPOINT_SECONDS
+
+    def token(self, name: str, position: int) -> str:
+        """Returns the token of a watch for a position in its log."""
+        return self.sealer.seal("watch", name, position)
+
+    def too_slow(self, name: str, missed: Missed) -> Exhausted:
+        """Returns what a watch ends with when its position is no longer kept."""
+        return Exhausted(
+            "the watch was read too slowly and has missed changes; list everything again",
+            reason="READER_TOO_SLOW",
+            metadata={"oldest": self.token(name, missed.oldest)},
+        )
+
+    async def check(self, log: Log[T], name: str, position: int) -> int:
+        """Returns the position of the newest entry if all entries after another one are kept.
+
+        Raises:
+            OutOfRange: If they are not, or there was never such a position because the store was restored.
+        """
+        oldest, newest = await log.bounds()
+        if not oldest <= position <= newest:  # newer: the store was put back to an earlier state
+            raise OutOfRange(
+                "resume_token is not of what is kept now; list everything again, then watch from the oldest token",
+                metadata={"oldest": self.token(name, oldest)},
+            )
+        return newest
 
     async def _begin(self, log: Log[T], name: str, resume_token: str) -> tuple[int, int]:
         """Returns the position to begin at, and that of the newest entry."""
-        oldest, newest = await log.bounds()
         if not resume_token:
+            _, newest = await log.bounds()
             return newest, newest
         try:
             position = self.sealer.open("watch", name, resume_token)
         except ValueError as error:
             raise invalid("resume_token", "is not one of this watch", reason="RESUME_TOKEN_INVALID") from error
         assert isinstance(position, int)
-        if not oldest <= position <= newest:  # newer: the store was put back to an earlier state
-            raise OutOfRange(
-                "resume_token is not of what is kept now; list everything again, then watch from the oldest token",
-                metadata={"oldest": self._token(name, oldest)},
-            )
-        return position, newest
+        return position, await self.check(log, name, position)
 
     @contextmanager
     def _following(self, log: Log[T], signal: Signal, newest: int) -> Iterator[Tail[T]]:
@@ -137,9 +156,6 @@ class Watcher:
                 await asyncio.sleep(0)
             else:
                 await tail.wait(position, ends - loop.time())
-
-    def _token(self, name: str, position: int) -> str:
-        return self.sealer.seal("watch", name, position)
 
 
 async def with_final_status(area: str, responses: AsyncIterator[T], last: Callable[[Status], T]) -> AsyncIterator[T]:

@@ -24,9 +24,9 @@ from sutler.watch import Watcher
 
 from services.resource.adapters.calendar import StoredCalendar, expire
 from services.resource.adapters.calling import CalledHandlers
+from services.resource.adapters.following import Follower
 from services.resource.adapters.keeping import Keeper
 from services.resource.adapters.late_box import LateBox
-from services.resource.adapters.log import Follower
 from services.resource.adapters.plugins import installed
 from services.resource.adapters.reading import Reader
 from services.resource.adapters.remote import RemoteHandlers

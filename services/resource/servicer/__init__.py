@@ -5,7 +5,7 @@ from __future__ import annotations
 from sutler.operations.servicer import OperationBook
 from sutler.paging import Pager
 
-from services.resource.adapters.log import Follower
+from services.resource.adapters.following import Follower
 from services.resource.adapters.reading import Reader
 from services.resource.adapters.stack_reading import StackReader
 from services.resource.declaring import Declarations

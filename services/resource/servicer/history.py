@@ -12,7 +12,7 @@ from sutler.resource.v1 import resource_pb2 as pb
 from sutler.watch import with_final_status
 
 from services.resource.adapters.fields import RESOURCES, REVISIONS
-from services.resource.adapters.log import Follower
+from services.resource.adapters.following import Follower
 from services.resource.adapters.reading import Query, Reader, Within
 from services.resource.names import key
 from services.resource.watching import Scope
@@ -50,7 +50,7 @@ class HistoryServicer:
             current().tenant, scope, resume_token=request.resume_token, replay=request.replay_existing
         )
         async for batch in batches:
-            yield wire.changes(batch.changes, batch.resume_token)
+            yield wire.changes(batch.changes, batch.resume_token, replaying=batch.replaying)
 
     async def ListResourceRevisions(
         self, request: pb.ListResourceRevisionsRequest, context: Any

@@ -30,14 +30,16 @@ def change(kind: Seen, resource: bytes, revision: int, time: float) -> bytes:
     return encoded_field(CHANGES, rest.SerializeToString() + encoded_field(RESOURCE, resource))
 
 
-def changes(seen: Sequence[bytes], resume_token: str) -> bytes:
+def changes(seen: Sequence[bytes], resume_token: str, *, replaying: bool) -> bytes:
     """Returns a message of a watch.
 
     Args:
         seen: What :func:`change` returned for each change.
         resume_token: Resuming from it gives everything after them.
+        replaying: Whether more of what exists is still to come.
     """
-    return b"".join(seen) + pb.WatchResourcesResponse(resume_token=resume_token).SerializeToString()
+    rest = pb.WatchResourcesResponse(resume_token=resume_token, replaying=replaying)
+    return b"".join(seen) + rest.SerializeToString()
 
 
 def revision(row: tuple[Any, ...]) -> pb.ResourceRevision:

@@ -47,6 +47,7 @@ def test_each_sees_what_its_filter_makes_of_it() -> None:
 
 def test_many_make_one_message() -> None:
     encoded = [logged(None, AFTER).sent(EVERY), logged(BEFORE, None).sent(EVERY)]
-    message = pb.WatchResourcesResponse.FromString(changes([each for each in encoded if each], "token"))
+    message = pb.WatchResourcesResponse.FromString(changes([each for each in encoded if each], "token", replaying=True))
     assert [change.kind for change in message.changes] == [K.KIND_CREATED, K.KIND_DELETED]
     assert message.resume_token == "token"
+    assert message.replaying
