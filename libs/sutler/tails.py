@@ -46,7 +46,8 @@ class Log(Protocol[T]):
         ...
 
     def size(self, change: T) -> int:
-        """Returns how many bytes a change takes, in memory and in a message."""
+        """Returns how many bytes a change takes in memory, roughly, with what is made of it; always the same number,
+        and not less than in a message."""
         ...
 
 

@@ -39,7 +39,7 @@ class RevisionLog:
         return oldest, max(oldest, (newest[0] if newest else 0) or 0)
 
     def size(self, change: LoggedChange) -> int:
-        """Returns how many bytes a change takes."""
+        """Returns how many bytes a change takes in memory."""
         return change.size
 
     def after_in(self, tx: Transaction, position: int, limit: int) -> list[tuple[int, LoggedChange]]:

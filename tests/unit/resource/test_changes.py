@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import pytest
 from sutler.resource.v1 import resource_pb2 as pb
-from sutler.wire import timestamp
+from sutler.wire import timestamp, to_struct
 
 from services.resource.adapters.changes import LoggedChange
 from services.resource.watching import Scope
@@ -51,3 +54,27 @@ def test_many_make_one_message() -> None:
     assert [change.kind for change in message.changes] == [K.KIND_CREATED, K.KIND_DELETED]
     assert message.resume_token == "token"
     assert message.replaying
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"cpu": 4, "size": "large", "zones": ["a", "b"]},
+        {f"key{number}": str(number) for number in range(500)},
+        {f"key{number}": {"value": number, "text": "x" * 20} for number in range(200)},
+    ],
+)
+def test_its_size_has_all_that_is_made_of_it(properties: dict[str, object]) -> None:
+    before, after = (pb.Resource(name="subscriptions/s", tags={"env": env}) for env in ("prod", "test"))
+    for resource in (before, after):
+        resource.properties.CopyFrom(to_struct(properties))
+    changes = []
+    tracemalloc.start()
+    for _ in range(50):
+        change = logged(before, after)
+        change.sent(PROD), change.sent(TEST)
+        changes.append(change)
+    taken = tracemalloc.get_traced_memory()[0] / len(changes)
+    tracemalloc.stop()
+    assert taken / 2 < changes[0].size < taken * 2
