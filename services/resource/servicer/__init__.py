@@ -22,7 +22,7 @@ from services.resource.stacks.applying import Stacks
 
 
 class ResourceServicer(TypesServicer, ResourcesServicer, StacksServicer, HistoryServicer, ResourceOperationsServicer):
-    """``sutler.resource.v1.ResourceService``, as far as it is built.
+    """``sutler.resource.v1.ResourceService``.
 
     Args:
         registrations: Registers types.
