@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from google.rpc.status_pb2 import Status
@@ -16,11 +16,13 @@ from services.resource import documents, type_documents
 from services.resource.attempts import unreadable
 from services.resource.ports import SecretBox
 from services.resource.problems import Problem, problem
-from services.resource.resource import Resource
+from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType
 from services.resource.stacks import documents as stacks
-from services.resource.stacks.stack import MemberState, Stack
+from services.resource.stacks.stack import Member, MemberState, Stack
 from services.resource.wire.resources import status, to_message
+
+Part = TypeVar("Part", Declared, Member)
 
 RESOURCE = "tenant, uid, document, applied, sealed"
 """The columns that :func:`resource` reads."""
@@ -61,8 +63,7 @@ def sealed(found: Resource, box: SecretBox) -> bytes | None:
     both = [declared for declared in (found.declared, found.applied) if declared is not None]
     if all(declared.public.properties == declared.properties for declared in both):
         return None
-    whole = [{"properties": declared.properties, "secrets": declared.secrets} for declared in both]
-    return box.seal(orjson.dumps(whole).decode(), owner=_owner(found.tenant, found.uid))
+    return _seal(found, [_secret(declared) for declared in both], box)
 
 
 def opened(found: Resource, box: SecretBox) -> Resource:
@@ -73,26 +74,11 @@ def opened(found: Resource, box: SecretBox) -> Resource:
     """
     if found.sealed is None:
         return found
-    whole = _open(found.sealed, found.name, _owner(found.tenant, found.uid), box)
-    declared, applied = replace(found.declared, **_whole(whole[0])), found.applied
+    whole = _open(found, box)
+    declared, applied = _with(found.declared, whole[0]), found.applied
     if applied is not None:
-        applied = replace(applied, **_whole(whole[1]))
+        applied = _with(applied, whole[1])
     return replace(found, declared=declared, applied=applied, sealed=None)
-
-
-def _open(sealed: bytes, name: str, owner: str, box: SecretBox) -> Any:
-    try:
-        return orjson.loads(box.open(sealed, owner=owner))
-    except (ValueError, FailedPrecondition) as error:
-        raise unreadable(name).error() from error
-
-
-def _whole(stored: Mapping[str, Any]) -> dict[str, Any]:
-    return {"properties": stored["properties"], "secrets": tuple(map(tuple, stored["secrets"]))}
-
-
-def _owner(tenant: str, uid: str) -> str:
-    return f"{tenant}\0{uid}"
 
 
 def shown(found: Resource) -> bytes:
@@ -118,9 +104,8 @@ def sealed_stack(found: Stack, box: SecretBox) -> bytes | None:
         return found.sealed
     if template.public == template:
         return None
-    members = {m.id: {"properties": m.properties, "secrets": m.secrets} for m in template.members if m.secrets}
-    whole = {"members": members, "parameters": template.parameters}
-    return box.seal(orjson.dumps(whole).decode(), owner=_owner(found.tenant, found.uid))
+    members = {member.id: _secret(member) for member in template.members if member.secrets}
+    return _seal(found, {"members": members, "parameters": template.parameters}, box)
 
 
 def opened_stack(found: Stack, box: SecretBox) -> Stack:
@@ -131,11 +116,10 @@ def opened_stack(found: Stack, box: SecretBox) -> Stack:
     """
     if found.sealed is None:
         return found
-    whole = _open(found.sealed, found.name, _owner(found.tenant, found.uid), box)
+    whole = _open(found, box)
     hidden = whole["members"]
     members = tuple(
-        replace(member, **_whole(hidden[member.id])) if member.id in hidden else member
-        for member in found.template.members
+        _with(member, hidden[member.id]) if member.id in hidden else member for member in found.template.members
     )
     template = replace(found.template, members=members, parameters=whole["parameters"])
     return replace(found, template=template, sealed=None)
@@ -164,3 +148,28 @@ def error(found: Problem | None, correlation_id: str) -> bytes:
 def problem_of(stored: bytes) -> Problem | None:
     """Returns the error that an operation stores; None if it has none."""
     return problem(from_status(Status.FromString(stored))) if stored else None
+
+
+def _seal(owner: Resource | Stack, whole: Any, box: SecretBox) -> bytes:
+    return box.seal(orjson.dumps(whole).decode(), owner=_owner(owner))
+
+
+def _open(owner: Resource | Stack, box: SecretBox) -> Any:
+    assert owner.sealed is not None
+    try:
+        return orjson.loads(box.open(owner.sealed, owner=_owner(owner)))
+    except (ValueError, FailedPrecondition) as error:
+        raise unreadable(owner.name).error() from error
+
+
+def _owner(owner: Resource | Stack) -> str:
+    return f"{owner.tenant}\0{owner.uid}"
+
+
+def _secret(part: Declared | Member) -> dict[str, Any]:
+    return {"properties": part.properties, "secrets": part.secrets}
+
+
+def _with(part: Part, secret: Mapping[str, Any]) -> Part:
+    """Returns a part with what :func:`_secret` told of it."""
+    return replace(part, properties=secret["properties"], secrets=tuple(map(tuple, secret["secrets"])))
