@@ -28,6 +28,9 @@ MIN_SECRET_BYTES = 32
 RECHECK_SECONDS = 300.0
 """How long a token is taken as good without a look at the keys: so long a key that is withdrawn goes on to work."""
 
+MAX_SHOWN = 200
+"""How many characters of a name an error shows."""
+
 ASYMMETRIC = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
@@ -167,17 +170,24 @@ def authorize(principal: Principal, permission: str, targets: Sequence[str] | No
         targets: The names of the things concerned. None asks only for some grant of the permission.
 
     Raises:
-        PermissionDenied: Naming the permission that is missing.
+        PermissionDenied: Naming the permission that is missing, and the first of the targets for which it is.
     """
     if not permission:
         return
     behind = principal.on_behalf_of
     for who in (principal,) if behind is None else (principal, behind):
         if not is_granted(who.grants, permission, targets):
-            raise PermissionDenied(
-                f"{who.subject} lacks the permission {permission}",
-                metadata={"permission": permission, "principal": who.subject},
-            )
+            raise _missing(who, permission, targets or ())
+
+
+def _missing(who: Principal, permission: str, targets: Sequence[str]) -> PermissionDenied:
+    target = next((each for each in targets if not is_granted(who.grants, permission, (each,))), "")
+    shown = target if len(target) <= MAX_SHOWN else f"{target[:MAX_SHOWN]}…"
+    metadata = {"permission": permission, "principal": who.subject}
+    return PermissionDenied(
+        f"{who.subject} lacks the permission {permission}" + (f" for {shown}" if shown else ""),
+        metadata=metadata | ({"target": shown} if shown else {}),
+    )
 
 
 def is_granted(grants: Sequence[str], permission: str, targets: Sequence[str] | None) -> bool:

@@ -39,8 +39,7 @@ def reachable(link: Link, ask: Ask, principal: Principal, permission: str = "") 
             authorize(principal, needed, [target])
         except PermissionDenied as error:
             raise PermissionDenied(
-                f"{error.message} on {target}, which is reached through a relation",
-                metadata={**error.metadata, "target": target},
+                f"{error.message}, which is reached through a relation", metadata=error.metadata
             ) from error
         return await link.catalogue.schema(ask, model)
 

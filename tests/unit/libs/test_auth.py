@@ -10,6 +10,7 @@ import pytest
 from sutler.auth import (
     ASYMMETRIC,
     LEEWAY_SECONDS,
+    MAX_SHOWN,
     MAX_TOKEN_BYTES,
     RECHECK_SECONDS,
     Authenticator,
@@ -218,7 +219,26 @@ class TestGrants:
         with pytest.raises(PermissionDenied) as caught:
             authorize(Principal("user:anna", grants=("cache.caches.get:caches/b",)), "cache.caches.get", ["caches/a"])
         assert caught.value.reason == "PERMISSION_MISSING"
-        assert caught.value.metadata == {"permission": "cache.caches.get", "principal": "user:anna"}
+        assert caught.value.metadata == {
+            "permission": "cache.caches.get",
+            "principal": "user:anna",
+            "target": "caches/a",
+        }
+
+    @pytest.mark.parametrize(
+        ("targets", "named"),
+        [
+            (["caches/b", "caches/a", "caches/c"], "caches/a"),
+            (["x" * 1000], "x" * MAX_SHOWN + "…"),
+            ([""], None),
+            ([], None),
+        ],
+    )
+    def test_for_what_it_is_missing_is_named(self, targets: list[str], named: str | None) -> None:
+        with pytest.raises(PermissionDenied) as caught:
+            authorize(Principal("user:anna", grants=("cache.caches.get:caches/b",)), "cache.caches.get", targets)
+        assert caught.value.metadata.get("target") == named
+        assert named is None or named in caught.value.message
 
     @pytest.mark.parametrize(("own", "behind"), [(True, True), (True, False), (False, True), (False, False)])
     def test_service_and_the_one_behind_it_both_need_it(self, own: bool, behind: bool) -> None:
