@@ -7,10 +7,12 @@ where each part may be ``*``), ``tenant`` (``default`` if absent) and, for Sutle
 from __future__ import annotations
 
 import base64
+import fnmatch
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +29,19 @@ MAX_TOKEN_BYTES = 16 * 1024
 MIN_SECRET_BYTES = 32
 RECHECK_SECONDS = 300.0
 """How long a token is taken as good without a look at the keys: so long a key that is withdrawn goes on to work."""
+
+IGNORES_CASE = frozenset(
+    (
+        "resource.resources",
+        "resource.resourceTypes",
+        "resource.resourceRevisions",
+        "resource.stacks",
+        "rule.rules",
+        "rule.revisions",
+    )
+)
+"""The permissions, without their verb, for things that are found whatever the letter case of their names: there a
+pattern ignores case too, or another spelling would get around it."""
 
 MAX_SHOWN = 200
 """How many characters of a name an error shows."""
@@ -201,7 +216,14 @@ def is_granted(grants: Sequence[str], permission: str, targets: Sequence[str] | 
             patterns.append(pattern)
     if not patterns or not targets:
         return False
-    return all(any(fnmatchcase(target, pattern) for pattern in patterns) for target in targets)
+    ignores_case = permission.rpartition(".")[0] in IGNORES_CASE
+    fits = [_matcher(pattern, ignores_case) for pattern in patterns]
+    return all(any(fit(target) for fit in fits) for target in targets)
+
+
+@lru_cache(maxsize=4096)
+def _matcher(pattern: str, ignores_case: bool) -> Callable[[str], object]:
+    return re.compile(fnmatch.translate(pattern), re.IGNORECASE if ignores_case else 0).match
 
 
 def _covers(granted: str, permission: str) -> bool:

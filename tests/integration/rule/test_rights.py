@@ -91,6 +91,16 @@ async def test_activating_needs_the_same_rights(t: Tenant) -> None:
         assert refusal(caught.value) == await refused_directly(eve)
 
 
+@on_both
+async def test_no_spelling_of_a_rules_name_gets_around_a_pattern(t: Tenant) -> None:
+    await t.rule("prod", on=["x.go"], actions=[acts("setProperty", "mine/1")])
+    async with connect(t.server.address, token=token(t.name, "rule.rules.delete:rules/[!p]*")) as eve:
+        for name in ("rules/prod", "rules/Prod"):
+            with pytest.raises(PermissionDenied):
+                await eve.rules.DeleteRule(pb.DeleteRuleRequest(name=name))
+    assert await t.s.rules.GetRule(pb.GetRuleRequest(name="rules/prod"))
+
+
 async def test_operations_of_a_service_need_its_own_permission(t: Tenant) -> None:
     cancel = {"callMethod": {"method": "google.longrunning.Operations/CancelOperation", "target": RESOURCES}}
     async with connect(t.server.address, token=token(t.name, *MINE)) as eve:

@@ -199,6 +199,29 @@ class TestGrants:
     def test_table(self, grant: str, target: str, granted: bool) -> None:
         assert is_granted([grant], "cache.caches.get", [target]) is granted
 
+    @pytest.mark.parametrize(
+        ("pattern", "target", "granted"),
+        [
+            ("subscriptions/[!p]*", "subscriptions/shop", True),
+            ("subscriptions/[!p]*", "subscriptions/prod", False),
+            ("subscriptions/[!p]*", "subscriptions/Prod", False),
+            ("subscriptions/[!P]*", "Subscriptions/prod", False),
+            ("subscriptions/[!O-Q]*", "subscriptions/prod", False),
+            ("subscriptions/s/resourceGroups/a*", "Subscriptions/S/resourcegroups/Admin", True),
+            ("subscriptions/S/*", "subscriptions/s/resourceGroups/g", True),
+            ("subscriptions/t*", "subscriptions/s", False),
+        ],
+    )
+    @pytest.mark.parametrize("permission", ["resource.resources.delete", "rule.rules.delete"])
+    def test_patterns_ignore_case_where_names_do(
+        self, permission: str, pattern: str, target: str, granted: bool
+    ) -> None:
+        assert is_granted([f"{permission}:{pattern}"], permission, [target]) is granted
+
+    @pytest.mark.parametrize("permission", ["resource.tenants.actAs", "rule.subjects.get", "erp.records.get"])
+    def test_elsewhere_they_do_not(self, permission: str) -> None:
+        assert not is_granted([f"{permission}:Acme*"], permission, ["acme"])
+
     def test_every_target_must_be_covered_by_some_pattern(self) -> None:
         grants = ["cache.caches.get:caches/a*", "cache.caches.*:caches/b*"]
         assert is_granted(grants, "cache.caches.get", ["caches/a1", "caches/b1"])
