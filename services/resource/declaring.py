@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from sutler.auth import authorize
 from sutler.errors import Conflict, SutlerError, invalid, not_found
 from sutler.etags import check_etag
 from sutler.idempotency import Once
@@ -21,12 +20,12 @@ from services.resource.handling import Planned
 from services.resource.judging import PolicyBook
 from services.resource.linking import group_of
 from services.resource.names import Name, compose, key, parse
+from services.resource.permitting import check_permitted
 from services.resource.ports import Above, Handlers, Result, Store, Unit, View
 from services.resource.preparing import pass_stages, prepared
 from services.resource.proposals import Proposal, immutable, rejected
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType, unknown_type
-from services.resource.taking import DELETE, check_may_take
 from services.resource.work import question_for
 
 MAX_REPEATS = 20
@@ -201,6 +200,7 @@ class Declarations:
 
         Raises:
             FailedPrecondition: If the version of the type cannot be written (TYPE_VERSION_UNAVAILABLE).
+            PermissionDenied: If the caller may not do all of it (PERMISSION_MISSING).
         """
         version = type.find(wished.type_version)
         if version.retired and (before is None or before.declared.type_version != version.version):
@@ -208,9 +208,7 @@ class Declarations:
         compiled = self._compiler.compiled(type, version)
         if wished.secrets != compiled.secrets:
             wished = replace(wished, secrets=compiled.secrets)
-        if wished.expire_time is not None and (before is None or before.declared.expire_time != wished.expire_time):
-            authorize(caller.principal, DELETE, [name.text])
-            check_may_take(view, caller.principal, name.text)
+        check_permitted(view, caller.principal, name.text, type.type, wished, before)
         policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
         sees = (compiled.sees_parent or policies) and name.parent
         parent = view.resource(name.parent) if sees else None

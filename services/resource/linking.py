@@ -48,6 +48,12 @@ def group_of(type: str, declared: Declared) -> str:
     return ""
 
 
+def groups_changed(type: str, wished: Declared, before: Declared) -> tuple[str, ...]:
+    """Returns the management groups that a change leaves and joins."""
+    old, new = group_of(type, before), group_of(type, wished)
+    return tuple(filter(None, (old, new))) if key(old) != key(new) else ()
+
+
 def _check_location(view: View, proposal: Proposal, location: str) -> None:
     found = view.resource(location)
     if found is None:
