@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from sutler.auth import authorize
+from sutler.context import Principal
 from sutler.errors import not_found
 from sutler.etags import check_etag
 from sutler.idempotency import Once
@@ -15,6 +17,8 @@ from services.cache.evicting import Evictor
 from services.cache.listing import Query
 from services.cache.ports import Catalogue
 from services.cache.results import Deletion
+
+CREATE = "cache.caches.create"
 
 
 class Caches:
@@ -62,6 +66,7 @@ class Caches:
     async def update(
         self,
         tenant: str,
+        principal: Principal,
         cache_id: str,
         etag: str,
         change: Callable[[Cache], Rules],
@@ -74,6 +79,7 @@ class Caches:
 
         Args:
             tenant: Whose it is.
+            principal: Who changes it.
             cache_id: Which.
             etag: The etag that it must have; any if empty.
             change: Returns the new rules of a cache; it may be called again. Gets an empty one to create it.
@@ -83,6 +89,7 @@ class Caches:
 
         Raises:
             NotFound: If there is none.
+            PermissionDenied: If there is none, and the principal may not create it.
             Conflict: If it has another etag.
             Invalid, Unimplemented: As :meth:`create`.
         """
@@ -91,6 +98,7 @@ class Caches:
             if found is None:
                 if not allow_missing:
                     raise not_found(f"{COLLECTION}/{cache_id}")
+                authorize(principal, CREATE, [f"{COLLECTION}/{cache_id}"])
                 found = Cache(tenant=tenant, id=cache_id)
             else:
                 check_etag(etag, found.etag, found.name)

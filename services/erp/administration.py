@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sutler.auth import authorize
 from sutler.context import Principal
 from sutler.errors import AlreadyExists, SutlerError, not_found
 from sutler.etags import check_etag
@@ -19,6 +20,8 @@ from services.erp.permitting import check_spec, leads_elsewhere, logs_in_anew, w
 from services.erp.ports import DriverInfo, SecretBox
 from services.erp.schemas import ErpUser, ModelRights
 from services.erp.stores import ConnectionStore, Query
+
+CREATE = "erp.connections.create"
 
 Edit = Callable[[Connection | None], tuple[ConnectionSpec, Mapping[str, str]]]
 """Makes the wanted settings of what is stored (None: nothing), and newly given secrets by slot."""
@@ -109,7 +112,7 @@ class Administration:
         self,
         tenant: str,
         connection_id: str,
-        creator: str,
+        principal: Principal,
         edit: Edit,
         once: Once | None,
         *,
@@ -121,6 +124,7 @@ class Administration:
 
         Raises:
             NotFound: If there is none.
+            PermissionDenied: If there is none, and the principal may not create it.
             Conflict: If it has another etag.
             SutlerError: As :meth:`create`, and what ``edit`` raises.
         """
@@ -129,9 +133,10 @@ class Administration:
             if stored is None:
                 if not allow_missing:
                     raise not_found(f"connections/{connection_id}")
-                return self._new(tenant, connection_id, creator, edit, now)
+                authorize(principal, CREATE, [f"{connection_id}/"])
+                return self._new(tenant, connection_id, principal.actor, edit, now)
             check_etag(etag, stored.etag, stored.name)
-            return self._changed(stored, creator, edit, now)
+            return self._changed(stored, principal.actor, edit, now)
 
         before = await self._before(tenant, connection_id)
         saved = await self._save(tenant, connection_id, change, once, validate_only=validate_only)

@@ -25,6 +25,8 @@ from services.erp.standing import Standing, standing
 from services.erp.stores import FeedStore, Query, SubscriptionStore
 from services.erp.subscriptions import Subscription, SubscriptionSpec
 
+CREATE = "erp.subscriptions.create"
+
 Edit = Callable[[Subscription | None], SubscriptionSpec]
 """Makes the wanted settings of what is stored; of None if nothing is."""
 
@@ -188,8 +190,11 @@ class Subscribing:
 
     def _check_presence(self, wish: Wish, stored: Subscription | None) -> None:
         if stored is None:
-            if not wish.create and not wish.allow_missing:
+            if wish.create:
+                return
+            if not wish.allow_missing:
                 raise not_found(wish.name)
+            authorize(wish.principal, CREATE, [f"{wish.connection_id}/"])
             return
         if wish.create:
             raise AlreadyExists(f"{stored.name} exists", resource=stored.name)

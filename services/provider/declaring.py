@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from sutler.auth import authorize
+from sutler.context import Principal
 from sutler.errors import AlreadyExists, FailedPrecondition, invalid, not_found
 from sutler.etags import check_etag, make_etag
 
@@ -94,11 +96,14 @@ def create(shelf: Shelf[D], thing: D, check: Callable[[D], D], *, validate_only:
     return checked if validate_only else shelf.insert(checked)
 
 
-def update(shelf: Shelf[D], how: Update, merge: Callable[[D | None], D], check: Callable[[D], D]) -> D:
+def update(
+    shelf: Shelf[D], principal: Principal, how: Update, merge: Callable[[D | None], D], check: Callable[[D], D]
+) -> D:
     """Changes a thing, or creates it where that is allowed, and returns it.
 
     Args:
         shelf: Where it is kept.
+        principal: Who changes it.
         how: Which thing, and under which conditions.
         merge: Returns the thing with its new values; gets the thing as it is, or None where there is none.
         check: As in :func:`create`.
@@ -106,6 +111,7 @@ def update(shelf: Shelf[D], how: Update, merge: Callable[[D | None], D], check: 
     Raises:
         Invalid: If no name is given.
         NotFound: If there is none and it may not be created.
+        PermissionDenied: If there is none and the principal may not create it.
         Conflict: If it has changed (ETAG_MISMATCH).
         SutlerError: What ``merge`` and ``check`` raise.
     """
@@ -115,6 +121,7 @@ def update(shelf: Shelf[D], how: Update, merge: Callable[[D | None], D], check: 
     if before is None:
         if not how.allow_missing:
             raise not_found(how.name)
+        authorize(principal, f"provider.{how.name.partition('/')[0]}.create", [how.name])
         return create(shelf, merge(None), check, validate_only=how.validate_only)
     check_etag(how.etag, etag(before), how.name)
     checked = check(merge(before))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from sutler.auth import authorize
 from sutler.errors import Conflict, SutlerError, invalid, not_found
 from sutler.etags import check_etag
 from sutler.idempotency import Once
@@ -20,7 +21,7 @@ from services.resource.handling import Planned
 from services.resource.judging import PolicyBook
 from services.resource.linking import group_of
 from services.resource.names import Name, compose, key, parse
-from services.resource.permitting import check_permitted
+from services.resource.permitting import CREATE, check_permitted
 from services.resource.ports import Above, Handlers, Result, Store, Unit, View
 from services.resource.preparing import pass_stages, prepared
 from services.resource.proposals import Proposal, immutable, rejected
@@ -153,6 +154,7 @@ class Declarations:
                 return self._change(view, caller, view.opened(before), sent)
             if not allow_missing:
                 raise not_found(name)
+            authorize(caller.principal, CREATE, [name])
             new = replace(sent, type=sent.type or wanted.type)
             if key(new.type) != key(wanted.type):
                 raise immutable("resource.type")

@@ -10,6 +10,7 @@ from services.resource.ports import View
 from services.resource.resource import Declared, Resource
 from services.resource.taking import DELETE, check_may_take
 
+CREATE = "resource.resources.create"
 UPDATE = "resource.resources.update"
 
 

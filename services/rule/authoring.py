@@ -19,6 +19,7 @@ from services.rule.programs import compile_program
 from services.rule.rights import check_rights
 from services.rule.rules import Rule, RuleStore, Wanted, Writing, taken
 
+CREATE = "rule.rules.create"
 MAX_RACES = 10
 """How often an update begins again because another one was faster."""
 
@@ -72,6 +73,7 @@ class Rules:
         Raises:
             NotFound: If there is none of that name.
             Conflict: If ``etag`` is not the current one.
+            PermissionDenied: If it would be created, and the author may not do that.
             SutlerError: As :meth:`create`.
         """
         for race in range(MAX_RACES):
@@ -80,6 +82,7 @@ class Rules:
             except NotFound:
                 if not allow_missing:
                     raise
+                authorize(author, CREATE, [name])
                 wanted = merge(None)
                 id_ = name.removeprefix("rules/")
                 try:

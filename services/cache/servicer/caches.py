@@ -54,6 +54,7 @@ class CacheRpcs(Rpcs):
         return to_cache(
             await self._work.caches.update(
                 current().tenant,
+                current().principal,
                 cache_id(request.cache.name),
                 request.cache.etag,
                 lambda found: updated_rules(found, request),

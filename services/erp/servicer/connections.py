@@ -64,7 +64,7 @@ class ConnectionRpcs(Rpcs):
         changed = await self.gateway.administration.update(
             call.tenant,
             connection_id(request.connection.name),
-            call.principal.actor,
+            call.principal,
             lambda stored: wire.settings(
                 merge(
                     wire.stored(stored) if stored else erp_pb2.Connection(name=request.connection.name),

@@ -69,11 +69,13 @@ class ProviderRpcs:
             validate_only=request.validate_only,
         )
         mask = request.update_mask if request.HasField("update_mask") else None
+        principal = current().principal
 
         def update(book: Book) -> pb.Provider:
             before = book.providers.get(how.tenant, how.name)
             changed = declaring.update(
                 book.providers,
+                principal,
                 how,
                 lambda stored: wire.merged(stored, wanted, mask, how, new_id()),
                 lambda merged: checked_provider(self._parts.kinds, merged, before),

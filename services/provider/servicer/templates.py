@@ -64,10 +64,12 @@ class TemplateRpcs:
             validate_only=request.validate_only,
         )
         mask = request.update_mask if request.HasField("update_mask") else None
+        principal = current().principal
 
         def update(book: Book) -> pb.Template:
             changed = declaring.update(
                 book.templates,
+                principal,
                 how,
                 lambda stored: wire.merged(stored, wanted, mask, how, new_id()),
                 lambda merged: checked_template(book, self._parts.kinds, merged),

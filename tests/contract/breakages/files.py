@@ -37,7 +37,13 @@ CASES = (
         (('pattern: "gadgets/{gadget}"', 'pattern: "gadgets/{gadget}/parts/{part}"'),),
     ),
     Case("has_comment", WIDGET, "// Stores widgets.\n", "", "WidgetService"),
-    Case("has_comment", WIDGET, "  // Creates it if there is none.\n", "", "UpdateWidgetRequest.allow_missing"),
+    Case(
+        "has_comment",
+        WIDGET,
+        "  // Creates it if there is none, which needs the permission to create it too.\n",
+        "",
+        "UpdateWidgetRequest.allow_missing",
+    ),
     Case("has_comment", WIDGET, "// Request of GetWidget.\n", "", "GetWidgetRequest"),
     Case(
         "has_comment",

@@ -97,6 +97,16 @@ async def test_a_grant_can_be_for_some_caches_only(caller: As) -> None:
                 await call
 
 
+async def test_an_update_that_would_create_needs_that_permission(caller: As) -> None:
+    request = pb.UpdateCacheRequest(cache=pb.Cache(name="caches/new"), allow_missing=True)
+    async with caller("blue") as owner, caller("blue", "cache.caches.update") as limited:
+        with pytest.raises(PermissionDenied) as caught:
+            await limited.cache.UpdateCache(request)
+        assert caught.value.metadata["permission"] == "cache.caches.create"
+        assert (await owner.cache.UpdateCache(request)).name == "caches/new"
+        assert (await limited.cache.UpdateCache(request)).name == "caches/new"
+
+
 async def test_nobody_gets_in_without_a_token(tmp_path: Path) -> None:
     settings = settings_of(Place(f"sqlite:///{tmp_path}/cache.db", tmp_path / "blobs"), auth_secret=SECRET)
     async with running(app, settings, "cache") as server, connect(server.address) as stranger:

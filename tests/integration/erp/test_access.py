@@ -83,5 +83,21 @@ async def test_permissions_and_tenants(sqlite: str, sandbox: SandboxProcess) -> 
         get_it = erp_pb2.GetConnectionRequest(name=MAIN)
         assert await told("erp.*.*:main/*", request=get_it, method="GetConnection") == "ok"
         assert await told("erp.*.*:other/*", request=get_it, method="GetConnection") == "PERMISSION_MISSING"
+        there, new = (
+            erp_pb2.UpdateConnectionRequest(
+                connection=erp_pb2.Connection(name=name, driver="odoo-jsonrpc", url=sandbox.url), allow_missing=True
+            )
+            for name in (MAIN, "connections/new")
+        )
+        may = {"method": "UpdateConnection"}
+        assert await told("erp.connections.update", request=there, **may) == "ok"
+        assert await told("erp.connections.update", request=new, **may) == "PERMISSION_MISSING"
+        assert await told("erp.connections.update", "erp.connections.create:new/", request=new, **may) == "ok"
+        orders = erp_pb2.Subscription(name=f"{MAIN}/subscriptions/orders", model="sale.order", fields=["name"])
+        apply = erp_pb2.UpdateSubscriptionRequest(subscription=orders, allow_missing=True)
+        writes = ("erp.subscriptions.update", "erp.records.watch", "rule.events.batchPublish")
+        may = {"method": "UpdateSubscription"}
+        assert await told(*writes, request=apply, **may) == "PERMISSION_MISSING"
+        assert await told(*writes, "erp.subscriptions.create:main/", request=apply, **may) == "ok"
         drivers = erp_pb2.ListDriversRequest()
         assert await told("erp.drivers.list", request=drivers, method="ListDrivers") == "ok"

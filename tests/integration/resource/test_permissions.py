@@ -102,3 +102,27 @@ async def test_a_member_joins_no_group_without_it(tenant: Tenant) -> None:
         for validate_only in (True, False):
             request = pb.ApplyStackRequest(stack=stack, validate_only=validate_only)
             assert await missing(s.s.resources.ApplyStack(request)) == (UPDATE, "managementGroups/a")
+
+
+@everywhere
+async def test_an_update_that_would_create_needs_that_permission(tenant: Tenant) -> None:
+    async with limited(tenant, UPDATE) as s:
+        wanted = pb.Resource(name="subscriptions/s", type=SUBSCRIPTIONS)
+        for validate_only in (True, False):
+            request = pb.UpdateResourceRequest(resource=wanted, allow_missing=True, validate_only=validate_only)
+            assert await missing(s.s.resources.UpdateResource(request)) == (CREATE, "subscriptions/s")
+        await tenant.create("", "s", SUBSCRIPTIONS)
+        assert (await s.s.resources.UpdateResource(request)).done
+
+
+async def test_so_does_that_of_a_type(tenant: Tenant) -> None:
+    async with limited(tenant, "resource.resourceTypes.update") as s:
+        wanted = pb.ResourceType(name="resourceTypes/Custom.Org.servers", versions=[pb.TypeVersion(version="v1")])
+        for validate_only in (True, False):
+            request = pb.UpdateResourceTypeRequest(
+                resource_type=wanted, allow_missing=True, validate_only=validate_only
+            )
+            told = await missing(s.s.resources.UpdateResourceType(request))
+            assert told == ("resource.resourceTypes.create", wanted.name)
+        await tenant.type()
+        assert (await s.s.resources.UpdateResourceType(request)).name == wanted.name

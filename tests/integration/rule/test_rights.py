@@ -101,6 +101,17 @@ async def test_no_spelling_of_a_rules_name_gets_around_a_pattern(t: Tenant) -> N
     assert await t.s.rules.GetRule(pb.GetRuleRequest(name="rules/prod"))
 
 
+async def test_an_update_that_would_create_needs_that_permission(t: Tenant) -> None:
+    wanted = rule(on=["x.go"], actions=[acts("setProperty", "mine/1")])
+    wanted.name = "rules/r"
+    async with connect(t.server.address, token=token(t.name, "rule.rules.update", *MINE[1:])) as eve:
+        with pytest.raises(PermissionDenied) as caught:
+            await eve.rules.UpdateRule(pb.UpdateRuleRequest(rule=wanted, allow_missing=True))
+    assert refusal(caught.value)[2] == "rule.rules.create"
+    async with connect(t.server.address, token=token(t.name, "rule.rules.update", *MINE)) as able:
+        assert (await able.rules.UpdateRule(pb.UpdateRuleRequest(rule=wanted, allow_missing=True))).name == "rules/r"
+
+
 async def test_operations_of_a_service_need_its_own_permission(t: Tenant) -> None:
     cancel = {"callMethod": {"method": "google.longrunning.Operations/CancelOperation", "target": RESOURCES}}
     async with connect(t.server.address, token=token(t.name, *MINE)) as eve:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
+from sutler.context import ANONYMOUS, Principal
+from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound, PermissionDenied
 from sutler.ids import new_id
 
 from services.provider import acquiring, declaring
@@ -40,10 +41,14 @@ async def create(here: World, thing: Template, *, validate_only: bool = False) -
     )
 
 
-async def update(here: World, how: Update, **changes: Any) -> Template:
+async def update(here: World, how: Update, principal: Principal = ANONYMOUS, **changes: Any) -> Template:
     return await here.do(
         lambda book: declaring.update(
-            book.templates, how, lambda stored: replace(stored or template(), **changes), lambda wanted: wanted
+            book.templates,
+            principal,
+            how,
+            lambda stored: replace(stored or template(), **changes),
+            lambda wanted: wanted,
         )
     )
 
@@ -79,7 +84,11 @@ async def test_an_update_creates_only_where_it_may(here: World) -> None:
     how = Update(tenant=TENANT, name="templates/new")
     with pytest.raises(NotFound):
         await update(here, how)
-    assert (await update(here, replace(how, allow_missing=True))).revision == 1
+    how = replace(how, allow_missing=True)
+    with pytest.raises(PermissionDenied) as refused:
+        await update(here, how, Principal("user:anna", grants=("provider.templates.update",)))
+    assert refused.value.metadata["permission"] == "provider.templates.create"
+    assert (await update(here, how)).revision == 1
 
 
 async def test_what_is_used_is_not_deleted(here: World) -> None:
