@@ -22,7 +22,8 @@ from services.resource.servicer.callers import set_origin
 SERVICE = "sutler.resource.v1.ResourceService"
 METHODS = ("GetResource", "CreateResource", "UpdateResource", "DeleteResource", "InvokeAction", "WaitOperation")
 OWN = ("WaitOperation",)
-"""Methods that need no permission here: a handler waits only for what it was allowed to begin."""
+"""Methods that need no permission here: :class:`sutler.handlers.resources.Resources`, all that a handler gets to see of
+the service, waits for nothing but what the handler was allowed to begin."""
 
 
 class Inside:
