@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from sutler.auth import encode_principal
 from sutler.context import Principal
 
 from services.resource.history import Cause, Change, Entry
+from services.resource.resource import Lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Caller:
         origin: The resource whose handler calls, where the cause says so.
         stack: The stack for which this is done; empty for a call for the resource itself.
         run: The operation of that stack.
-        lifts: The keys of the resources whose locks this may pass.
+        lifts: The locks that this may pass, by the keys of their resources.
         parts: The keys of what leaves the stack in this run; policies among them do not count for what leaves too.
     """
 
@@ -40,7 +42,7 @@ class Caller:
     origin: str = ""
     stack: str = ""
     run: str = ""
-    lifts: frozenset[str] = frozenset()
+    lifts: Mapping[str, Lock] = field(default_factory=dict)
     parts: frozenset[str] = frozenset()
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from sutler.errors import FailedPrecondition
 
@@ -14,7 +15,11 @@ from services.resource.states import State
 
 
 def check_deletable(
-    view: View, resource: Resource, above: Iterable[Above], force: bool, lifts: Collection[str] = ()
+    view: View,
+    resource: Resource,
+    above: Iterable[Above],
+    force: bool,
+    lifts: Mapping[str, Lock] = MappingProxyType({}),
 ) -> None:
     """Checks that a resource, and all below it, may be deleted.
 
@@ -23,7 +28,7 @@ def check_deletable(
         resource: The resource.
         above: What is above it.
         force: Whether what is below it goes too.
-        lifts: The keys of the resources at and above it whose locks do not count.
+        lifts: Locks that do not count, by the keys of their resources.
 
     Raises:
         Conflict: If an operation works on it, above it or, with force, below it (OPERATION_IN_PROGRESS).
@@ -58,10 +63,10 @@ def check_deletable(
         _check_below(view, name)
 
 
-def _check_locks(resource: Resource, above: Iterable[Above], lifts: Collection[str]) -> None:
+def _check_locks(resource: Resource, above: Iterable[Above], lifts: Mapping[str, Lock]) -> None:
     own = (resource.name, resource.declared.lock)
     for holder, lock in (own, *((scope.name, scope.lock) for scope in above)):
-        if lock >= Lock.CAN_NOT_DELETE and key(holder) not in lifts:
+        if lock >= Lock.CAN_NOT_DELETE and lifts.get(key(holder)) is not lock:
             raise locked(resource.name, lock, holder)
 
 

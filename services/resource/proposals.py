@@ -23,7 +23,7 @@ from services.resource.documents import (
 from services.resource.names import BUILT_IN, Name, key
 from services.resource.policies import Policy
 from services.resource.ports import Above
-from services.resource.resource import Declared, Finding, Resource
+from services.resource.resource import Declared, Finding, Lock, Resource
 from services.resource.resource_type import ResourceType
 from services.resource.rules import Broken, broken
 from services.resource.secrets import Path
@@ -50,7 +50,7 @@ class Proposal:
         sources: Which policies have set something, by its path.
         findings: What policies found.
         denial: Why policies refuse it; None if they do not.
-        lifts: The keys of the resources whose locks it may pass.
+        lifts: The locks that it may pass, by the keys of their resources.
         most: How many of its type may stand in one scope; 0 for any number.
     """
 
@@ -66,7 +66,7 @@ class Proposal:
     sources: Mapping[str, Source] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     denial: PermissionDenied | None = None
-    lifts: frozenset[str] = frozenset()
+    lifts: Mapping[str, Lock] = field(default_factory=dict)
     most: int = 0
 
     @property

@@ -22,7 +22,7 @@ from services.resource.stacks.checking import check_members, check_permissions
 from services.resource.stacks.leaving import leaving_step, removals
 from services.resource.stacks.planning import Plan, Planner
 from services.resource.stacks.references import references
-from services.resource.stacks.stack import MemberState, Stack, Template
+from services.resource.stacks.stack import MemberState, Stack, Template, lifts
 from services.resource.taking import check_may_take
 from services.resource.work import Work, operation_for
 
@@ -145,7 +145,7 @@ class Stacks:
 
     async def _planned(self, caller: Caller, sent: SentStack) -> _Planned:
         planned = await self._store.scan(caller.tenant, lambda view: _plan(view, caller, sent))
-        run = replace(caller, stack=planned.after.name, lifts=planned.after.lifts)
+        run = replace(caller, stack=planned.after.name, lifts=lifts(planned.plan.states))
         await check_members(self._store, self._declarations, run, planned.plan)
         return planned
 

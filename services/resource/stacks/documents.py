@@ -91,7 +91,7 @@ def state_document(state: MemberState) -> dict[str, Any]:
 
 
 def from_state_document(document: Json) -> MemberState:
-    """Returns what :func:`state_document` was made of."""
+    """Returns what :func:`state_document` was made of; what an earlier release wrote beside that is passed over."""
     error, applied = document.get("error"), document.get("applied")
     changes: dict[str, Any] = {
         "action": Action[document["action"]],
@@ -100,7 +100,8 @@ def from_state_document(document: Json) -> MemberState:
         "error": None if error is None else from_problem_document(error),
         "applied": None if applied is None else _from_applied_document(applied),
     }
-    return MemberState(**{**document, **changes})
+    known = {field.name for field in fields(MemberState)}
+    return MemberState(**{**{name: value for name, value in document.items() if name in known}, **changes})
 
 
 def _member_document(member: Member) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def _from_member_document(document: Json) -> Member:
 
 def _from_applied_document(document: Json) -> Applied:
     lists = {name: tuple(document[name]) for name in ("tags", "references", "fields")}
-    return Applied(properties=document["properties"], **lists)
+    return Applied(properties=document["properties"], lock=Lock(document.get("lock", Lock.UNSPECIFIED)), **lists)
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -45,7 +45,6 @@ def removals(
             uid=state.uid,
             left=True,
             keep=state.keep,
-            locks=state.locks,
             needs=state.needs,
             applied=state.applied,
         )

@@ -22,7 +22,7 @@ from services.resource.problems import problem
 from services.resource.removing import Removal, Removals
 from services.resource.resource import Declared, Resource
 from services.resource.stacks.failures import conflict, short
-from services.resource.stacks.merging import applied, merged
+from services.resource.stacks.merging import Applied, applied, merged
 from services.resource.stacks.resolving import field_of, lookup_in, wished
 from services.resource.stacks.settling import failed, gone
 from services.resource.stacks.stack import Action, Became, MemberState, Stack
@@ -141,7 +141,7 @@ class Workshop:
                 return merged(None, wish, None)
             if key(before.stack) not in ("", key(self.stack.name)):
                 raise conflict(before.name, before.stack)
-            return merged(before.declared, wish, state.applied if before.uid == state.uid else None)
+            return merged(before.declared, wish, _set_before(state, before))
 
         return onto
 
@@ -151,31 +151,19 @@ class Workshop:
         resource = None if resource is None else unit.opened(resource)
         if resource is None or not _is_there(resource, self._onto(state, wish)(resource)):
             return None
-        resource = self._belonging(unit, resource, self.stack.name)
-        return self._put(unit, self._done(state, wish, resource, Action.KEEP))
+        kept = self._belonging(unit, resource, self.stack.name)
+        return self._put(unit, _done(state, wish, resource, kept, Action.KEEP))
 
     def _begun(self, unit: Unit, state: MemberState, wish: Declared, accepted: Accepted) -> MemberState:
         resource, operation = accepted.resource, accepted.operation
         if key(resource.stack) != key(self.stack.name):
             resource = self._belonging(unit, resource, self.stack.name)
         if accepted.before is not None and accepted.before.revision == accepted.resource.revision:
-            return self._done(state, wish, resource, Action.KEEP)
+            return _done(state, wish, accepted.before, resource, Action.KEEP)
         action = Action.CREATE if accepted.before is None else Action.UPDATE
-        done = self._done(state, wish, resource, action)
+        done = _done(state, wish, accepted.before, resource, action)
         done = replace(done, operation=operation.name, created=state.created or accepted.before is None)
         return done if operation.state.ended else replace(done, became=Became.RUNNING)
-
-    def _done(self, state: MemberState, wish: Declared, resource: Resource, action: Action) -> MemberState:
-        return replace(
-            state,
-            resource=resource.name,
-            uid=resource.uid,
-            action=action,
-            became=Became.SUCCEEDED,
-            error=None,
-            applied=applied(wish),
-            locks=state.locks and bool(wish.lock),
-        )
 
     async def _remove(self, state: MemberState, undoes: bool) -> MemberState:
         work = self.attempt.work
@@ -212,6 +200,25 @@ class Workshop:
         unit.check_held(self.attempt.operation.name, self.attempt.operation.fence)
         unit.put_member_state(self.stack.name, state)
         return state
+
+
+def _done(state: MemberState, wish: Declared, before: Resource | None, after: Resource, action: Action) -> MemberState:
+    """Returns the state of a member that is as declared: the resource before and after that was done."""
+    set_before = None if before is None else _set_before(state, before)
+    return replace(
+        state,
+        resource=after.name,
+        uid=after.uid,
+        action=action,
+        became=Became.SUCCEEDED,
+        error=None,
+        applied=applied(wish, None if before is None else before.declared, set_before),
+    )
+
+
+def _set_before(state: MemberState, resource: Resource) -> Applied | None:
+    """Returns what earlier runs set in a resource; nothing in another of the same name."""
+    return state.applied if resource.uid == state.uid else None
 
 
 def _is_there(resource: Resource, declared: Declared) -> bool:

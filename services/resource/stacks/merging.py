@@ -1,6 +1,7 @@
 """Puts what a stack wishes onto a resource: what earlier runs set and this one leaves out goes, all else stays.
 
-To know what earlier runs set, their keys are enough; values are not kept a second time.
+To know what earlier runs set, their keys are enough; values are not kept a second time. Only of the lock the value is
+kept: somebody else's must not be taken for the stack's own.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from services.resource.resource import Declared
+from services.resource.resource import Declared, Lock
 
 Shape = Mapping[str, Any]
 """The keys of an object; a key of an object in it leads to that one's shape, any other to None."""
 
-SINGLE = ("display_name", "location", "expire_time", "lock")
-"""The fields with one value."""
+SINGLE = ("display_name", "location", "expire_time")
+"""The fields with one value, but for the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +28,29 @@ class Applied:
         tags: The keys of the tags.
         references: The references.
         fields: Which of :data:`SINGLE`.
+        lock: The lock that it has as long as nobody else sets another; unspecified if that is not the stack's.
     """
 
     properties: Shape = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    lock: Lock = Lock.UNSPECIFIED
 
 
 NOTHING = Applied()
 
 
-def applied(wished: Declared) -> Applied:
-    """Returns what setting these values sets."""
+def applied(wished: Declared, current: Declared | None, before: Applied | None) -> Applied:
+    """Returns what setting these values sets; the arguments are those of :func:`merged`."""
     unset = Declared()
+    free = current is None or _is_free(current.lock, before or NOTHING)
     return Applied(
         shape(wished.properties),
         tuple(wished.tags),
         wished.references,
         tuple(name for name in SINGLE if getattr(wished, name) != getattr(unset, name)),
+        wished.lock if free else Lock.UNSPECIFIED,
     )
 
 
@@ -65,10 +70,11 @@ def merged(current: Declared | None, wished: Declared, before: Applied | None) -
         "tags": {**_without(current.tags, before.tags), **wished.tags},
         "references": _merged_list(current.references, wished.references, before.references),
         "type_version": wished.type_version or current.type_version,
+        "lock": _merged_lock(current.lock, wished.lock, before),
     }
-    unset, now = Declared(), applied(wished).fields
+    unset = Declared()
     for name in SINGLE:
-        if name in now:
+        if getattr(wished, name) != getattr(unset, name):
             changes[name] = getattr(wished, name)
         elif name in before.fields:
             changes[name] = getattr(unset, name)
@@ -96,6 +102,18 @@ def merge(current: Mapping[str, Any], wished: Mapping[str, Any], before: Shape) 
         elif below and isinstance(value, Mapping) and (rest := merge(value, {}, below)):
             found[name] = rest
     return found
+
+
+def _merged_lock(current: Lock, wished: Lock, before: Applied) -> Lock:
+    """Returns the lock that a resource gets; one that others have set stays, unless a stronger one is wished."""
+    if not _is_free(current, before):
+        return max(current, wished)
+    return wished or (Lock.UNSPECIFIED if current is before.lock else current)
+
+
+def _is_free(lock: Lock, before: Applied) -> bool:
+    """Returns whether a lock forbids nothing, or is the stack's own."""
+    return lock <= Lock.NONE or lock is before.lock
 
 
 def _without(values: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:

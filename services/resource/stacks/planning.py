@@ -13,7 +13,7 @@ from services.resource.handling import Planned
 from services.resource.hiding import hide
 from services.resource.names import Name, key
 from services.resource.ports import View
-from services.resource.resource import Declared, Lock, Resource
+from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType
 from services.resource.secrets import secret_paths
 from services.resource.stacks.failures import conflict
@@ -180,7 +180,6 @@ class Planner:
             action=action,
             uid=known.uid if known else "",
             keep=member.keep,
-            locks=_locks(member, before, known),
             needs=tuple(dict.fromkeys(self.names[other].key for other in self._needs[member.id])),
             applied=known.applied if known else None,
         )
@@ -219,13 +218,6 @@ def _merged(before: Resource | None, wish: Declared, applied: Applied | None) ->
         return merged(None, wish, applied)
     moves = wish.type_version not in ("", before.declared.type_version)
     return merged(before.declared.public if moves else before.declared, wish, applied)
-
-
-def _locks(member: Member, before: Resource | None, known: MemberState | None) -> bool:
-    """Returns whether the lock of a resource is the stack's own, and not somebody else's."""
-    if known is not None and before is not None and known.uid == before.uid and known.locks:
-        return True
-    return bool(member.lock) and (before is None or before.declared.lock <= Lock.NONE)
 
 
 def _action(before: Resource | None, after: Declared, complete: bool, stack: str) -> tuple[Action, str]:

@@ -21,13 +21,13 @@ from services.resource.removing import Removals
 from services.resource.stacks import turns
 from services.resource.stacks.advancing import Moment, advance
 from services.resource.stacks.members import Workshop
-from services.resource.stacks.stack import MemberState, Stack
+from services.resource.stacks.stack import MemberState, Stack, lifts
 
 PARALLEL = 32
 """How many members one run begins at once."""
 
 Turns = Callable[[turns.States], list[MemberState]]
-Begin = Callable[[MemberState], Awaitable[MemberState]]
+Begin = Callable[[Workshop, MemberState], Awaitable[MemberState]]
 
 
 class Running:
@@ -56,15 +56,15 @@ class Running:
             caller = replace(_caller(attempt, moment.stack), parts=_parting(moment))
             workshop = Workshop(attempt, moment.stack, caller, self._declarations, self._removals)
             phases: dict[str, tuple[Turns, Begin]] = {
-                "apply": (turns.to_apply, workshop.apply),
-                "remove": (turns.to_remove, workshop.remove),
-                "undo": (turns.to_undo, workshop.undo),
+                "apply": (turns.to_apply, Workshop.apply),
+                "remove": (turns.to_remove, Workshop.remove),
+                "undo": (turns.to_undo, Workshop.undo),
             }
             ready, begin = phases[moment.phase]
-            await _begin_all(attempt, moment, ready, begin)
+            await _begin_all(workshop, moment, ready, begin)
 
 
-async def _begin_all(attempt: Attempt, moment: Moment, ready: Turns, begin: Begin) -> None:
+async def _begin_all(workshop: Workshop, moment: Moment, ready: Turns, begin: Begin) -> None:
     """Begins one member after the other as their turns come, in parallel, until none is left whose turn it is."""
     states = {state.key: state for state in moment.stack.member_states}
     undoes = moment.phase == "undo"
@@ -72,11 +72,12 @@ async def _begin_all(attempt: Attempt, moment: Moment, ready: Turns, begin: Begi
     tried: set[str] = set()
     try:
         while True:
-            stopped = not undoes and (attempt.cancelled.is_set() or turns.failures(states))
+            stopped = not undoes and (workshop.attempt.cancelled.is_set() or turns.failures(states))
+            now = replace(workshop, caller=replace(workshop.caller, lifts=lifts(states.values())))
             for state in () if stopped else ready(states):
                 if len(tasks) < PARALLEL and state.key not in tried and state.due <= moment.now:
                     tried.add(state.key)
-                    tasks[asyncio.create_task(_call(begin, state))] = state.key
+                    tasks[asyncio.create_task(_call(begin, now, state))] = state.key
             if not tasks:
                 return
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -96,8 +97,8 @@ def _parting(moment: Moment) -> frozenset[str]:
     return frozenset(state.key for state in states.values() if state.left and not state.keep and state.uid)
 
 
-async def _call(begin: Begin, state: MemberState) -> MemberState:
-    return await begin(state)
+async def _call(begin: Begin, workshop: Workshop, state: MemberState) -> MemberState:
+    return await begin(workshop, state)
 
 
 def _caller(attempt: Attempt, stack: Stack) -> Caller:
@@ -112,5 +113,4 @@ def _caller(attempt: Attempt, stack: Stack) -> Caller:
         traceparent=work.traceparent,
         stack=stack.name,
         run=operation.name,
-        lifts=stack.lifts,
     )

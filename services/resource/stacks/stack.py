@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
@@ -165,7 +165,6 @@ class MemberState:
         uid: The uid of the resource while it belongs to the stack; empty before it does, and when it is gone.
         left: Whether the member is no longer declared.
         keep: Whether the resource stays when it leaves the stack.
-        locks: Whether the stack has given it a lock, which its runs may pass.
         needs: The keys of the resources that must be there first.
         applied: What the stack has set in it so far; None if nothing yet.
         created: Whether the present run created it.
@@ -184,7 +183,6 @@ class MemberState:
     uid: str = ""
     left: bool = False
     keep: bool = False
-    locks: bool = False
     needs: tuple[str, ...] = ()
     applied: Applied | None = None
     created: bool = False
@@ -247,7 +245,7 @@ class Stack:
         """Whether a run that fails takes back what it created."""
         return self.template.failure_policy is not FailurePolicy.KEEP
 
-    @property
-    def lifts(self) -> frozenset[str]:
-        """The keys of the resources whose locks its runs may pass, because the stack has set them."""
-        return frozenset(state.key for state in self.member_states if state.locks)
+
+def lifts(states: Iterable[MemberState]) -> dict[str, Lock]:
+    """Returns the locks that runs of a stack may pass, as the stack has set them, by the keys of their resources."""
+    return {state.key: state.applied.lock for state in states if state.applied and state.applied.lock > Lock.NONE}

@@ -5,8 +5,9 @@ import time
 
 import pytest
 from google.longrunning.operations_pb2 import Operation
-from sutler.errors import NotFound
+from sutler.errors import FailedPrecondition, NotFound
 from sutler.resource.v1 import resource_pb2 as pb
+from sutler.status import from_status
 from sutler.wire import from_struct
 
 from tests.integration.resource.conftest import Tenant, everywhere, until
@@ -331,6 +332,37 @@ async def test_runs_pass_the_locks_that_they_set(tenant: Tenant) -> None:
     await applied(tenant, stack(group, scope="subscriptions/shop"))
     await tenant.s.wait(await delete(tenant))
     assert not await exists(tenant, made.name)
+
+
+@everywhere
+@pytest.mark.parametrize("own", ["LOCK_NONE", "LOCK_CAN_NOT_DELETE"])
+async def test_locks_that_others_set_on_members_count(tenant: Tenant, own: str) -> None:
+    group = await base(tenant)
+    locked = name(group, "a")
+
+    async def is_refused(operation: Operation) -> None:
+        found = await ended(tenant, operation)
+        assert from_status(found.error).metadata["cause"] == "LOCKED"
+        assert (await tenant.get(locked)).lock == pb.Resource.LOCK_READ_ONLY
+
+    def wished(**fields: object) -> pb.Stack:
+        return stack(member("a", **fields), scope=group)  # type: ignore[arg-type]
+
+    await applied(tenant, wished(lock=own))
+    await tenant.s.wait(await tenant.update(locked, lock=pb.Resource.LOCK_READ_ONLY))
+    with pytest.raises(FailedPrecondition) as caught:
+        await begin(tenant, wished(lock=own, tags={"x": "y"}))
+    assert (caught.value.reason, caught.value.metadata["holder"]) == ("LOCKED", locked)
+    assert await preview(tenant, wished(lock=own)) == [("KEEP", "a")]
+    await applied(tenant, wished(lock=own))
+    await applied(tenant, wished())
+    await is_refused(await delete(tenant))
+    await is_refused(await begin(tenant, stack(scope=group)))
+    await tenant.s.wait(await tenant.update(locked, lock=pb.Resource.LOCK_NONE))
+    await applied(tenant, wished(lock=own, tags={"x": "y"}))
+    assert (await tenant.get(locked)).lock == pb.Resource.Lock.Value(own)
+    await tenant.s.wait(await delete(tenant))
+    assert not await exists(tenant, locked)
 
 
 async def test_an_empty_stack(tenant: Tenant) -> None:

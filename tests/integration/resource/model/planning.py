@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from tests.integration.resource.model.checks import Proposal, check, prepared
 from tests.integration.resource.model.stacks import OUTPUTS, Member, Piece, Stack, is_there, merged, resolved
-from tests.integration.resource.model.things import Refusal, Thing, ancestors, below, key, parent_of
+from tests.integration.resource.model.things import Refusal, ancestors, below, key, parent_of
 from tests.integration.resource.model.world import World
 
 
@@ -35,7 +35,7 @@ def planned(world: World, before: Stack | None, name: str, scope: str, pieces: t
     for _, proposal, _ in sorted(steps, key=lambda step: pieces.index(step[0])):
         if proposal is not None:
             _check_alone(world, proposal, expected)
-    world.lifts = frozenset()
+    world.lifts = {}
     return stack
 
 
@@ -120,15 +120,7 @@ def _member(world: World, piece: Piece, names: dict[str, str], known: dict[str, 
         properties=earlier.properties,
         tags=earlier.tags,
         lock=earlier.lock,
-        locks=_locks(piece, thing, earlier),
     )
-
-
-def _locks(piece: Piece, thing: Thing | None, earlier: Member) -> bool:
-    """Whether the lock of a resource is, or will be, the stack's own and not somebody else's."""
-    if thing is not None and earlier.thing is thing and earlier.locks:
-        return True
-    return bool(piece.lock) and (thing is None or thing.wish.lock in ("", "NONE"))
 
 
 def _check_alone(world: World, proposal: Proposal, expected: set[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tests.integration.resource.model import lives
 from tests.integration.resource.model.resources import Resources
-from tests.integration.resource.model.stacks import Member, Piece, Stack, is_there, merged, resolved
+from tests.integration.resource.model.stacks import Member, Piece, Stack, is_there, merged, own_lock, resolved
 from tests.integration.resource.model.things import Refusal, ancestors, key
 
 LATER = ("OPERATION_IN_PROGRESS", "DEPENDENCY_UNAVAILABLE")
@@ -88,7 +88,7 @@ def _begin(model: Resources, stack: Stack, ready: list[Member]) -> bool:
             if refusal.reason in LATER:
                 raise Unclear from None
             _fail(stack, member, refusal.reason)
-    model.lifts = frozenset()
+    model.lifts = {}
     clear = all(m.became in ("SUCCEEDED", "DELETED", "UNDONE") for m in ready)
     if len(ready) > 1 and not clear:
         raise Unclear
@@ -102,7 +102,7 @@ def _apply(model: Resources, stack: Stack, member: Member) -> None:
     thing = model.things.get(key(member.name))
     if thing is not None and thing.stack and key(thing.stack) != key(stack.name):
         raise Refusal("STACK_CONFLICT")
-    wish = merged(thing, piece, properties, member)
+    wish, lock = merged(thing, piece, properties, member), own_lock(thing, piece, member)
     if thing is None or thing.work or not is_there(thing, wish):
         work = model.declare(member.name, piece.type, wish)
         if not work.ended or work.error:
@@ -110,15 +110,16 @@ def _apply(model: Resources, stack: Stack, member: Member) -> None:
         member.created = member.created or thing is None
         if not work.ended:
             model.works.append(work)
-    _belongs(model, stack, member, piece, frozenset(properties))
+    _belongs(model, stack, member, piece, frozenset(properties), lock)
 
 
-def _belongs(model: Resources, stack: Stack, member: Member, piece: Piece, properties: frozenset[str]) -> None:
+def _belongs(
+    model: Resources, stack: Stack, member: Member, piece: Piece, properties: frozenset[str], lock: str
+) -> None:
     thing = model.find(member.name)
     thing.stack = stack.name
     member.thing, member.name, member.error = thing, thing.name, ""
-    member.properties, member.tags, member.lock = properties, frozenset(piece.tags), bool(piece.lock)
-    member.locks = member.locks and bool(piece.lock)
+    member.properties, member.tags, member.lock = properties, frozenset(piece.tags), lock
     if member.became != "RUNNING":
         member.became = "SUCCEEDED"
 

@@ -8,6 +8,8 @@ from tests.integration.resource.model.things import Json, Refusal, Thing, Value,
 from tests.integration.resource.model.world import World
 
 OUTPUTS, NAME = "outputs.machines", "name"
+FREE = ("", "NONE")
+"""The locks that forbid nothing."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,8 @@ class Member:
     properties: frozenset[str] = frozenset()
     """Which properties the stack has set."""
     tags: frozenset[str] = frozenset()
-    lock: bool = False
-    """Whether the stack has set the lock."""
-    locks: bool = False
-    """Whether the lock is the stack's own, which its runs may pass."""
+    lock: str = ""
+    """The lock that the stack has set as its own, which its runs may pass."""
     became: str = "WAITING"
     error: str = ""
     created: bool = False
@@ -72,9 +72,9 @@ class Stack:
     force: bool = False
 
     @property
-    def lifts(self) -> frozenset[str]:
-        """The keys of the resources whose locks its runs may pass."""
-        return frozenset(key(member.name) for member in self.members if member.locks)
+    def lifts(self) -> Json:
+        """The locks that its runs may pass, by the keys of their resources."""
+        return {key(member.name): member.lock for member in self.members if member.lock}
 
     def shown(self) -> Json:
         """What can be seen of it."""
@@ -94,8 +94,18 @@ def merged(thing: Thing | None, piece: Piece, properties: Json, member: Member |
     mine = member if member is not None and member.thing is thing else Member("", "")
     kept = {name: value for name, value in thing.wish.properties.items() if name not in mine.properties}
     tags = {name: value for name, value in thing.wish.tags.items() if name not in mine.tags}
-    lock = piece.lock or ("" if mine.lock else thing.wish.lock)
+    lock = thing.wish.lock
+    if lock in FREE or lock == mine.lock:
+        lock = piece.lock or ("" if lock == mine.lock else lock)
+    elif piece.lock == "READ_ONLY":
+        lock = piece.lock
     return replace(thing.wish, properties={**kept, **properties}, tags={**tags, **piece.tags}, lock=lock)
+
+
+def own_lock(thing: Thing | None, piece: Piece, member: Member) -> str:
+    """The lock that a stack sets as its own: none where somebody else has set one."""
+    mine = member.lock if thing is not None and member.thing is thing else ""
+    return piece.lock if thing is None or thing.wish.lock in (*FREE, mine) else ""
 
 
 def is_there(thing: Thing | None, wish: Wish) -> bool:

@@ -68,9 +68,36 @@ def test_the_other_fields() -> None:
         "v2", "Shop", {"x": 1, "y": 2}, {"a": "1", "h": "2"}, "locations/here", (*made.references, "subscriptions/h")
     )
     wished = Declared(references=("subscriptions/b", "subscriptions/c"), location="locations/there")
-    assert merged(by_hand, wished, applied(before)) == Declared(
+    assert merged(by_hand, wished, applied(before, None, None)) == Declared(
         "v2", "", {"y": 2}, {"h": "2"}, "locations/there", ("subscriptions/b", "subscriptions/h", "subscriptions/c")
     )
+
+
+UNSET, NONE, CAN_NOT_DELETE, READ_ONLY = Lock
+
+
+@pytest.mark.parametrize(
+    ("current", "wished", "own", "after", "owned"),
+    [
+        (UNSET, READ_ONLY, UNSET, READ_ONLY, READ_ONLY),
+        (NONE, CAN_NOT_DELETE, UNSET, CAN_NOT_DELETE, CAN_NOT_DELETE),
+        (READ_ONLY, CAN_NOT_DELETE, READ_ONLY, CAN_NOT_DELETE, CAN_NOT_DELETE),
+        (READ_ONLY, UNSET, READ_ONLY, UNSET, UNSET),
+        (NONE, UNSET, NONE, UNSET, UNSET),
+        (NONE, UNSET, READ_ONLY, NONE, UNSET),
+        (READ_ONLY, NONE, NONE, READ_ONLY, UNSET),
+        (READ_ONLY, CAN_NOT_DELETE, CAN_NOT_DELETE, READ_ONLY, UNSET),
+        (READ_ONLY, UNSET, CAN_NOT_DELETE, READ_ONLY, UNSET),
+        (READ_ONLY, READ_ONLY, CAN_NOT_DELETE, READ_ONLY, UNSET),
+        (CAN_NOT_DELETE, READ_ONLY, UNSET, READ_ONLY, UNSET),
+    ],
+)
+def test_a_lock_that_others_have_set_is_never_weakened(
+    current: Lock, wished: Lock, own: Lock, after: Lock, owned: Lock
+) -> None:
+    now, wish, before = Declared(lock=current), Declared(lock=wished), Applied(lock=own)
+    assert merged(now, wish, before).lock is after
+    assert applied(wish, now, before).lock is owned
 
 
 def test_what_the_stack_never_set_stays() -> None:

@@ -54,9 +54,8 @@ STATE = MemberState(
     "u",
     True,
     True,
-    True,
     ("subscriptions/y",),
-    Applied({"size": None, "net": {"dns": None}}, ("t",), ("subscriptions/x",), ("lock",)),
+    Applied({"size": None, "net": {"dns": None}}, ("t",), ("subscriptions/x",), ("location",), Lock.READ_ONLY),
     True,
     True,
     1.0,
@@ -73,6 +72,13 @@ def test_documents_lose_nothing() -> None:
     assert documents.from_document("t", documents.document(STACK), states) == STACK
     bare = MemberState("a", "r", Action.CREATE)
     assert documents.from_state_document(documents.state_document(bare)) == bare
+
+
+def test_what_an_earlier_release_wrote_is_read() -> None:
+    stored = {**documents.state_document(STATE), "locks": True}
+    del stored["applied"]["lock"]
+    found = documents.from_state_document(stored).applied
+    assert found is not None and found.lock is Lock.UNSPECIFIED
 
 
 def test_messages_declare_what_they_show() -> None:
