@@ -30,59 +30,75 @@ from sutler.field_values import clear_output_only, copy_field, copy_of, entered,
 from sutler.fields import descriptor_of, is_immutable, is_map, is_message, is_open, is_output_only, message_of
 from sutler.merge_patch import patch_struct, patch_value
 
-__all__ = ["FieldDiff", "changes", "clear_output_only", "merge"]
+__all__ = ["FieldDiff", "changes", "clear_output_only", "merge", "resolve"]
 
 M = TypeVar("M", bound=Message)
 
 _MAX_SHOWN = 80
 
 
-def merge(stored: M, update: M, mask: FieldMask | None) -> M:
+def merge(stored: M, update: M, mask: FieldMask | None, *, below: str = "") -> M:
     """Returns a resource as an Update makes it; the arguments stay as they are.
 
     Args:
         stored: The resource as it is.
         update: The resource in the request.
         mask: The request's ``update_mask``; None if it has none.
+        below: Where the resource stands in the request, such as ``rule``; errors about its fields say so.
 
     Raises:
         Invalid: If a path of the mask leads nowhere (UPDATE_MASK_INVALID, with ``path`` in the metadata), or a field
             that cannot change would (FIELD_IMMUTABLE, with ``field``).
     """
     result = copy_of(stored)
+    prefix = f"{below}." if below else ""
     paths = list(dict.fromkeys(mask.paths)) if mask is not None else []
     if not paths:
-        _merge_populated(result, update, "", fresh=False)
+        _merge_populated(result, update, prefix, fresh=False)
     elif paths == ["*"]:
-        _replace_fields(result, update, "", fresh=False)
+        _replace_fields(result, update, prefix, fresh=False)
     else:
-        for fields in [_resolve(descriptor_of(stored), path) for path in paths]:
+        for fields in [resolve(descriptor_of(stored), path) for path in paths]:
             if not any(is_output_only(field) for field in fields):
-                _replace_path(result, update, fields, "", fresh=False)
+                _replace_path(result, update, fields, prefix, fresh=False)
     etag = descriptor_of(stored).fields_by_name.get("etag")
     if etag is not None:
         copy_field(result, stored, etag)
     return result
 
 
-def _resolve(descriptor: Descriptor, path: str) -> list[FieldDescriptor]:
-    """Returns the fields that a path leads through."""
+def resolve(
+    descriptor: Descriptor, path: str, *, mask: str = "update_mask", reason: str = "UPDATE_MASK_INVALID"
+) -> list[FieldDescriptor]:
+    """Returns the fields that a path leads through.
+
+    Args:
+        descriptor: The message to which it is relative.
+        path: The path.
+        mask: The field of the request in which it stands.
+        reason: That of the error.
+
+    Raises:
+        Invalid: If it leads nowhere (``reason``, with ``path`` in the metadata).
+    """
+
+    def leads_nowhere(why: str) -> Invalid:
+        shown = path if len(path) <= _MAX_SHOWN else f"{path[:_MAX_SHOWN]}…"
+        return invalid(mask, f"{shown!r} {why}", reason=reason, metadata={"path": shown})
+
+    if path == "*":
+        raise leads_nowhere("stands for all fields, and for that alone")
     fields: list[FieldDescriptor] = []
     inner: Descriptor | None = descriptor
     for segment in path.split("."):
         if inner is None:
-            raise _no_path(path, f"goes below {fields[-1].name}, which can only be named as a whole")
+            raise leads_nowhere(f"goes below {fields[-1].name}, which can only be named as a whole")
         field = inner.fields_by_name.get(segment)
         if field is None:
-            raise _no_path(path, "names no field")
+            raise leads_nowhere("names no field")
         fields.append(field)
         inner = message_of(field) if is_message(field) else None
     return fields
-
-
-def _no_path(path: str, description: str) -> Invalid:
-    shown = path if len(path) <= _MAX_SHOWN else f"{path[:_MAX_SHOWN]}…"
-    return invalid("update_mask", f"{shown!r} {description}", reason="UPDATE_MASK_INVALID", metadata={"path": shown})
 
 
 def _merge_populated(target: Message, source: Message, prefix: str, *, fresh: bool) -> None:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import protovalidate
@@ -76,8 +77,10 @@ def validate_open_data(message: Message) -> None:
     Raises:
         Invalid: With a violation for every open field and rule that it breaks.
     """
-    if _ways_to_open_data(message.DESCRIPTOR) and (found := list(_open_violations(message, ""))):
-        raise invalid_fields(found[:MAX_VIOLATIONS])
+    if _ways_to_open_data(message.DESCRIPTOR) and (
+        found := list(islice(_open_violations(message, ""), MAX_VIOLATIONS))
+    ):
+        raise invalid_fields(found)
 
 
 def _open_violations(message: Message, prefix: str) -> Iterable[Violation]:
@@ -102,33 +105,46 @@ def _check_open(value: Message, where: str) -> Iterable[Violation]:
     if size > MAX_OPEN_BYTES:
         yield Violation(where, f"is {size} bytes, more than {MAX_OPEN_BYTES}", "TOO_LARGE")
     else:
-        yield from (Violation(where, *problem) for problem in sorted(set(_problems(value))))
+        yield from (Violation(_shown(where + at), *what) for at, *what in _problems(value))
 
 
-def _problems(value: Message, depth: int = 0) -> Iterable[tuple[str, str]]:
-    """Yields what JSON stores cannot keep, U+0000, NaN and the infinities, and that it is too deep."""
-    if depth == MAX_OPEN_DEPTH and not isinstance(value, struct_pb2.Value):
-        yield (f"has more than {MAX_OPEN_DEPTH} levels of objects and lists in each other", "TOO_DEEP")
-    elif isinstance(value, struct_pb2.Struct):
-        for key, item in value.fields.items():
-            yield from _text_problems(key)
-            yield from _problems(item, depth + 1)
-    elif isinstance(value, struct_pb2.ListValue):
-        for item in value.values:
-            yield from _problems(item, depth + 1)
-    elif isinstance(value, struct_pb2.Value):
+def _shown(field: str) -> str:
+    """Returns a path with keys of open data as far as it may be told: they may be long, and hold anything."""
+    field = field.replace("\0", "\\u0000")
+    return field if len(field) <= MAX_TEXT else f"{field[:MAX_TEXT]}…"
+
+
+_Problem = tuple[str, str, str]
+_NONE: Sequence[_Problem] = ()
+_DEEP = ("", f"has more than {MAX_OPEN_DEPTH} levels of objects and lists in each other", "TOO_DEEP")
+_NUL_IN_KEY = ("", "has a key with the character U+0000", "NUL_CHARACTER")
+_NUL = ("", "holds the character U+0000", "NUL_CHARACTER")
+_NOT_FINITE = ("", "holds a number that is not finite", "NUMBER_NOT_FINITE")
+
+
+def _problems(value: Message, depth: int = 0) -> Sequence[_Problem]:
+    """Returns where there is what JSON stores cannot keep, U+0000, NaN and the infinities, and that it is too deep."""
+    if isinstance(value, struct_pb2.Value):
         kind = value.WhichOneof("kind")
         if kind == "string_value":
-            yield from _text_problems(value.string_value)
-        elif kind == "number_value" and not math.isfinite(value.number_value):
-            yield ("holds a number that is not finite", "NUMBER_NOT_FINITE")
-        elif kind in ("struct_value", "list_value"):
-            yield from _problems(getattr(value, kind), depth)
-
-
-def _text_problems(text: str) -> Iterable[tuple[str, str]]:
-    if "\0" in text:
-        yield ("holds the character U+0000", "NUL_CHARACTER")
+            return (_NUL,) if "\0" in value.string_value else _NONE
+        if kind == "number_value":
+            return _NONE if math.isfinite(value.number_value) else (_NOT_FINITE,)
+        return _problems(getattr(value, kind), depth) if kind in ("struct_value", "list_value") else _NONE
+    if depth == MAX_OPEN_DEPTH:
+        return (_DEEP,)
+    found: list[_Problem] = []
+    if isinstance(value, struct_pb2.Struct):
+        for key, item in value.fields.items():
+            if "\0" in key:
+                found.append(_NUL_IN_KEY)
+            if below := _problems(item, depth + 1):
+                found += ((f".{key}{at}", text, reason) for at, text, reason in below)
+    elif isinstance(value, struct_pb2.ListValue):
+        for index, item in enumerate(value.values):
+            if below := _problems(item, depth + 1):
+                found += ((f"[{index}]{at}", text, reason) for at, text, reason in below)
+    return found[:MAX_VIOLATIONS]
 
 
 @cache

@@ -86,7 +86,7 @@ def updated_rules(cache: Cache, request: pb.UpdateCacheRequest) -> Rules:
     if not cache.uid:
         return rules(request.cache)
     mask = request.update_mask if request.HasField("update_mask") else None
-    return rules(merge(to_cache(cache), request.cache, mask))
+    return rules(merge(to_cache(cache), request.cache, mask, below="cache"))
 
 
 def to_backend(backend: Backend) -> pb.Backend:

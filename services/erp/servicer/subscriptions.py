@@ -76,7 +76,9 @@ class SubscriptionRpcs(Rpcs):
             connection_id=connection_id(wanted.name),
             subscription_id=last_id(wanted.name),
             principal=call.principal,
-            edit=lambda stored: wire.settings(merge(wire.stored(stored), wanted, mask) if stored else wanted),
+            edit=lambda stored: wire.settings(
+                merge(wire.stored(stored), wanted, mask, below="subscription") if stored else wanted
+            ),
             etag=wanted.etag,
             allow_missing=request.allow_missing,
             validate_only=request.validate_only,

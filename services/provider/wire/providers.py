@@ -38,7 +38,9 @@ def merged(stored: Provider | None, wanted: pb.Provider, mask: FieldMask | None,
     """Returns a provider as an update makes it, or creates it; ``uid`` is that of a new one."""
     if stored is None:
         return from_message(wanted, how.tenant, how.name, uid)
-    changed = from_message(merge(to_message(stored, None), wanted, mask), how.tenant, how.name, stored.uid)
+    changed = from_message(
+        merge(to_message(stored, None), wanted, mask, below="provider"), how.tenant, how.name, stored.uid
+    )
     return replace(
         changed,
         state=stored.state,

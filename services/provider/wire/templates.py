@@ -54,7 +54,7 @@ def merged(stored: Template | None, wanted: pb.Template, mask: FieldMask | None,
     """Returns a template as an update makes it, or creates it; ``uid`` is that of a new one."""
     if stored is None:
         return from_message(wanted, how.tenant, how.name, uid)
-    changed = from_message(merge(to_message(stored), wanted, mask), how.tenant, how.name, stored.uid)
+    changed = from_message(merge(to_message(stored), wanted, mask, below="template"), how.tenant, how.name, stored.uid)
     return replace(changed, create_time=stored.create_time, revision=stored.revision)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from sutler import masks
-from sutler.errors import invalid
+from sutler.fields import descriptor_of
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.status import to_status
 from sutler.wire import encoded_field, from_struct, seconds, timestamp, to_struct
@@ -98,7 +98,7 @@ def updated(message: pb.Resource, mask: FieldMask | None) -> Callable[[Resource 
         sent.name = stored.name
         if sent.type.lower() == stored.type.lower():
             sent.type = stored.type
-        return to_declared(masks.merge(stored, sent, mask))
+        return to_declared(masks.merge(stored, sent, mask, below="resource"))
 
     return onto
 
@@ -113,16 +113,14 @@ def masked(mask: FieldMask | None) -> Callable[[bytes], bytes]:
     """Returns what leaves of a serialised resource only the fields that a read mask names, and the name.
 
     Raises:
-        Invalid: If the mask names no field (FIELD_INVALID).
+        Invalid: If a path of the mask is no field of a resource (FIELD_INVALID).
     """
     paths = set(mask.paths) if mask is not None else set()
     if not paths or "*" in paths:
         return lambda stored: stored
-    known = set(pb.Resource.DESCRIPTOR.fields_by_name)
-    unknown = sorted(paths - known)
-    if unknown:
-        raise invalid("read_mask", f"a resource has no field {unknown[0]!r}", metadata={"path": unknown[0]})
-    dropped = known - paths - {"name"}
+    for path in sorted(paths):
+        masks.resolve(descriptor_of(pb.Resource()), path, mask="read_mask", reason="FIELD_INVALID")
+    dropped = set(pb.Resource.DESCRIPTOR.fields_by_name) - paths - {"name"}
 
     def show(stored: bytes) -> bytes:
         message = pb.Resource.FromString(stored)

@@ -88,7 +88,7 @@ def updated(message: pb.ResourceType, mask: FieldMask | None) -> Callable[[Resou
         for field in ("type", "parent_type"):
             if getattr(sent, field).lower() == getattr(stored, field).lower():
                 setattr(sent, field, getattr(stored, field))
-        return from_message(masks.merge(stored, sent, mask))
+        return from_message(masks.merge(stored, sent, mask, below="resource_type"))
 
     return onto
 

@@ -47,7 +47,7 @@ class RuleRpcs(Rpcs):
         def merge(stored: Rule | None) -> Wanted:
             before = rule_pb(stored) if stored else pb.Rule(name=request.rule.name)
             request.rule.name = before.name
-            return wanted_from(masks.merge(before, request.rule, mask))
+            return wanted_from(masks.merge(before, request.rule, mask, below="rule"))
 
         rule = await self._parts.rules.update(
             current().tenant,

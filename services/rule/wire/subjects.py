@@ -48,7 +48,7 @@ def merge_of(update: pb.Subject, mask: FieldMask | None) -> Merge:
 
     def merge(stored: Subject) -> Facts:
         wanted.name = stored.name
-        merged = masks.merge(subject_pb(stored), wanted, mask)
+        merged = masks.merge(subject_pb(stored), wanted, mask, below="subject")
         return Facts(from_struct(merged.properties), from_struct(merged.ext_properties), given(merged, "ttl"))
 
     return merge

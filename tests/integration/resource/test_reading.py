@@ -189,9 +189,11 @@ async def test_read_masks(tenant: Tenant) -> None:
     request = pb.ListResourcesRequest(parent=group, read_mask=FieldMask(paths=["tags"]), page_size=1)
     (found,) = (await tenant.s.resources.ListResources(request)).resources
     assert found == pb.Resource(name=f"{group}/providers/Custom.Org/servers/s0", tags={"odd": "0"})
-    request.read_mask.paths[:] = ["colour"]
-    with pytest.raises(Invalid):
-        await tenant.s.resources.ListResources(request)
+    for path in ("colour", "properties.size", "error.code", "findings.rule"):
+        request.read_mask.paths[:] = [path]
+        with pytest.raises(Invalid) as caught:
+            await tenant.s.resources.ListResources(request)
+        assert (caught.value.metadata["field"], caught.value.metadata["path"]) == ("read_mask", path)
 
 
 @everywhere

@@ -301,7 +301,11 @@ async def test_what_cannot_change(tenant: Tenant) -> None:
     assert [v.reason for v in caught.value.violations] == ["grows"]
     with pytest.raises(Invalid) as caught:
         await tenant.update(made.name, type="Custom.Org/others")
-    assert caught.value.reason == "FIELD_IMMUTABLE"
+    assert (caught.value.reason, caught.value.metadata["field"]) == ("FIELD_IMMUTABLE", "resource.type")
+    cleared = pb.UpdateResourceRequest(resource=pb.Resource(name=made.name), update_mask=FieldMask(paths=["type"]))
+    with pytest.raises(Invalid) as caught:
+        await tenant.s.resources.UpdateResource(cleared)
+    assert (caught.value.reason, caught.value.metadata["field"]) == ("FIELD_IMMUTABLE", "resource.type")
     await tenant.update(made.name.upper().replace("/PROVIDERS/", "/providers/"), {"size": 6}, type=SERVERS.upper())
     assert (await tenant.get(made.name)).name == made.name
 

@@ -239,6 +239,7 @@ async def test_updates(tenant: Tenant) -> None:
     with pytest.raises(Invalid) as caught_other:
         await change(tenant, type="Custom.Org/others")
     assert caught_other.value.reason == "FIELD_IMMUTABLE"
+    assert caught_other.value.metadata["field"] == "resource_type.type"
     with pytest.raises(Invalid):
         await change(tenant, "colour")
     with pytest.raises(Invalid):

@@ -201,6 +201,23 @@ def test_what_cannot_change_does_not(update: dict[str, Any], paths: list[str], f
     assert [violation.field for violation in error.violations] == [field]
 
 
+@pytest.mark.parametrize("paths", [[], ["*"], ["spec.zone"]])
+def test_paths_of_errors_begin_where_the_resource_stands(paths: list[str]) -> None:
+    with pytest.raises(Invalid) as caught:
+        merge(thing(**STORED), thing(name="a", spec={"zone": "z2"}), FieldMask(paths=paths), below="thing")
+    assert caught.value.metadata == {"field": caught.value.violations[0].field}
+    assert caught.value.metadata["field"].startswith("thing.")
+
+
+def test_all_fields_stand_alone() -> None:
+    with pytest.raises(Invalid) as caught:
+        merge(thing(), thing(), FieldMask(paths=["title", "*"]))
+    alone = caught.value
+    with pytest.raises(Invalid) as caught:
+        merge(thing(), thing(), FieldMask(paths=["title", "?"]))
+    assert alone.metadata["path"] == "*" and alone.message != caught.value.message.replace("?", "*")
+
+
 @pytest.mark.parametrize("paths", [[], ["*"], ["name", "type", "origin", "spec", "small", "mounts"], ["spec.zone"]])
 def test_the_same_value_is_no_change(paths: list[str]) -> None:
     stored = thing(**STORED)

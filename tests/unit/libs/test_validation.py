@@ -122,19 +122,34 @@ class TestOpenData:
     @pytest.mark.parametrize("depth", [0, 1, 2, 19])
     def test_the_nul_character_is_refused_at_every_depth(self, depth: int) -> None:
         inner = Struct(fields={"x": nested_value(depth, Value(string_value="a\0b"))})
-        assert self.problem(inner) == Violation("resource.properties", "holds the character U+0000", "NUL_CHARACTER")
+        where = "resource.properties.x" + "".join(".in" if level % 2 else "[1]" for level in reversed(range(depth)))
+        assert self.problem(inner) == Violation(where, "holds the character U+0000", "NUL_CHARACTER")
 
     def test_also_in_a_key(self) -> None:
-        assert self.problem(to_struct({"a": {"b\0": 1}})).reason == "NUL_CHARACTER"
+        problem = self.problem(to_struct({"a": {"b\0": 1}}))
+        assert (problem.field, problem.reason) == ("resource.properties.a", "NUL_CHARACTER")
+
+    def test_keys_are_told_in_part_if_they_are_long_and_without_what_nobody_can_read(self) -> None:
+        assert len(self.problem(to_struct({"a" * 5000: "\0"})).field) < 250
+        with pytest.raises(Invalid) as caught:
+            validate_open_data(self.resource(to_struct({"b\0": "\0"})))
+        assert fields(caught) == ["resource.properties", r"resource.properties.b\u0000"]
 
     @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
     def test_numbers_that_json_does_not_know(self, number: float) -> None:
         assert self.problem(to_struct({"a": [number]})).reason == "NUMBER_NOT_FINITE"
 
-    def test_one_violation_for_each_rule_of_a_field(self) -> None:
+    def test_one_violation_for_each_place_up_to_100(self) -> None:
         with pytest.raises(Invalid) as caught:
-            validate_open_data(self.resource(to_struct({"a": float("nan"), "b": "\0", "c": "\0"})))
-        assert [violation.reason for violation in caught.value.violations] == ["NUMBER_NOT_FINITE", "NUL_CHARACTER"]
+            validate_open_data(self.resource(to_struct({"a": float("nan"), "b": ["\0", 1, "\0"]})))
+        told = {
+            (violation.field.removeprefix("resource.properties."), violation.reason)
+            for violation in caught.value.violations
+        }
+        assert told == {("a", "NUMBER_NOT_FINITE"), ("b[0]", "NUL_CHARACTER"), ("b[2]", "NUL_CHARACTER")}
+        with pytest.raises(Invalid) as caught:
+            validate_open_data(self.resource(to_struct({"a": ["\0"] * 500, "b": ["\0"] * 500})))
+        assert len(caught.value.violations) == MAX_VIOLATIONS
 
     def test_more_than_20_levels_are_refused(self) -> None:
         deepest = Struct(fields={"x": nested_value(MAX_OPEN_DEPTH - 1, Value(bool_value=True))})
