@@ -8,25 +8,22 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sutler.cli import work
 from sutler.cli.listing import ListsCollections, ListsFeeds, complete_collections, complete_feeds
+from sutler.cli.options import File, Output, Yes, target_of
 from sutler.cli.screen import Failed, Format, Misused, errors
 from sutler.errors import SutlerError
 
 if TYPE_CHECKING:
-    from sutler.cli.target import Target
     from sutler.client import Sutler
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Work with Sutler from a shell.", rich_markup_mode="rich"
 )
-
-Output = Annotated[Format, typer.Option("--output", "-o", help="table for people, json or yaml for programs")]
-File = Annotated[Path | None, typer.Option("--file", "-f", help="A YAML file, a folder of them, or - for stdin")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal")]
 
 
 @app.callback()
@@ -39,13 +36,6 @@ def target(
 ) -> None:
     """Work with Sutler from a shell."""
     context.obj = {"address": address, "token": token, "tenant": tenant, "ca": ca}
-
-
-def _target(context: typer.Context) -> Target:
-    from sutler.cli.target import Target
-
-    options: dict[str, Any] = context.obj
-    return Target(**options)
 
 
 @app.command()
@@ -72,7 +62,7 @@ def apply(
     async def work(client: Sutler) -> None:
         await applying.apply(client, wanted, diff=diff, yes=yes, terminal=sys.stdin.isatty())
 
-    run(_target(context), work)
+    run(target_of(context), work)
 
 
 @app.command(cls=ListsCollections)
@@ -96,7 +86,7 @@ def get(
     async def work(client: Sutler) -> None:
         await getting.get(client, what, output, text=filter_, order_by=order_by, limit=limit)
 
-    run(_target(context), work)
+    run(target_of(context), work)
 
 
 @app.command()
@@ -127,7 +117,7 @@ def delete(
     async def work(client: Sutler) -> None:
         await deleting.delete(client, named, described, force=force, allow_missing=allow_missing)
 
-    run(_target(context), work)
+    run(target_of(context), work)
 
 
 @app.command(cls=ListsFeeds)
@@ -141,8 +131,12 @@ def watch(
     from sutler.cli.target import run
     from sutler.cli.watching import follow
 
-    target = _target(context)
+    target = target_of(context)
     run(target, lambda client: follow(client, target, feed, filter_, output))
+
+
+for command in (work.history, work.wait, work.cancel, work.invoke):
+    app.command()(command)
 
 
 @app.command()
@@ -156,7 +150,7 @@ def status(context: typer.Context, output: Output = Format.TABLE) -> None:
     async def work(client: Sutler) -> None:
         healthy.append(await show_status(client, output))
 
-    run(_target(context), work, attempts=1)
+    run(target_of(context), work, attempts=1)
     if not healthy[0]:
         raise typer.Exit(1)
 

@@ -37,6 +37,22 @@ async def get(client: Sutler, what: str, output: Format, *, text: str, order_by:
     show([found], output, single=True)
 
 
+async def history(client: Sutler, name: str, output: Format, *, recursive: bool, limit: int) -> None:
+    """Prints what became of a resource, the newest first.
+
+    Args:
+        client: Where from.
+        name: The resource, which need not be there any more.
+        output: The form.
+        recursive: Also of all that is below it.
+        limit: The most to print.
+
+    Raises:
+        SutlerError: What the service answers.
+    """
+    show(await _list(client, f"{name}/resourceRevisions", "", "", limit, recursive=recursive), output)
+
+
 def _is_collection(what: str) -> bool:
     try:
         kinds.of_collection(what)
@@ -45,10 +61,10 @@ def _is_collection(what: str) -> bool:
     return True
 
 
-async def _list(client: Sutler, path: str, text: str, order_by: str, limit: int) -> list[Any]:
+async def _list(client: Sutler, path: str, text: str, order_by: str, limit: int, **more: Any) -> list[Any]:
     found = kinds.of_collection(path)
     kind = found.kind
-    fields: dict[str, Any] = {**found.fields, "filter": text, "order_by": order_by}
+    fields: dict[str, Any] = {**found.fields, "filter": text, "order_by": order_by, **more}
     for name in [name for name in ("filter", "order_by") if not kind.takes("List", name)]:
         if fields.pop(name):
             raise invalid(name, f"{path} cannot be listed so")

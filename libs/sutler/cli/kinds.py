@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-from google.api import resource_pb2
+from google.api import field_behavior_pb2, resource_pb2
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
@@ -18,6 +18,7 @@ from sutler.cli.release import UNBUILT
 from sutler.client import Sutler
 from sutler.client.connection import services
 from sutler.errors import invalid
+from sutler.fields import behaviors
 
 APPLY = ("Update", "Apply")
 """The verbs of which a kind that can be applied has one."""
@@ -100,7 +101,28 @@ def kinds() -> tuple[Kind, ...]:
             annotation = _annotation(message)
             if annotation.type:
                 found.append(_kind(message, annotation, service))
+    known = {method.full_name for kind in found for method in kind.methods.values()}
+    found += [
+        kind
+        for service in services().values()
+        for kind in _nameless(service)
+        if kind.methods["List"].full_name not in known
+    ]
     return tuple(kind for kind in found if kind.methods)
+
+
+def _nameless(service: ServiceDescriptor) -> Iterator[Kind]:
+    """Yields what a service lists, as a whole or below any parent, by the name of the RPC."""
+    for method in service.methods:
+        needed = any(field_behavior_pb2.REQUIRED in behaviors(field) for field in method.input_type.fields)
+        if not method.name.startswith("List") or needed:
+            continue
+        listed = method.output_type.fields_by_number[1].message_type
+        collection = method.name[4].lower() + method.name[5:]
+        anywhere = "(.+/)?" if "parent" in method.input_type.fields_by_name else ""
+        places = (re.compile(anywhere + collection),)
+        assert listed is not None, method.full_name
+        yield Kind(listed.full_name, collection, (), places, collection, service.full_name, {"List": method}, "")
 
 
 def _annotation(message: Descriptor) -> resource_pb2.ResourceDescriptor:
@@ -223,7 +245,8 @@ def of_collection(path: str) -> Collection:
             return Collection(kind, {"parent": parent} if parent else {})
         if kind.collection != "resources" and any(place.fullmatch(path) for place in kind.places):
             holder = {"parent": parent, "name": path}
-            return Collection(kind, {name: value for name, value in holder.items() if kind.takes("List", name)})
+            fields = {name: value for name, value in holder.items() if value and kind.takes("List", name)}
+            return Collection(kind, fields)
     found = _RESOURCES.fullmatch(path)
     if found:
         return Collection(next(kind for kind in listed if kind.collection == "resources"), _typed(found))

@@ -19,8 +19,16 @@ from ruamel.yaml import YAML
 from sutler.cli.screen import Format, console
 from sutler.wire import MAX_EXACT
 
-COLUMNS = ("name", "state", "provisioningState", "type", "displayName", "enabled", "updateTime")
+COLUMNS = (
+    *("name", "target", "method", "state", "progressPercent", "provisioningState", "type", "displayName", "enabled"),
+    "updateTime",
+)
 """What a table shows of any kind, where the kind has it."""
+
+COLUMNS_OF = {
+    "sutler.resource.v1.ResourceRevision": ("revision", "createTime", "resource", "kind", "actor", "cause", "method")
+}
+"""What it shows of kinds of which those columns do not tell enough."""
 
 FREE_TEXT = frozenset({"displayName", "problem"})
 """The columns that may be broken into several lines."""
@@ -58,9 +66,23 @@ def show(messages: Sequence[Message], form: Format, *, single: bool = False) -> 
         text = "---\n".join(as_yaml(to_document(message)) for message in messages)
         console.print(text, markup=False, soft_wrap=True, end="")
     else:
-        rows = [to_dict(message) for message in messages]
-        shown = [column for column in COLUMNS if any(column in row for row in rows)] or ["name"]
-        print_table(shown, rows)
+        rows = [_row(to_dict(message)) for message in messages]
+        print_table(_columns(messages, rows), rows)
+
+
+def _columns(messages: Sequence[Message], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns what a table shows: what things are known by, which is their first field, and what some of them have."""
+    if not messages:
+        return ["name"]
+    kind = messages[0].DESCRIPTOR
+    wanted = dict.fromkeys((kind.fields[0].json_name, *COLUMNS_OF.get(kind.full_name, COLUMNS)))
+    return [column for column in wanted if any(column in row for row in rows)]
+
+
+def _row(data: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a table shows of a thing; of an operation also what is known of it."""
+    known = data.get("metadata")
+    return {**known, **data} if isinstance(known, dict) and "@type" in known else data
 
 
 def print_json(data: Any) -> None:

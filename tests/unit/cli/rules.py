@@ -136,6 +136,33 @@ class Resources:
         self._writes.append(f"delete {request.name}")
         return lro.Operation(name=f"resourceOperations/{request.name}")
 
+    async def ListResourceRevisions(self, request: Any, context: Any) -> resource_pb2.ListResourceRevisionsResponse:
+        """Answers one revision, which shows how it was asked for."""
+        found = resource_pb2.ResourceRevision(
+            revision=7, resource=request.parent, kind="KIND_UPDATED", actor="user:anna", cause="CAUSE_REQUEST"
+        )
+        found.method = "recursive" if request.recursive else "UpdateResource"
+        return resource_pb2.ListResourceRevisionsResponse(resource_revisions=[found])
+
+    async def InvokeAction(self, request: Any, context: Any) -> lro.Operation:
+        operation = lro.Operation(done=True)
+        operation.response.Pack(resource_pb2.InvokeActionResponse(result=request.parameters))
+        self._writes.append(f"{request.action} {request.name}")
+        return operation
+
+    async def ListOperations(self, request: Any, context: Any) -> lro.ListOperationsResponse:
+        operation = lro.Operation(name="resourceOperations/a")
+        told = OperationMetadata(state="STATE_RUNNING", progress_percent=50, target="subscriptions/s", method="X")
+        operation.metadata.Pack(told)
+        return lro.ListOperationsResponse(operations=[operation])
+
+    async def GetOperation(self, request: Any, context: Any) -> lro.Operation:
+        return lro.Operation(name=request.name)
+
+    async def CancelOperation(self, request: Any, context: Any) -> Empty:
+        self._writes.append(f"cancel {request.name}")
+        return Empty()
+
     async def WatchOperation(self, request: Any, context: Any) -> AsyncIterator[WatchOperationResponse]:
         name = request.name.removeprefix("resourceOperations/")
         operation = lro.Operation(name=request.name)

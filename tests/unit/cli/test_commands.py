@@ -119,7 +119,20 @@ class TestShell:
 
     def test_help_names_every_command(self, sutler: Command) -> None:
         out = sutler("--help").out
-        for command in ("up", "status", "apply", "get", "delete", "watch", "token", "certs"):
+        for command in (
+            "up",
+            "status",
+            "apply",
+            "get",
+            "delete",
+            "watch",
+            "history",
+            "wait",
+            "cancel",
+            "invoke",
+            "token",
+            "certs",
+        ):
             assert f" {command} " in out
 
     @pytest.mark.parametrize(
