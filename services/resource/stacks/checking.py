@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sutler.auth import authorize
-from sutler.errors import SutlerError, Violation
-from sutler.validation import MAX_VIOLATIONS
 
 from services.resource.accepting import concerns_handler
 from services.resource.callers import Caller
@@ -16,10 +14,10 @@ from services.resource.declaring import Declarations
 from services.resource.names import key
 from services.resource.ports import Store, View
 from services.resource.preparing import pass_stages, prepared
-from services.resource.proposals import PREFIX, Proposal
+from services.resource.proposals import Proposal
 from services.resource.stacks.planning import Plan, Step
-from services.resource.stacks.resolving import field_of
 from services.resource.stacks.stack import Action
+from services.resource.stacks.stage import Stage
 
 PARALLEL = 32
 """How many members are checked at once."""
@@ -43,24 +41,21 @@ async def check_members(store: Store, declarations: Declarations, caller: Caller
     """Checks members as CreateResource and UpdateResource would, where all values are known.
 
     Raises:
-        SutlerError: The error of the first member in the request; with the violations of others that fail alike.
+        SutlerError: The error of the first member in the request; with the violations of all that have its code.
     """
     expected = frozenset(step.name.key for step in plan.steps if step.before is None)
     places = asyncio.Semaphore(PARALLEL)
 
-    async def check(step: Step) -> SutlerError | None:
-        async with places:
-            try:
-                await _check(store, declarations, caller, step, expected)
-            except SutlerError as error:
-                return _of_member(error, step)
-        return None
+    stage = Stage()
 
-    steps = sorted(plan.steps, key=lambda step: step.index)
-    checked = [step for step in steps if step.complete and step.state.action is not Action.KEEP]
-    errors = [error for error in await asyncio.gather(*map(check, checked)) if error is not None]
-    if errors:
-        raise _together(errors)
+    async def check(step: Step) -> None:
+        async with places:
+            with stage.member(step.index, step.member.id):
+                await _check(store, declarations, caller, step, expected)
+
+    checked = [step for step in plan.steps if step.complete and step.state.action is not Action.KEEP]
+    await asyncio.gather(*map(check, checked))
+    stage.end()
 
 
 async def _check(
@@ -96,27 +91,3 @@ def _without(proposal: Proposal, expected: frozenset[str]) -> Proposal:
     references = tuple(name for name in wished.references if key(name) not in expected)
     location = "" if key(wished.location) in expected else wished.location
     return replace(proposal, wished=replace(wished, references=references, location=location))
-
-
-def _of_member(error: SutlerError, step: Step) -> SutlerError:
-    """Returns an error with the member in its metadata, and with paths as they stand in the request."""
-    error.metadata["member"] = step.member.id
-    where = field_of(step.index)
-    error.violations = tuple(
-        Violation(_moved(violation.field, where), violation.description, violation.reason)
-        for violation in error.violations
-    )
-    if "field" in error.metadata:
-        error.metadata["field"] = _moved(error.metadata["field"], where)
-    return error
-
-
-def _moved(field: str, where: str) -> str:
-    return where + field.removeprefix(PREFIX) if field == PREFIX or field.startswith(f"{PREFIX}.") else field
-
-
-def _together(errors: Sequence[SutlerError]) -> SutlerError:
-    first = errors[0]
-    alike = [error for error in errors if (error.code, error.reason) == (first.code, first.reason)]
-    first.violations = tuple(violation for error in alike for violation in error.violations)[:MAX_VIOLATIONS]
-    return first

@@ -25,12 +25,12 @@ def conflict(resource: str, stack: str) -> FailedPrecondition:
     )
 
 
-def has_strangers(resource: str, below: str) -> FailedPrecondition:
+def has_strangers(member: str, resource: str, below: str) -> FailedPrecondition:
     """Returns the error for a member that cannot be removed because of what stands below it and stays."""
     return FailedPrecondition(
-        f"{below} stands below {resource}, and would be left behind or lost; delete or move it first",
+        f"{below} stands below {resource} (member {member}), and would be left behind or lost; delete or move it first",
         reason="HAS_CHILDREN",
-        metadata={"child": below},
+        metadata={"child": below, "member": member},
         resource=resource,
     )
 

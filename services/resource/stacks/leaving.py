@@ -51,7 +51,7 @@ def removals(
     stays = [*staying, *(state.resource for state in found.values() if state.keep)]
     for state in found.values():
         if not state.keep:
-            _check_below(view, stack, state.resource, stays, force)
+            _check_below(view, stack, state, stays, force)
     return [found[at] for at in reversed(ordered(_needs_among(found)))]
 
 
@@ -62,10 +62,10 @@ def _needs_among(states: Mapping[str, MemberState]) -> dict[str, list[str]]:
     }
 
 
-def _check_below(view: View, stack: str, resource: str, stays: Sequence[str], force: bool) -> None:
+def _check_below(view: View, stack: str, state: MemberState, stays: Sequence[str], force: bool) -> None:
     for other in stays:
-        if is_below(other, resource):
-            raise has_strangers(resource, other)
-    stranger = None if force else view.stranger_below(resource, stack)
+        if is_below(other, state.resource):
+            raise has_strangers(state.member, state.resource, other)
+    stranger = None if force else view.stranger_below(state.resource, stack)
     if stranger is not None:
-        raise has_strangers(resource, stranger)
+        raise has_strangers(state.member, state.resource, stranger)

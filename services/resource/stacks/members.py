@@ -23,9 +23,10 @@ from services.resource.removing import Removal, Removals
 from services.resource.resource import Declared, Resource
 from services.resource.stacks.failures import conflict, short
 from services.resource.stacks.merging import Applied, applied, merged
-from services.resource.stacks.resolving import field_of, lookup_in, wished
+from services.resource.stacks.resolving import lookup_in, wished
 from services.resource.stacks.settling import failed, gone
 from services.resource.stacks.stack import Action, Became, MemberState, Stack
+from services.resource.stacks.stage import field_of
 from services.resource.states import State
 from services.resource.work import TIMEOUT_SECONDS
 

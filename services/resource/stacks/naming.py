@@ -9,9 +9,10 @@ from sutler.errors import Invalid, Violation, invalid
 from services.resource.names import Name, compose, key
 from services.resource.ports import View
 from services.resource.resource_type import ResourceType, unknown_type
-from services.resource.stacks.references import resolved_text
-from services.resource.stacks.resolving import field_of, lookup_in
+from services.resource.stacks.references import Resolution
+from services.resource.stacks.resolving import lookup_in
 from services.resource.stacks.stack import Template
+from services.resource.stacks.stage import Stage, field_of
 
 
 def types_of(view: View, template: Template) -> dict[str, ResourceType]:
@@ -21,11 +22,14 @@ def types_of(view: View, template: Template) -> dict[str, ResourceType]:
         FailedPrecondition: If one is not registered (TYPE_UNKNOWN).
     """
     found: dict[str, ResourceType] = {}
-    for member in template.members:
-        type = view.type(member.type)
-        if type is None:
-            raise unknown_type(member.type)
-        found[member.id] = type
+    stage = Stage()
+    for index, member in enumerate(template.members):
+        with stage.member(index, member.id, "type"):
+            type = view.type(member.type)
+            if type is None:
+                raise unknown_type(member.type)
+            found[member.id] = type
+    stage.end()
     return found
 
 
@@ -46,22 +50,30 @@ def names_of(
     places = {member.id: place for place, member in enumerate(template.members)}
     names: dict[str, Name] = {}
     taken: dict[str, str] = {}
+    stage = Stage()
     for id in order:
         index = places[id]
-        name = _name(view, template, index, types[id], names)
-        other = taken.setdefault(name.key, id)
-        if other != id:
-            raise invalid(field_of(index), f"stands for {name.text}, and so does the member {other}")
-        names[id] = name
+        with stage.member(index, id):
+            name = _name(view, template, index, types[id], names)
+            if name is None:
+                continue
+            other = taken.setdefault(name.key, id)
+            if other != id:
+                raise invalid(field_of(index), f"stands for {name.text}, and so does the member {other}")
+            names[id] = name
+    stage.end()
     return names
 
 
-def _name(view: View, template: Template, index: int, type: ResourceType, names: Mapping[str, Name]) -> Name:
+def _name(view: View, template: Template, index: int, type: ResourceType, names: Mapping[str, Name]) -> Name | None:
+    """Returns the name of a member's resource; None if it stands below a member with which something is wrong."""
     member = template.members[index]
-    lookup = lookup_in(template, {id: name.text for id, name in names.items()}, lambda _: None)
-    parent, _ = resolved_text(member.parent, field_of(index, "parent"), lookup)
-    id, _ = resolved_text(member.resource_id or member.id, field_of(index, "resource_id"), lookup)
-    parent = parent or template.scope
+    resolution = Resolution(lookup_in(template, {id: name.text for id, name in names.items()}, lambda _: None))
+    parent = resolution.text(member.parent, field_of(index, "parent")) or template.scope
+    id = resolution.text(member.resource_id or member.id, field_of(index, "resource_id"))
+    resolution.end()
+    if not resolution.complete:
+        return None
     try:
         name = compose(parent, type.type, id, type.allowed_scopes)
         return compose(_spelled(view, name, names), type.type, id, type.allowed_scopes)
@@ -80,7 +92,7 @@ def _spelled(view: View, name: Name, names: Mapping[str, Name]) -> str:
 def _as_in_request(error: Invalid, index: int) -> Invalid:
     """Returns an error about a name with the fields of the request."""
     if not error.violations:
-        return Invalid(error.message, reason=error.reason, metadata={**error.metadata, "field": field_of(index)})
+        return error
     violations = [Violation(field_of(index, v.field), v.description, v.reason) for v in error.violations]
     metadata = {**error.metadata, "field": violations[0].field}
     return Invalid(error.message, reason=error.reason, metadata=metadata, violations=violations)

@@ -9,11 +9,10 @@ from sutler.errors import invalid
 from sutler.open_data import too_deep, too_large
 
 from services.resource.ports import View
-from services.resource.stacks.references import resolved
-from services.resource.stacks.resolving import lookup_in
+from services.resource.stacks.references import Lookup, Resolution
+from services.resource.stacks.resolving import OUTPUT_VALUES, lookup_in
 from services.resource.stacks.stack import Stack
 
-FIELD = "stack.output_values"
 MAX_BYTES = 512 * 1024
 
 
@@ -29,8 +28,15 @@ def outputs(view: View, stack: Stack) -> dict[str, Any]:
         resource = view.resource(names[id])
         return resource.outputs if resource is not None else {}
 
-    found: dict[str, Any]
-    found, _ = resolved(dict(stack.template.output_values), FIELD, lookup_in(stack.template, names, of_member))
-    if too_deep(found) or too_large(found, MAX_BYTES):
-        raise invalid(FIELD, f"is deeper than open data may be, or larger than {MAX_BYTES} bytes", reason="TOO_LARGE")
+    return given(stack.template.output_values, lookup_in(stack.template, names, of_member))
+
+
+def given(values: Mapping[str, Any], lookup: Lookup) -> dict[str, Any]:
+    """Returns the output values of a stack with their references replaced; raises as :func:`outputs`."""
+    resolution = Resolution(lookup)
+    found: dict[str, Any] = resolution.data(dict(values), OUTPUT_VALUES)
+    resolution.end()
+    if resolution.complete and (too_deep(found) or too_large(found, MAX_BYTES)):
+        description = f"is deeper than open data may be, or larger than {MAX_BYTES} bytes"
+        raise invalid(OUTPUT_VALUES, description, reason="TOO_LARGE")
     return found

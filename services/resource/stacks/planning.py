@@ -21,8 +21,9 @@ from services.resource.stacks.leaving import leaving_step, removals
 from services.resource.stacks.merging import Applied, merged
 from services.resource.stacks.naming import names_of, standing, types_of
 from services.resource.stacks.ordering import ordered
-from services.resource.stacks.resolving import dependencies, field_of, lookup_in, named_resources, wished
+from services.resource.stacks.resolving import dependencies, lookup_in, named_resources, wished
 from services.resource.stacks.stack import Action, Member, MemberState, Stack, Template
+from services.resource.stacks.stage import Stage, field_of
 from services.resource.states import State
 
 
@@ -134,8 +135,11 @@ class Planner:
         self._check_places()
         self._add_named()
         places = {member.id: place for place, member in enumerate(self._template.members)}
+        stage = Stage()
         for id in ordered(self._needs):
-            self._steps[id] = self._step(places[id])
+            with stage.member(places[id], id):
+                self._steps[id] = self._step(places[id])
+        stage.end()
         return Plan(list(self._steps.values()), self._leaving())
 
     def _check_places(self) -> None:
@@ -144,16 +148,23 @@ class Planner:
         if scope and self._view.resource(scope) is None:
             raise not_found(scope)
         members = {name.key for name in self.names.values()}
-        for name in self.names.values():
-            if name.parent and key(name.parent) not in members and self._view.resource(name.parent) is None:
-                raise not_found(name.parent)
+        stage = Stage()
+        for index, member in enumerate(self._template.members):
+            above = self.names[member.id].parent
+            with stage.member(index, member.id, "parent"):
+                if above and key(above) not in members and self._view.resource(above) is None:
+                    raise not_found(above)
+        stage.end()
 
     def _add_named(self) -> None:
         """Lets members come after those that they name as their location or in their references without ``${``."""
         ids = {name.key: id for id, name in self.names.items()}
         lookup = self._lookup()
         for index, member in enumerate(self._template.members):
-            declared, _ = wished(replace(member, properties={}), index, lookup)
+            try:
+                declared, _ = wished(replace(member, properties={}), index, lookup)
+            except Invalid:  # is told with all that is wrong with the member
+                continue
             self._needs[member.id] += [ids[other] for other in named_resources(declared) if other in ids]
 
     def _step(self, index: int) -> Step:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sutler.errors import Invalid, Violation, invalid
+from sutler.errors import Invalid, invalid
+
+from services.resource.telling import together
 
 _MARK = re.compile(r"(?P<escaped>\$\$\{)|\$\{(?P<path>[^{}$]*)\}|(?P<open>\$\{)")
 MAX_DIGITS = 8
@@ -46,46 +48,103 @@ Lookup = Callable[[Reference], Any]
 """Returns what a reference leads to. Raises Missing or NotYet."""
 
 
-def references(value: Any, field: str) -> Iterator[tuple[str, Reference]]:
-    """Yields the references in the strings of a value, each with the path of its field.
+def marks(value: Any, field: str) -> Iterator[tuple[str, str | None]]:
+    """Yields what stands between the braces of each reference in the strings of a value; None if they do not close.
 
     Args:
         value: JSON data, or a list of texts.
-        field: Where it stands in the request.
-
-    Raises:
-        Invalid: If a reference is malformed (FIELD_INVALID), or of no known form (REFERENCE_UNRESOLVED).
+        field: Where it stands in the request; each comes with the path of its own field.
     """
     for where, text in _texts(value, field):
         for mark in _MARK.finditer(text):
-            if mark["open"]:
-                raise invalid(where, "has ${ without a } that closes it; write $${ for the two characters themselves")
             if not mark["escaped"]:
-                yield where, _parsed(mark["path"], where)
+                yield where, mark["path"]
 
 
-def resolved(value: Any, field: str, lookup: Lookup) -> tuple[Any, bool]:
-    """Returns JSON data with its references replaced, and whether that could be done with all of them.
-
-    A string that is one reference and nothing else takes the type of what it leads to.
+def parsed(text: str | None, field: str) -> Reference:
+    """Returns the reference that stands in a field.
 
     Raises:
-        Invalid: If a reference leads nowhere (REFERENCE_UNRESOLVED), or to what cannot stand in a text.
+        Invalid: If it is malformed (FIELD_INVALID), or of no known form (REFERENCE_UNRESOLVED).
     """
-    if isinstance(value, str):
-        return _resolved_text(value, field, lookup, typed=True)
-    if isinstance(value, Mapping):
-        items = {name: resolved(item, f"{field}.{name}", lookup) for name, item in value.items()}
-        return {name: item for name, (item, _) in items.items()}, all(done for _, done in items.values())
-    if isinstance(value, list):
-        found = [resolved(item, f"{field}[{index}]", lookup) for index, item in enumerate(value)]
-        return [item for item, _ in found], all(done for _, done in found)
-    return value, True
+    if text is None:
+        raise invalid(field, "has ${ without a } that closes it; write $${ for the two characters themselves")
+    root, *rest = text.split(".")
+    if root == "parameters" and all(rest):
+        return Reference(text, "", "parameters", tuple(rest))
+    if root == "members" and len(rest) > 1 and all(rest) and _MEMBER.fullmatch(rest[0]):
+        member, what, *path = rest
+        if what == "outputs" or (what == "name" and not path):
+            return Reference(text, member, what, tuple(path))
+    raise leads_nowhere(field, text, "write members.ID.name, members.ID.outputs.KEY or parameters.KEY")
 
 
-def resolved_text(text: str, field: str, lookup: Lookup) -> tuple[str, bool]:
-    """Returns a text with its references replaced, as :func:`resolved` does; what they lead to becomes text."""
-    return _resolved_text(text, field, lookup, typed=False)
+def references(value: Any, field: str) -> Iterator[tuple[str, Reference]]:
+    """Yields the references in the strings of a value as :func:`marks` does; raises as :func:`parsed` does."""
+    for where, text in marks(value, field):
+        yield where, parsed(text, where)
+
+
+class Resolution:
+    """Replaces the references in the values of one thing, and takes note of what is wrong with them.
+
+    Args:
+        lookup: Finds what references lead to.
+
+    Attributes:
+        complete: Whether all references so far lead to what is known.
+    """
+
+    def __init__(self, lookup: Lookup) -> None:
+        self.complete = True
+        self._lookup = lookup
+        self._wrong: list[Invalid] = []
+
+    def data(self, value: Any, field: str) -> Any:
+        """Returns JSON data with their references replaced; what is not known yet stays a reference.
+
+        A string that is one reference and nothing else takes the type of what it leads to.
+        """
+        if isinstance(value, str):
+            whole = _MARK.fullmatch(value)
+            return self._found(whole, field) if whole and whole["path"] is not None else self.text(value, field)
+        if isinstance(value, Mapping):
+            return {name: self.data(item, f"{field}.{name}") for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.data(item, f"{field}[{index}]") for index, item in enumerate(value)]
+        return value
+
+    def text(self, text: str, field: str) -> str:
+        """Returns a text with its references replaced; what they lead to becomes text."""
+        return _MARK.sub(lambda mark: "${" if mark["escaped"] else self._as_text(mark, field), text)
+
+    def end(self) -> None:
+        """Says what was wrong.
+
+        Raises:
+            Invalid: If a reference leads nowhere (REFERENCE_UNRESOLVED), or to what cannot stand in a text.
+        """
+        if self._wrong:
+            raise together(sorted(self._wrong, key=lambda error: error.metadata["field"]))
+
+    def _found(self, mark: re.Match[str], field: str) -> Any:
+        """Returns what a reference leads to; the reference itself if that is not known."""
+        try:
+            return self._lookup(parsed(mark["path"], field))
+        except NotYet:
+            self.complete = False
+        except Missing as missing:
+            self._wrong.append(leads_nowhere(field, mark["path"], str(missing)))
+        return mark[0]
+
+    def _as_text(self, mark: re.Match[str], field: str) -> str:
+        value = self._found(mark, field)
+        if isinstance(value, str):
+            return value
+        if not isinstance(value, bool | int | float):
+            why = f"{mark[0]} is no text, number or boolean, so it cannot stand within a text"
+            self._wrong.append(invalid(field, why))
+        return orjson.dumps(value).decode()
 
 
 def follow(value: Any, path: tuple[str, ...], what: str) -> Any:
@@ -104,15 +163,14 @@ def follow(value: Any, path: tuple[str, ...], what: str) -> Any:
     return value
 
 
-def unresolved(field: str, target: str, why: str) -> Invalid:
-    """Returns the error for a reference that leads nowhere."""
-    description = f"${{{target}}} leads nowhere: {why}"
-    return Invalid(
-        f"{field}: {description}",
-        reason="REFERENCE_UNRESOLVED",
-        metadata={"field": field, "target": target},
-        violations=[Violation(field, description, "REFERENCE_UNRESOLVED")],
-    )
+def leads_nowhere(field: str, target: str, why: str) -> Invalid:
+    """Returns the error for a reference that leads nowhere; the target is what stands between its braces."""
+    return unresolved(field, target, f"${{{target}}} leads nowhere: {why}")
+
+
+def unresolved(field: str, target: str, description: str) -> Invalid:
+    """Returns the error for a field that names something that does not exist."""
+    return invalid(field, description, reason="REFERENCE_UNRESOLVED", metadata={"target": target})
 
 
 def _texts(value: Any, field: str) -> Iterator[tuple[str, str]]:
@@ -124,51 +182,3 @@ def _texts(value: Any, field: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _texts(item, f"{field}[{index}]")
-
-
-def _parsed(text: str, field: str) -> Reference:
-    root, *rest = text.split(".")
-    if root == "parameters" and all(rest):
-        return Reference(text, "", "parameters", tuple(rest))
-    if root == "members" and len(rest) > 1 and all(rest) and _MEMBER.fullmatch(rest[0]):
-        member, what, *path = rest
-        if what == "outputs" or (what == "name" and not path):
-            return Reference(text, member, what, tuple(path))
-    raise unresolved(field, text, "write members.ID.name, members.ID.outputs.KEY or parameters.KEY")
-
-
-def _resolved_text(text: str, field: str, lookup: Lookup, *, typed: bool) -> tuple[Any, bool]:
-    whole = _MARK.fullmatch(text)
-    if typed and whole and whole["path"] is not None:
-        try:
-            return _found(whole["path"], field, lookup), True
-        except NotYet:
-            return text, False
-    complete = True
-
-    def replace(mark: re.Match[str]) -> str:
-        nonlocal complete
-        if mark["escaped"]:
-            return "${"
-        try:
-            return _as_text(_found(mark["path"], field, lookup), mark["path"], field)
-        except NotYet:
-            complete = False
-            return mark[0]
-
-    return _MARK.sub(replace, text), complete
-
-
-def _found(path: str, field: str, lookup: Lookup) -> Any:
-    try:
-        return lookup(_parsed(path, field))
-    except Missing as missing:
-        raise unresolved(field, path, str(missing)) from missing
-
-
-def _as_text(value: Any, path: str, field: str) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float):
-        return orjson.dumps(value).decode()
-    raise invalid(field, f"${{{path}}} is no text, number or boolean, so it cannot stand within a text")

@@ -15,16 +15,21 @@ from services.resource.stacks.references import (
     Missing,
     NotYet,
     Reference,
+    Resolution,
     follow,
-    references,
-    resolved,
-    resolved_text,
+    leads_nowhere,
+    marks,
+    parsed,
     unresolved,
 )
 from services.resource.stacks.stack import Member, Template
+from services.resource.stacks.stage import Stage, field_of
 
 FIELDS = ("resource_id", "parent", "display_name", "properties", "tags", "location", "references")
 """The fields of a member that may hold references."""
+
+OUTPUT_VALUES = "stack.output_values"
+"""Where the values that a stack gives stand in the request."""
 
 MAX_LOOKED_UP = 4 * 1024 * 1024
 """How many bytes the references of one member may lead to in all; a resource may have 1 MiB of properties."""
@@ -33,48 +38,40 @@ MAX_BYTES = {"display_name": 256, "tags": 256}
 """How long a text may be once its references are replaced, as in a resource."""
 
 
-def field_of(index: int, name: str = "") -> str:
-    """Returns where a member, or one of its fields, stands in the request."""
-    return f"stack.members[{index}].{name}" if name else f"stack.members[{index}]"
-
-
-def all_references(template: Template) -> Iterator[tuple[str, str, str, Reference]]:
-    """Yields every reference: the id of the member and the name of the field that has it, its place, and itself.
-
-    Those of ``output_values`` come with an empty id.
-
-    Raises:
-        Invalid: If one is malformed.
-    """
-    for index, member in enumerate(template.members):
-        for name in FIELDS:
-            for where, reference in references(getattr(member, name), field_of(index, name)):
-                yield member.id, name, where, reference
-    for where, reference in references(template.output_values, "stack.output_values"):
-        yield "", "output_values", where, reference
-
-
 def dependencies(template: Template) -> dict[str, list[str]]:
     """Returns for each member the ids of those that it names, and checks all references as far as the request goes.
 
     Raises:
-        Invalid: If one leads to a member or parameter that is not there (REFERENCE_UNRESOLVED), or stands where it
-            cannot (FIELD_INVALID).
+        Invalid: If one leads to a member or parameter that is not there (REFERENCE_UNRESOLVED), is malformed, or stands
+            where it cannot (FIELD_INVALID).
     """
     needs: dict[str, list[str]] = {member.id: [] for member in template.members}
-    for index, member in enumerate(template.members):
-        for place, other in enumerate(member.dependencies):
-            if other not in needs:
-                raise unresolved(field_of(index, f"dependencies[{place}]"), other, f"there is no member {other}")
-            needs[member.id].append(other)
-    for id, name, where, reference in all_references(template):
+
+    def target(name: str, where: str, text: str | None) -> list[str]:
+        """Returns the member to which a reference in a field leads, if it does lead to one."""
+        reference = parsed(text, where)
         _check_place(name, where, reference)
         if not reference.member:
             _check_parameter(template, where, reference)
         elif reference.member not in needs:
-            raise unresolved(where, reference.text, f"there is no member {reference.member}")
-        elif id:
-            needs[id].append(reference.member)
+            raise leads_nowhere(where, reference.text, f"there is no member {reference.member}")
+        return [reference.member] if reference.member else []
+
+    stage = Stage()
+    for index, member in enumerate(template.members):
+        for place, other in enumerate(member.dependencies):
+            with stage.member(index, member.id):
+                if other not in needs:
+                    raise unresolved(field_of(index, f"dependencies[{place}]"), other, f"there is no member {other}")
+                needs[member.id].append(other)
+        for name in FIELDS:
+            for where, text in marks(getattr(member, name), field_of(index, name)):
+                with stage.member(index, member.id):
+                    needs[member.id] += target(name, where, text)
+    for where, text in marks(template.output_values, OUTPUT_VALUES):
+        with stage.rest():
+            target("output_values", where, text)
+    stage.end()
     return needs
 
 
@@ -120,27 +117,25 @@ def wished(member: Member, index: int, lookup: Lookup) -> tuple[Declared, bool]:
     Raises:
         Invalid: If one leads nowhere (REFERENCE_UNRESOLVED), or a value does not fit its field (FIELD_INVALID).
     """
-    properties, complete = resolved(dict(member.properties), field_of(index, "properties"), lookup)
-    done = [complete]
+    resolution = Resolution(lookup)
 
     def text(value: str, name: str) -> str:
-        found, whole = resolved_text(value, field_of(index, name), lookup)
-        done.append(whole)
-        return found
+        return resolution.text(value, field_of(index, name))
 
     declared = Declared(
         type_version=member.type_version,
         display_name=text(member.display_name, "display_name"),
-        properties=properties,
+        properties=resolution.data(dict(member.properties), field_of(index, "properties")),
         tags={name: text(value, f"tags.{name}") for name, value in member.tags.items()},
         location=text(member.location, "location"),
         references=tuple(text(value, f"references[{place}]") for place, value in enumerate(member.references)),
         expire_time=member.expire_time,
         lock=member.lock,
     )
-    if all(done):
+    resolution.end()
+    if resolution.complete:
         _check_fields(declared, index)
-    return declared, all(done)
+    return declared, resolution.complete
 
 
 def named_resources(declared: Declared) -> Iterator[str]:
@@ -161,7 +156,7 @@ def _check_parameter(template: Template, where: str, reference: Reference) -> No
     try:
         follow(template.parameters, reference.path, "the stack's parameters")
     except Missing as missing:
-        raise unresolved(where, reference.text, str(missing)) from missing
+        raise leads_nowhere(where, reference.text, str(missing)) from missing
 
 
 def _check_fields(declared: Declared, index: int) -> None:

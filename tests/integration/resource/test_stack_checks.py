@@ -20,7 +20,6 @@ from tests.integration.resource.stacking import (
     applied,
     became,
     begin,
-    ended,
     get,
     member,
     metadata,
@@ -93,7 +92,8 @@ async def test_a_cycle_by_place(tenant: Tenant) -> None:
 async def test_references_that_lead_nowhere(tenant: Tenant, wished: pb.StackMember, field: str, target: str) -> None:
     group = await base(tenant)
     error = await refused(tenant, stack(wished, scope=group, parameters={"other": 1}), Invalid)
-    assert (error.reason, error.metadata) == ("REFERENCE_UNRESOLVED", {"field": field, "target": target})
+    told = {"field": field, "target": target, "member": "a"}
+    assert (error.reason, error.metadata) == ("REFERENCE_UNRESOLVED", told)
     assert [violation.field for violation in error.violations] == [field]
 
 
@@ -158,12 +158,74 @@ async def test_what_members_need_must_exist(tenant: Tenant) -> None:
     with pytest.raises(NotFound) as caught:
         await begin(tenant, stack(scope=f"{group}x"))
     assert caught.value.metadata["resource"] == f"{group}x"
-    with pytest.raises(NotFound):
-        await begin(tenant, stack(member("a", parent=f"{group}x")))
-    assert (await refused(tenant, stack(member("a", "Custom.Org/nope")), FailedPrecondition)).reason == "TYPE_UNKNOWN"
     assert (await refused(tenant, stack(member("a", "Sutler.Resource/resourceGroups")), Invalid)).reason == (
         "PARENT_NOT_ALLOWED"
     )
+
+
+SIZES = {"size": "${members.a.outputs.x}", "name": "${members.a.outputs.y}"}
+
+
+@pytest.mark.parametrize(
+    ("members", "kind", "reason", "fields"),
+    [
+        (
+            [member("a", "Custom.Org/x"), member("b"), member("c", "Custom.Org/y")],
+            FailedPrecondition,
+            "TYPE_UNKNOWN",
+            ["[0].type", "[2].type"],
+        ),
+        (
+            [member("a", dependencies=["zz"]), member("b", tags={"x": "${y}"}), member("c", display_name="${")],
+            Invalid,
+            "REFERENCE_UNRESOLVED",
+            ["[0].dependencies[0]", "[1].tags.x", "[2].display_name"],
+        ),
+        (
+            [
+                member("a", resource_id="no spaces"),
+                member("b", parent="${members.a.name}"),
+                member("c", resource_id="-"),
+            ],
+            Invalid,
+            "FIELD_INVALID",
+            ["[0].resource_id", "[2].resource_id"],
+        ),
+        (
+            [member("a", parent="subscriptions/shop/resourceGroups/x"), member("b", parent="subscriptions/none")],
+            NotFound,
+            "NOT_FOUND",
+            ["[0].parent", "[1].parent"],
+        ),
+        (
+            [member("a"), member("b", properties=SIZES), member("c", tags={"t": "${members.a.outputs.z}"})],
+            Invalid,
+            "REFERENCE_UNRESOLVED",
+            ["[1].properties.name", "[1].properties.size", "[2].tags.t"],
+        ),
+        (
+            [member("a", location="locations/x"), member("b", references=["subscriptions/none"])],
+            FailedPrecondition,
+            "REFERENCE_UNRESOLVED",
+            ["[0].location", "[1].references[0]"],
+        ),
+        (
+            [member("a", type_version="v9"), member("b", "Custom.Org/machines", type_version="v8")],
+            FailedPrecondition,
+            "TYPE_VERSION_UNAVAILABLE",
+            ["[0]", "[1]"],
+        ),
+    ],
+)
+async def test_all_that_is_wrong_is_told_with_its_member(
+    tenant: Tenant, members: list[pb.StackMember], kind: type[SutlerError], reason: str, fields: list[str]
+) -> None:
+    error = await refused(tenant, stack(*members, scope=await base(tenant)), kind)
+    assert error.reason == reason
+    assert sorted(found.field for found in error.violations) == [f"stack.members{field}" for field in fields]
+    first = members[int(fields[0][1])].id
+    assert (error.metadata["member"], error.metadata["violations"]) == (first, str(len(fields)))
+    assert error.metadata["field"] in {found.field for found in error.violations}
 
 
 async def test_locks_of_others_count(tenant: Tenant) -> None:
@@ -187,7 +249,8 @@ async def test_a_resource_belongs_to_one_stack(tenant: Tenant) -> None:
     await applied(tenant, stack(member("a"), name="stacks/base", scope=group))
     error = await refused(tenant, stack(member("x", resource_id="A"), scope=group), FailedPrecondition)
     assert error.reason == "STACK_CONFLICT"
-    assert error.metadata == {"resource": f"{group}/providers/{SERVERS}/a", "stack": "stacks/base"}
+    assert (error.metadata["resource"], error.metadata["stack"]) == (f"{group}/providers/{SERVERS}/a", "stacks/base")
+    assert (error.metadata["member"], error.metadata["field"]) == ("x", "stack.members[0]")
 
 
 async def test_strangers_stay(tenant: Tenant) -> None:

@@ -9,10 +9,9 @@ from services.resource.stacks.references import (
     Missing,
     NotYet,
     Reference,
+    Resolution,
     follow,
     references,
-    resolved,
-    resolved_text,
 )
 
 KNOWN = {
@@ -31,6 +30,21 @@ def lookup(reference: Reference) -> Any:
     if reference.text not in KNOWN:
         raise Missing("there is none")
     return KNOWN[reference.text]
+
+
+def resolved(value: Any) -> tuple[Any, bool]:
+    """Returns a value with its references replaced, and whether all are known."""
+    resolution = Resolution(lookup)
+    found = resolution.data(value, "f")
+    resolution.end()
+    return found, resolution.complete
+
+
+def resolved_text(text: str) -> str:
+    resolution = Resolution(lookup)
+    found = resolution.text(text, "f")
+    resolution.end()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -52,27 +66,27 @@ def lookup(reference: Reference) -> Any:
     ],
 )
 def test_what_a_string_becomes(text: str, value: object) -> None:
-    assert resolved(text, "f", lookup) == (value, True)
+    assert resolved(text) == (value, True)
 
 
 def test_values_are_entered() -> None:
     value = {"a": ["${members.a.outputs.n}", {"b": "x${members.a.outputs.n}"}], "c": 1, "d": None}
-    assert resolved(value, "f", lookup) == ({"a": [3, {"b": "x3"}], "c": 1, "d": None}, True)
+    assert resolved(value) == ({"a": [3, {"b": "x3"}], "c": 1, "d": None}, True)
 
 
 def test_texts_stay_texts() -> None:
-    assert resolved_text("${members.a.outputs.n}", "f", lookup) == ("3", True)
+    assert resolved_text("${members.a.outputs.n}") == "3"
 
 
 @pytest.mark.parametrize("text", ["${members.later.name}", "x-${members.later.name}"])
 def test_what_is_not_known_yet_stays(text: str) -> None:
-    assert resolved({"a": text, "b": "${members.a.outputs.n}"}, "f", lookup) == ({"a": text, "b": 3}, False)
+    assert resolved({"a": text, "b": "${members.a.outputs.n}"}) == ({"a": text, "b": 3}, False)
 
 
 @pytest.mark.parametrize("name", ["list", ""])
 def test_no_object_stands_within_a_text(name: str) -> None:
     path = f"members.a.outputs.{name}".rstrip(".")
-    for call in (lambda: resolved(f"x ${{{path}}}", "f", lookup), lambda: resolved_text(f"${{{path}}}", "f", lookup)):
+    for call in (lambda: resolved(f"x ${{{path}}}"), lambda: resolved_text(f"${{{path}}}")):
         with pytest.raises(Invalid) as caught:
             call()
         assert (caught.value.reason, caught.value.metadata["field"]) == ("FIELD_INVALID", "f")
@@ -80,9 +94,20 @@ def test_no_object_stands_within_a_text(name: str) -> None:
 
 def test_what_leads_nowhere() -> None:
     with pytest.raises(Invalid) as caught:
-        resolved({"a": ["${members.a.outputs.x}"]}, "f", lookup)
+        resolved({"a": ["${members.a.outputs.x}"]})
     assert caught.value.reason == "REFERENCE_UNRESOLVED"
     assert caught.value.metadata == {"field": "f.a[0]", "target": "members.a.outputs.x"}
+
+
+def test_all_that_leads_nowhere_is_told() -> None:
+    with pytest.raises(Invalid) as caught:
+        resolved({"a": "${members.a.outputs.x}", "b": "x ${members.a.outputs}", "c": "${members.a.outputs.y}"})
+    assert [(found.field, found.reason) for found in caught.value.violations] == [
+        ("f.a", "REFERENCE_UNRESOLVED"),
+        ("f.b", ""),
+        ("f.c", "REFERENCE_UNRESOLVED"),
+    ]
+    assert caught.value.metadata["violations"] == "3"
 
 
 def test_finding_them() -> None:
