@@ -21,6 +21,7 @@ from services.resource.stacks.leaving import leaving_step, removals
 from services.resource.stacks.merging import Applied, merged
 from services.resource.stacks.naming import names_of, standing, types_of
 from services.resource.stacks.ordering import ordered
+from services.resource.stacks.outputs import given
 from services.resource.stacks.resolving import dependencies, lookup_in, named_resources, wished
 from services.resource.stacks.stack import Action, Member, MemberState, Stack, Template
 from services.resource.stacks.stage import Stage, field_of
@@ -139,6 +140,8 @@ class Planner:
         for id in ordered(self._needs):
             with stage.member(places[id], id):
                 self._steps[id] = self._step(places[id])
+        with stage.rest():
+            given(self._template.output_values, self._lookup())
         stage.end()
         return Plan(list(self._steps.values()), self._leaving())
 

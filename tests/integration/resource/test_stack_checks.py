@@ -107,6 +107,11 @@ async def test_outputs_of_a_record_lead_nowhere(tenant: Tenant) -> None:
     group = await base(tenant)
     wished = stack(member("a"), member("b", properties={"x": "${members.a.outputs.y}"}), scope=group)
     assert (await refused(tenant, wished, Invalid)).reason == "REFERENCE_UNRESOLVED"
+    shown = stack(member("a"), member("m", MACHINES), scope=group, output_values={"x": "${members.a.outputs.y}"})
+    shown.output_values["later"] = "${members.m.outputs.machines}"
+    error = await refused(tenant, shown, Invalid)
+    assert (error.reason, error.metadata["field"]) == ("REFERENCE_UNRESOLVED", "stack.output_values.x")
+    assert len(error.violations) == 1
 
 
 @pytest.mark.parametrize(
@@ -302,10 +307,9 @@ async def test_sizes(tenant: Tenant) -> None:
         await begin(tenant, stack(output_values={"x": "y" * 70_000}))
     assert (caught.value.reason, caught.value.metadata["field"]) == ("TOO_LARGE", "stack.output_values")
     values = {f"o{i}": "${parameters.x}" for i in range(4)}
-    error = await ended(tenant, await begin(tenant, stack(parameters={"x": "y" * 200_000}, output_values=values)))
-    assert error.error.code == 3
-    found = (await get(tenant)).error
-    assert found.code == 3 and b"TOO_LARGE" in found.SerializeToString()
+    with pytest.raises(Invalid) as caught:
+        await begin(tenant, stack(parameters={"x": "y" * 200_000}, output_values=values))
+    assert (caught.value.reason, caught.value.metadata["field"]) == ("TOO_LARGE", "stack.output_values")
     with pytest.raises(Invalid):
         await begin(tenant, pb.Stack())
 
