@@ -155,8 +155,8 @@ def _plan(view: View, caller: Caller, sent: SentStack) -> _Planned:
         raise invalid("stack.name", "is required")
     before = view.stack(sent.name)
     template = sent.template
+    check_etag(sent.etag, before.etag if before else "", sent.name)
     if before is not None:
-        check_etag(sent.etag, before.etag, before.name)
         _check_idle(before)
         template = _immutable(before, template)
     name = before.name if before else sent.name

@@ -321,6 +321,8 @@ async def test_one_run_at_a_time_and_etags(tenant: Tenant) -> None:
     with pytest.raises(Conflict) as caught:
         await begin(tenant, stack(scope=group, etag='"other"'))
     assert caught.value.reason == "ETAG_MISMATCH"
+    gone = await refused(tenant, stack(name="stacks/none", etag='"other"'), Conflict)
+    assert (gone.reason, gone.metadata["resource"]) == ("ETAG_MISMATCH", "stacks/none")
     with pytest.raises(Conflict):
         await tenant.s.resources.DeleteStack(pb.DeleteStackRequest(name=NAME, etag='"other"'))
     operation = await begin(tenant, stack(member("m", MACHINES, {"behave": "hang"}), scope=group, etag=first.etag))
