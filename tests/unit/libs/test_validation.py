@@ -68,7 +68,20 @@ class TestContractRules:
         twice = [resource_pb2.TypeVersion(version="v1"), resource_pb2.TypeVersion(version="v1")]
         with pytest.raises(Invalid) as caught:
             validate_message(resource_pb2.ResourceType(versions=twice))
-        assert "RESOURCE_TYPE_VERSIONS_UNIQUE" in {violation.reason for violation in caught.value.violations}
+        told = {violation.reason: violation for violation in caught.value.violations}
+        assert told["RESOURCE_TYPE_VERSIONS_UNIQUE"].field == "versions"
+        assert "v1" in told["RESOURCE_TYPE_VERSIONS_UNIQUE"].description
+
+    def test_rules_across_a_list_do_not_run_where_it_is_too_long(self) -> None:
+        versions = [resource_pb2.TypeVersion(version=f"v{number}") for number in range(20_000)]
+        members = [resource_pb2.StackMember(id=f"m{number}") for number in range(20_000)]
+        for message, field in (
+            (resource_pb2.ResourceType(versions=versions, default_version="x"), "versions"),
+            (resource_pb2.Stack(members=members), "members"),
+        ):
+            with pytest.raises(Invalid) as caught:
+                validate_message(message)
+            assert ("REPEATED_MAX_ITEMS", field) in {(v.reason, v.field) for v in caught.value.violations}
 
     @pytest.mark.parametrize(
         ("message", "field", "reason"),
