@@ -9,9 +9,11 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import AfterValidator, SecretStr
 
 from sutler.errors import FailedPrecondition
 
@@ -19,6 +21,10 @@ VERSION = b"\x01"
 KEY_BYTES = 32
 NAME_BYTES = 8
 NONCE_BYTES = 12
+_NO_KEY = (
+    "is not the base64 of 32 bytes; put the one back that sealed the secrets, or make a new one with: "
+    "openssl rand -base64 32"
+)
 
 
 class SecretBox:
@@ -79,7 +85,7 @@ def make_box(area: str, keys: str, folder: Path | None) -> SecretBox:
     """
     setting = f"SUTLER_{area.upper()}_SECRET_KEYS"
     if keys.strip():
-        return SecretBox([_decoded(part.strip(), setting, setting) for part in keys.split(",") if part.strip()])
+        return SecretBox([_decoded(part, setting, setting) for part in _parts(keys)])
     if folder is None:
         raise FailedPrecondition(
             f"secrets need a key: set {setting} to the base64 of 32 random bytes "
@@ -101,7 +107,7 @@ def _from_file(path: Path, setting: str) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _make(path)
-        return _decoded(path.read_bytes().strip(), str(path), setting)
+        return _decoded(path.read_bytes(), str(path), setting)
     except OSError as error:
         raise FailedPrecondition(
             f"the key file {path} cannot be made or read ({error.strerror}): see to its folder, its rights and the "
@@ -132,17 +138,36 @@ def _make(path: Path) -> None:
 
 def _decoded(text: str | bytes, place: str, setting: str) -> bytes:
     """Returns a key, or raises FailedPrecondition; ``place`` says where it was found."""
-    try:
-        key = base64.b64decode(text, validate=True)
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
+    key = _key(text)
+    if key is None:
         raise FailedPrecondition(
-            f"a key for secrets in {place} is not the base64 of 32 bytes; put the one back that sealed the secrets, or "
-            "make a new one with: openssl rand -base64 32",
-            metadata={"setting": setting, "place": place},
+            f"a key for secrets in {place} {_NO_KEY}", metadata={"setting": setting, "place": place}
         )
     return key
+
+
+def _parts(keys: str) -> list[str]:
+    """Returns keys one by one; a comma alone is no key."""
+    return [part for part in keys.split(",") if part.strip()] or [keys]
+
+
+def _key(text: str | bytes) -> bytes | None:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        return None
+    return key if len(key) == KEY_BYTES else None
+
+
+def _usable(keys: SecretStr) -> SecretStr:
+    text = keys.get_secret_value()
+    if text.strip() and not all(map(_key, _parts(text))):
+        raise ValueError(f"a key for secrets {_NO_KEY}")
+    return keys
+
+
+SecretKeys = Annotated[SecretStr, AfterValidator(_usable)]
+"""A setting with keys as :func:`make_box` takes them, checked at start; may be empty."""
 
 
 def _name(key: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
+from sutler.secret_box import SecretKeys
 from sutler.settings import ServerSettings
 
 
@@ -24,7 +25,7 @@ class Settings(ServerSettings):
         description="Addresses of ERPs that connections may name (JSON list, * allowed)",
     )
     allow_skip_certificate_check: bool = Field(False, description="Whether connections may accept any certificate")
-    secret_keys: SecretStr = Field(
+    secret_keys: SecretKeys = Field(
         SecretStr(""),
         description="Keys for secrets at rest: base64 of 32 bytes, comma-separated, the first encrypts; "
         "empty: erp.key beside the SQLite file",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
+from sutler.secret_box import SecretKeys
 from sutler.settings import ServerSettings
 
 
@@ -21,7 +22,7 @@ class Settings(ServerSettings):
     plugins: tuple[str, ...] = Field(
         ("*",), description="JSON list of the installed plug-ins that are loaded; * in a name stands for anything"
     )
-    secret_keys: SecretStr = Field(
+    secret_keys: SecretKeys = Field(
         SecretStr(""),
         description="Keys for secrets at rest: base64 of 32 bytes, comma-separated, the first encrypts; "
         "empty: resource.key beside the SQLite file, made when the first type with secrets is registered",

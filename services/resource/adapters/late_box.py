@@ -1,4 +1,4 @@
-"""The keys of secrets, looked for when they are first needed: who keeps no secrets needs no key."""
+"""The keys of secrets. A key file is looked for when it is first needed: who keeps no secrets needs no key."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from google.longrunning.operations_pb2 import GetOperationRequest
+from pydantic import ValidationError
 from sutler.auth import make_token
 from sutler.client import connect
 from sutler.errors import FailedPrecondition, Invalid, PermissionDenied
@@ -238,6 +239,12 @@ async def test_another_key_opens_nothing_and_the_old_one_beside_it_does(tenant: 
     assert (caught.value.reason, caught.value.metadata) == ("SECRET_UNREADABLE", {"resource": name})
     assert from_struct((await update(f"{new},{old}", {"size": 1})).properties) == {"size": 1}
     assert from_struct((await update(new, {"size": 2})).properties) == {"size": 2}
+
+
+def test_malformed_keys_are_refused_at_start() -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings_for("sqlite:///:memory:", secret_keys="abc")
+    assert [problem["loc"] for problem in refused.value.errors()] == [("secret_keys",)]
 
 
 async def test_without_a_key_no_secrets_are_taken(tenant: Tenant) -> None:

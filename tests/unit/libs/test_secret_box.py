@@ -4,8 +4,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr, TypeAdapter, ValidationError
 from sutler.errors import FailedPrecondition
-from sutler.secret_box import SecretBox, data_folder, make_box
+from sutler.secret_box import SecretBox, SecretKeys, data_folder, make_box
+
+GOOD = base64.b64encode(bytes(32)).decode()
+Keys: TypeAdapter[SecretStr] = TypeAdapter(SecretKeys)
 
 
 def test_a_secret_opens_for_its_owner_and_key_only() -> None:
@@ -40,11 +44,19 @@ def test_without_a_key_one_is_made_for_its_owner_only(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["erp.key"]
 
 
+@pytest.mark.parametrize("keys", ["", " ", GOOD, f"{GOOD}, {GOOD},"])
+def test_keys_of_settings(keys: str) -> None:
+    assert Keys.validate_python(SecretStr(keys)).get_secret_value() == keys
+
+
 def test_keys_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     short = base64.b64encode(b"short").decode()
-    for keys in (short, "not base64!", "não", f"{short},{short}"):
+    for keys in (short, "not base64!", "não", f"{short},{short}", ",", f"{GOOD},{short}"):
         with pytest.raises(FailedPrecondition):
             make_box("erp", keys, tmp_path)
+        with pytest.raises(ValidationError) as refused:
+            Keys.validate_python(SecretStr(keys))
+        assert short not in str(refused.value)
     with pytest.raises(FailedPrecondition):
         make_box("erp", "", None)
     (tmp_path / "erp.key").write_bytes(b"\xff" * 45)
