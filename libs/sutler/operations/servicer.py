@@ -170,6 +170,8 @@ class OperationsServicer:
 
     async def WaitOperation(self, request: lro.WaitOperationRequest, context: Any) -> lro.Operation:
         wanted = seconds(request.timeout) if request.HasField("timeout") else MAX_WAIT_SECONDS
+        if wanted < 0:
+            raise invalid("timeout", "must not be negative")
         ends = time.monotonic() + min(wanted, MAX_WAIT_SECONDS)
         deadline = current().deadline
         if deadline is not None:

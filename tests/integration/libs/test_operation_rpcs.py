@@ -234,6 +234,12 @@ class TestWait:
         assert not (await client.rules.WaitOperation(request)).done
         assert 0.2 <= time.monotonic() - asked < 5
 
+    async def test_no_less_than_nothing(self, client: Sutler, works: Works) -> None:
+        begun = await started(works)
+        with pytest.raises(errors.Invalid) as caught:
+            await client.rules.WaitOperation(lro.WaitOperationRequest(name=begun.name, timeout=Duration(seconds=-5)))
+        assert (caught.value.reason, caught.value.metadata["field"]) == ("FIELD_INVALID", "timeout")
+
     async def test_until_the_deadline_is_near(self, client: Sutler, works: Works) -> None:
         begun = await started(works)
         found = await client.rules.WaitOperation(lro.WaitOperationRequest(name=begun.name), timeout=1.5)
