@@ -20,8 +20,13 @@ def make_etag(*parts: str | int | float | bytes | None) -> str:
 def check_etag(wanted: str, current: str, resource: str) -> None:
     """Checks the etag that a caller sent; an empty one and ``*`` match everything.
 
+    Args:
+        wanted: The etag that was sent.
+        current: The present one; empty if there is no such thing any more.
+        resource: The name of the thing.
+
     Raises:
-        Conflict: If the thing has changed since the caller read it.
+        Conflict: If the thing has changed, or gone, since the caller read it.
     """
     if wanted and wanted != "*" and wanted.strip('"') != current.strip('"'):
         raise etag_mismatch(resource)

@@ -7,18 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sutler.auth import authorize
-from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, invalid, not_found
+from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, not_found
 from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.ids import new_id
 
-from services.resource.actions import compile_actions
 from services.resource.callers import Caller
 from services.resource.compatibility import Change, Compatibility
-from services.resource.compiling import compile_version
 from services.resource.describing import described
 from services.resource.names import BUILT_IN, key, parent_type, spelled, type_from_id
 from services.resource.ports import HandlerBook, SecretBox, Store, Unit, View
+from services.resource.registrable import check_parent_named, check_registrable
 from services.resource.resource_type import ResourceType, unknown_type
 
 HANDLER_PERMISSIONS = tuple(f"resource.handlers.{verb}" for verb in ("validate", "apply", "delete", "read"))
@@ -38,11 +37,13 @@ class SentType:
         id: The last part of its name.
         etag: The etag that must still be the current one; empty if any will do.
         onto: Returns the type once the fields sent have been merged onto the stored one, or onto none.
+        parent: The parent type that it names; empty if it names none.
     """
 
     id: str
     etag: str
     onto: Callable[[ResourceType | None], ResourceType]
+    parent: str = ""
 
 
 class Registrations:
@@ -118,6 +119,7 @@ class Registrations:
             if before is None:
                 if not allow_missing:
                     raise not_found(f"resourceTypes/{sent.id}")
+                check_etag(sent.etag, "", f"resourceTypes/{sent.id}")
                 authorize(caller.principal, CREATE_PERMISSION, [f"resourceTypes/{sent.id}"])
                 try:
                     return await self.create(caller, sent, once=once, validate_only=validate_only)
@@ -154,7 +156,10 @@ class Registrations:
             user = next((r.name for r in view.of_type(found.type, "", 0, 1)), None) or view.child_type(found.type)
             if user is not None:
                 raise FailedPrecondition(
-                    f"{found.name} is in use by {user}", reason="IN_USE", metadata={"user": user}, resource=found.name
+                    f"{found.name} is in use by {user}; delete all resources of the type and all its child types first",
+                    reason="IN_USE",
+                    metadata={"user": user},
+                    resource=found.name,
                 )
             return found
 
@@ -172,9 +177,12 @@ class Registrations:
     def _new(self, caller: Caller, sent: SentType) -> ResourceType:
         type = type_from_id(sent.id)
         if key(type.partition("/")[0]) == key(BUILT_IN):
-            raise _built_in(type)
+            raise _built_in(
+                type, f"{type} is in the namespace of the types that come with the service; choose another one"
+            )
+        check_parent_named(type, sent.parent)
         wanted = self._described(type, sent.onto(None))
-        self._check(caller, type, wanted)
+        self._check(caller, type, wanted, new=True)
         return replace(
             wanted,
             tenant=caller.tenant,
@@ -190,7 +198,7 @@ class Registrations:
         check_etag(sent.etag, before.etag, before.name)
         _check_own(before)
         wanted = self._described(before.type, sent.onto(before))
-        self._check(caller, before.type, wanted)
+        self._check(caller, before.type, wanted, new=False)
         return replace(
             wanted,
             tenant=before.tenant,
@@ -207,19 +215,9 @@ class Registrations:
     def _described(self, type: str, wanted: ResourceType) -> ResourceType:
         return described(type, wanted, self._book.describe(wanted.made_by))
 
-    def _check(self, caller: Caller, type: str, wanted: ResourceType) -> None:
-        """Checks a type by itself: names, versions, handler."""
-        if wanted.type and key(wanted.type) != key(type):
-            raise invalid("resource_type.type", f"must fit the name: {type}")
-        if not wanted.versions:
-            raise invalid("resource_type.versions", "at least one version is needed")
-        if parent_type(type) and wanted.allowed_scopes:
-            raise invalid("resource_type.allowed_scopes", "a child type stands below its parent type and has none")
-        if wanted.default_version:
-            wanted.find(wanted.default_version)
-        versions = [compile_version(v, f"resource_type.versions[{n}]") for n, v in enumerate(wanted.versions)]
-        actions = compile_actions(wanted)
-        if any(v.secrets for v in versions) or any(action.secrets for action in actions):
+    def _check(self, caller: Caller, type: str, wanted: ResourceType, *, new: bool) -> None:
+        """Checks a type by itself, and its handler."""
+        if check_registrable(type, wanted, new=new):
             self._box.check()
         handler = wanted.made_by
         self._book.check(handler)
@@ -236,15 +234,15 @@ def _check_parent(view: View, wanted: ResourceType) -> None:
 
 def _check_own(type: ResourceType) -> None:
     if type.builtin:
-        raise _built_in(type.type)
+        raise _built_in(
+            type.type,
+            f"{type.type} comes with the service and can be neither changed nor deleted; "
+            "register a type in a namespace of your own",
+        )
 
 
-def _built_in(type: str) -> FailedPrecondition:
-    return FailedPrecondition(
-        f"{type} is in the namespace of the types that come with the service; choose another one",
-        reason="TYPE_BUILT_IN",
-        metadata={"type": type},
-    )
+def _built_in(type: str, why: str) -> FailedPrecondition:
+    return FailedPrecondition(why, reason="TYPE_BUILT_IN", metadata={"type": type})
 
 
 def _taken(type: ResourceType) -> AlreadyExists:

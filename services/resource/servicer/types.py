@@ -55,7 +55,9 @@ class TypesServicer:
         return answer
 
     async def CreateResourceType(self, request: pb.CreateResourceTypeRequest, context: Any) -> pb.ResourceType:
-        sent = SentType(request.resource_type_id, "", wire.created(request.resource_type))
+        sent = SentType(
+            request.resource_type_id, "", wire.created(request.resource_type), request.resource_type.parent_type
+        )
         type = await self._registrations.create(
             caller(request.request_id), sent, once=once(wire.to_message), validate_only=request.validate_only
         )
@@ -66,7 +68,7 @@ class TypesServicer:
         mask = request.update_mask if request.HasField("update_mask") else None
         type = await self._registrations.update(
             caller(request.request_id),
-            SentType(_id(message.name), message.etag, wire.updated(message, mask)),
+            SentType(_id(message.name), message.etag, wire.updated(message, mask), message.parent_type),
             allow_missing=request.allow_missing,
             once=once(wire.to_message),
             validate_only=request.validate_only,

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from sutler.client import connect
 from sutler.errors import (
@@ -90,6 +91,9 @@ SECRET = version(output_schema={"properties": {"p": {"writeOnly": True}}})
 PLUGIN = pb.TypeHandler(plugin=pb.PluginHandler(plugin="dns"))
 FOREIGN = pb.TypeHandler(remote=pb.RemoteHandler(address="10.0.0.7:443"))
 FIRST = "resource_type.versions[0]"
+DEFAULT = "resource_type.default_version"
+RETIRED = [version("v1", retired=True), version("v2")]
+HASTY = pb.TypeHandler(record=pb.RecordHandler(), min_backoff=Duration(seconds=9), max_backoff=Duration(seconds=1))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,11 @@ FIRST = "resource_type.versions[0]"
         (ID, {"versions": [version(), version()]}, Invalid, "FIELD_INVALID", ""),
         (ID, {"default_version": "v9"}, Invalid, "FIELD_INVALID", ""),
         (ID, {"versions": [SECRET]}, Invalid, "SCHEMA_INVALID", f"{FIRST}.output_schema"),
+        (ID, {"parent_type": "Custom.Org/others"}, Invalid, "FIELD_INVALID", "resource_type.parent_type"),
+        (ID, {"versions": [version(retired=True)]}, Invalid, "FIELD_INVALID", "resource_type.versions"),
+        (ID, {"versions": RETIRED, "default_version": "v1"}, Invalid, "FIELD_INVALID", DEFAULT),
+        (ID, {"versions": RETIRED[::-1]}, Invalid, "FIELD_INVALID", DEFAULT),
+        (ID, {"handler": HASTY}, Invalid, "FIELD_INVALID", "resource_type.handler.min_backoff"),
         (ID, {"handler": PLUGIN}, FailedPrecondition, "PLUGIN_UNKNOWN", ""),
         (ID, {"handler": FOREIGN}, PermissionDenied, "ADDRESS_NOT_ALLOWED", ""),
     ],
@@ -226,6 +235,12 @@ async def test_versions(tenant: Tenant) -> None:
     await tenant.update(old.name, {"size": 4}, type_version="v2")
     assert (await tenant.get(old.name)).type_version == "v2"
     await change(tenant, versions=[v2])
+    with pytest.raises(Invalid):
+        await change(tenant, versions=[version("v1"), version("v2", v2.schema, retired=True)])
+    await change(tenant, versions=[version("v2", retired=True)])
+    with pytest.raises(FailedPrecondition):
+        await tenant.create(group, "closed", SERVERS)
+    await tenant.update(old.name, tags={"still": "writable"})
 
 
 @everywhere
@@ -249,8 +264,18 @@ async def test_updates(tenant: Tenant) -> None:
             pb.UpdateResourceTypeRequest(resource_type=pb.ResourceType(name="resourceTypes/Custom.Org.none"))
         )
     request = pb.UpdateResourceTypeRequest(
-        resource_type=pb.ResourceType(name="resourceTypes/Custom.Org.new", versions=[version()]), allow_missing=True
+        resource_type=pb.ResourceType(name="resourceTypes/Custom.Org.new", versions=[version()], etag='"x"'),
+        allow_missing=True,
     )
+    with pytest.raises(Conflict) as caught:
+        await tenant.s.resources.UpdateResourceType(request)
+    assert caught.value.reason == "ETAG_MISMATCH"
+    request.resource_type.etag = ""
+    request.resource_type.parent_type = "Custom.Org/others"
+    with pytest.raises(Invalid) as caught_other:
+        await tenant.s.resources.UpdateResourceType(request)
+    assert [v.field for v in caught_other.value.violations] == ["resource_type.parent_type"]
+    request.resource_type.parent_type = ""
     assert (await tenant.s.resources.UpdateResourceType(request)).type == "Custom.Org/new"
     assert (await tenant.s.resources.UpdateResourceType(request)).type == "Custom.Org/new"
 

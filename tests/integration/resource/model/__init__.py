@@ -105,6 +105,8 @@ class Model(Resources):
             raise Refusal("NOT_FOUND")
         if before is not None and not new and not fresh:
             raise Refusal("ETAG_MISMATCH")
+        if kind.versions[-1].retired and (new or before is None or not all(v.retired for v in kind.versions)):
+            raise Refusal("FIELD_INVALID")
         if before is None or new:
             parent = kind.type.rpartition("/")[0]
             if "/" in parent:
