@@ -165,7 +165,7 @@ def in_progress(name: str, operation: str) -> Conflict:
 def locked(name: str, lock: Lock, holder: str) -> FailedPrecondition:
     """Returns the error for a lock that forbids a change."""
     return FailedPrecondition(
-        f"the lock {lock.name} of {holder} forbids this for {name}; lift it first",
+        f"the lock {lock.name} of {holder} forbids this for {name}; lift it first, in an update of `lock` alone",
         reason="LOCKED",
         metadata={"lock": lock.name, "holder": holder},
         resource=name,
@@ -174,14 +174,14 @@ def locked(name: str, lock: Lock, holder: str) -> FailedPrecondition:
 
 def name_taken(name: str) -> AlreadyExists:
     """Returns the error for a name that is taken."""
-    return AlreadyExists(f"{name} exists already", resource=name)
+    return AlreadyExists(f"{name} exists already; change it with UpdateResource, or choose another id", resource=name)
 
 
 def not_unique(proposal: Proposal, holder: str) -> AlreadyExists:
     """Returns the error for a key that another resource holds."""
     scopes = ", ".join(scope.name for scope in sorted(proposal.type.uniqueness_scopes))
     return AlreadyExists(
-        f"{holder} has this id already, and {proposal.type.type} allows it once within {scopes}",
+        f"{holder} has this id already, and {proposal.type.type} allows it once within {scopes}; choose another id",
         reason="NOT_UNIQUE",
         metadata={"holder": holder, "scopes": scopes},
         resource=proposal.name.text,

@@ -32,8 +32,8 @@ def check_deletable(
 
     Raises:
         Conflict: If an operation works on it, above it or, with force, below it (OPERATION_IN_PROGRESS).
-        FailedPrecondition: If it has children and ``force`` is not set (HAS_CHILDREN), another resource refers to it
-            or to one below it (IN_USE), or there is a lock (LOCKED).
+        FailedPrecondition: If it, something above or something below has a lock (LOCKED), it has children and ``force``
+            is not set (HAS_CHILDREN), or another resource refers to it or to one below it (IN_USE).
     """
     name = resource.name
     above = list(above)
@@ -43,24 +43,29 @@ def check_deletable(
         if scope.state is State.DELETING and scope.operation and is_below(name, scope.name):
             raise in_progress(scope.name, scope.operation)
     children = view.children(name, limit=1000)
+    _check_locks(resource, above, lifts)
+    holder = view.locked_below(name) if children else None
+    if holder is not None:
+        raise locked(name, holder.lock, holder.name)
     if children and not force:
+        child = view.names_below(name, 1)[0]
         raise FailedPrecondition(
-            f"{name} has resources below it; delete them first, or set force to delete them too",
+            f"{name} has resources below it, such as {child}; delete them first, or set force to delete them too",
             reason="HAS_CHILDREN",
-            metadata={"children": str(children)},
+            metadata={"children": str(children), "child": child},
             resource=name,
         )
     user = view.user_of(name)
     if user is not None:
         raise FailedPrecondition(
-            f"{user} refers to {name} or to a resource below it",
+            f"{user} refers to {name} or to a resource below it; delete {user}, or have it refer to another one, first",
             reason="IN_USE",
             metadata={"user": user},
             resource=name,
         )
-    _check_locks(resource, above, lifts)
-    if children:
-        _check_below(view, name)
+    busy = view.busy_below(name) if children else None
+    if busy is not None:
+        raise in_progress(busy.name, busy.operation)
 
 
 def _check_locks(resource: Resource, above: Iterable[Above], lifts: Mapping[str, Lock]) -> None:
@@ -68,12 +73,3 @@ def _check_locks(resource: Resource, above: Iterable[Above], lifts: Mapping[str,
     for holder, lock in (own, *((scope.name, scope.lock) for scope in above)):
         if lock >= Lock.CAN_NOT_DELETE and lifts.get(key(holder)) is not lock:
             raise locked(resource.name, lock, holder)
-
-
-def _check_below(view: View, name: str) -> None:
-    busy = view.busy_below(name)
-    if busy is not None:
-        raise in_progress(busy.name, busy.operation)
-    holder = view.locked_below(name)
-    if holder is not None:
-        raise locked(name, holder.lock, holder.name)

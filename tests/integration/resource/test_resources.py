@@ -413,6 +413,7 @@ async def test_delete_needs_force_for_children_and_takes_all(tenant: Tenant) -> 
     with pytest.raises(FailedPrecondition) as caught:
         await tenant.delete("subscriptions/shop")
     assert (caught.value.reason, caught.value.metadata["children"]) == ("HAS_CHILDREN", "3")
+    assert caught.value.metadata["child"] in (group, server.name, disk.name)
     operation = await tenant.delete("subscriptions/SHOP", force=True)
     assert operation.done
     await tenant.s.wait(operation)
@@ -458,7 +459,7 @@ async def test_locks_are_inherited_and_honoured(tenant: Tenant, lock: str) -> No
     await tenant.type()
     made = await tenant.made(group, "a", SERVERS)
     await tenant.update("subscriptions/shop", lock=lock)
-    for name, force in ((made.name, False), (group, True), ("subscriptions/shop", True)):
+    for name, force in ((made.name, False), (group, False), (group, True), ("subscriptions/shop", True)):
         with pytest.raises(FailedPrecondition) as caught:
             await tenant.delete(name, force=force)
         assert (caught.value.reason, caught.value.metadata["holder"]) == ("LOCKED", "subscriptions/shop")

@@ -149,16 +149,16 @@ def check_delete(world: World, thing: Thing, force: bool) -> Findings:
     if thing.work or any(above.state == "DELETING" for above in world.above(name)):
         raise Refusal("OPERATION_IN_PROGRESS")
     children = world.children(name)
+    if world.locked((thing, *world.above(name), *world.groups(name)), *FORBIDS_DELETE):
+        raise Refusal("LOCKED")
+    if any(child.wish.lock in FORBIDS_DELETE for child in children):
+        raise Refusal("LOCKED")
     if children and not force:
         raise Refusal("HAS_CHILDREN")
     if world.users(name):
         raise Refusal("IN_USE")
-    if world.locked((thing, *world.above(name), *world.groups(name)), *FORBIDS_DELETE):
-        raise Refusal("LOCKED")
     if any(child.work for child in children):
         raise Refusal("OPERATION_IN_PROGRESS")
-    if any(child.wish.lock in FORBIDS_DELETE for child in children):
-        raise Refusal("LOCKED")
     return judge_removal(world, thing)
 
 
