@@ -154,10 +154,11 @@ class Declarations:
                 return self._change(view, caller, view.opened(before), sent)
             if not allow_missing:
                 raise not_found(name)
+            check_etag(sent.etag, "", name)
             authorize(caller.principal, CREATE, [name])
             new = replace(sent, type=sent.type or wanted.type)
             if key(new.type) != key(wanted.type):
-                raise immutable("resource.type")
+                raise invalid("resource.type", f"must fit the name: {wanted.type}")
             return self._creation(view, caller, wanted.parent, wanted.id, new)
 
         return await self._carry_out(caller, propose, once, validate_only, also)
@@ -202,6 +203,7 @@ class Declarations:
 
         Raises:
             FailedPrecondition: If the version of the type cannot be written (TYPE_VERSION_UNAVAILABLE).
+            Invalid: If a time to expire that is new is over already (FIELD_INVALID).
             PermissionDenied: If the caller may not do all of it (PERMISSION_MISSING).
         """
         version = type.find(wished.type_version)
@@ -211,6 +213,9 @@ class Declarations:
         if wished.secrets != compiled.secrets:
             wished = replace(wished, secrets=compiled.secrets)
         check_permitted(view, caller.principal, name.text, type.type, wished, before)
+        expires = wished.expire_time
+        if expires is not None and not (before and before.declared.expire_time == expires) and expires <= view.now:
+            raise invalid("resource.expire_time", "must be in the future")
         policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
         sees = (compiled.sees_parent or policies) and name.parent
         parent = view.resource(name.parent) if sees else None

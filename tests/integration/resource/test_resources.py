@@ -1,6 +1,7 @@
 """Creating, reading, updating and deleting resources of types that are only recorded."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -357,7 +358,7 @@ async def test_apply_creates_and_then_updates(tenant: Tenant) -> None:
     await tenant.delete(name)
     with pytest.raises(Invalid) as caught:
         await apply({}, type="Custom.Org/others")
-    assert caught.value.reason == "FIELD_IMMUTABLE"
+    assert caught.value.reason == "FIELD_INVALID"
 
 
 @everywhere
@@ -450,6 +451,51 @@ async def test_delete_what_is_not_there(tenant: Tenant) -> None:
     assert operation.done and progress(operation).state == "SUCCEEDED"
     with pytest.raises(Invalid):
         await tenant.delete("things/x", allow_missing=True)
+
+
+async def test_a_lock_below_is_told_before_force_is_asked_for(tenant: Tenant) -> None:
+    group = await tenant.group()
+    await tenant.type()
+    made = await tenant.made(group, "a", SERVERS, lock="LOCK_CAN_NOT_DELETE")
+    for force in (False, True):
+        with pytest.raises(FailedPrecondition) as caught:
+            await tenant.delete(group, force=force)
+        assert (caught.value.reason, caught.value.metadata["holder"]) == ("LOCKED", made.name)
+
+
+async def test_an_etag_of_what_is_gone_does_not_match(tenant: Tenant) -> None:
+    wanted = pb.Resource(name="subscriptions/gone", type="Sutler.Resource/subscriptions", etag='"x"')
+    for validate_only in (True, False):
+        with pytest.raises(Conflict) as caught:
+            await tenant.s.resources.UpdateResource(
+                pb.UpdateResourceRequest(resource=wanted, allow_missing=True, validate_only=validate_only)
+            )
+        assert caught.value.reason == "ETAG_MISMATCH"
+    assert (await tenant.delete("subscriptions/gone", etag='"x"', allow_missing=True)).done
+    wanted.etag, wanted.type = "", "Sutler.Resource/locations"
+    with pytest.raises(Invalid) as caught_other:
+        await tenant.s.resources.UpdateResource(pb.UpdateResourceRequest(resource=wanted, allow_missing=True))
+    assert (caught_other.value.reason, caught_other.value.metadata["field"]) == ("FIELD_INVALID", "resource.type")
+
+
+@pytest.mark.parametrize("validate_only", [True, False])
+async def test_a_new_time_to_expire_is_in_the_future(tenant: Tenant, validate_only: bool) -> None:
+    over = datetime.now(UTC) - timedelta(seconds=1)
+    resource = pb.Resource(type="Sutler.Resource/subscriptions", expire_time=over)
+    create = pb.CreateResourceRequest(resource_id="new", resource=resource, validate_only=validate_only)
+    with pytest.raises(Invalid) as caught:
+        await tenant.s.resources.CreateResource(create)
+    assert (caught.value.reason, caught.value.metadata["field"]) == ("FIELD_INVALID", "resource.expire_time")
+    await tenant.made("", "s", "Sutler.Resource/subscriptions", lock="LOCK_CAN_NOT_DELETE")
+    wanted = pb.Resource(name="subscriptions/s", expire_time=over)
+    update = pb.UpdateResourceRequest(resource=wanted, validate_only=validate_only)
+    with pytest.raises(Invalid):
+        await tenant.s.resources.UpdateResource(update)
+    soon = datetime.now(UTC) + timedelta(milliseconds=300)
+    await tenant.update("subscriptions/s", expire_time=soon)
+    await asyncio.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()))
+    update.resource.expire_time.FromDatetime(soon)  # what it has already is none that is new
+    await tenant.s.resources.UpdateResource(update)
 
 
 @pytest.mark.parametrize("lock", ["LOCK_READ_ONLY", "LOCK_CAN_NOT_DELETE"])
@@ -555,8 +601,7 @@ async def test_locations(tenant: Tenant) -> None:
 @everywhere
 async def test_expired_resources_go(tenant: Tenant) -> None:
     group = await tenant.group()
-    soon = pb.Resource().expire_time
-    soon.GetCurrentTime()
+    soon = datetime.now(UTC) + timedelta(seconds=1)
     await tenant.update("subscriptions/shop", expire_time=soon, lock="LOCK_CAN_NOT_DELETE")
     await tenant.create("", "other", "Sutler.Resource/subscriptions", expire_time=soon)
 

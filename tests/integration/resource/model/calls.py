@@ -85,7 +85,7 @@ class Calls(RuleBasedStateMachine):
 
     def update(self, name: str, wish: Wish, mask: tuple[str, ...] | None, **options: Any) -> None:
         fresh, missing, only = options.get("fresh"), options.get("missing", False), options.get("only", False)
-        sent = {"type": self.type_of(name), "etag": self.etag(name, fresh)}
+        sent = {"type": self.type_of(name), "etag": self.etag(name, fresh), "soon": self.session.soon(name)}
         request = driver.update(name, wish, mask, allow_missing=missing, validate_only=only, **sent)
         good = fresh is not False
         predict = lambda model: model.update(name, wish, mask, fresh=good, missing=missing, only=only)  # noqa: E731

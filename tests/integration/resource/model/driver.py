@@ -7,6 +7,7 @@ from typing import Any
 
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from sutler.resource.v1 import resource_pb2 as pb
@@ -16,21 +17,23 @@ from tests.integration.resource.model.rulings import RULINGS, Ruling
 from tests.integration.resource.model.stacks import Piece
 from tests.integration.resource.model.things import RULES, Json, Kind, Wish
 
-TIMES = {"past": 1_000_000_000, "future": 4_000_000_000}
+FUTURE = 4_000_000_000
 PATHS = {"expires": "expire_time", "version": "type_version"}
 SCHEMA = {"size": {"type": "integer", "default": 1}, "tier": {"type": "string", "default": "a"}}
 ACTION: Mapping[str, Any] = {"type": "object", "properties": {"behave": {}}, "additionalProperties": False}
 
 
-def resource(wish: Wish, **fields: Any) -> pb.Resource:
-    """A wish as a message."""
+def resource(wish: Wish, soon: Timestamp | None = None, **fields: Any) -> pb.Resource:
+    """A wish as a message; ``soon`` is when it expires where it is to be gone at once."""
     message = pb.Resource(tags=wish.tags, references=wish.references, type_version=wish.version, **fields)
     if wish.properties:
         message.properties.CopyFrom(to_struct(wish.properties))
     if wish.lock:
         message.lock = pb.Resource.Lock.Value(f"LOCK_{wish.lock}")
-    if wish.expires:
-        message.expire_time.FromSeconds(TIMES[wish.expires])
+    if wish.expires == "future":
+        message.expire_time.FromSeconds(FUTURE)
+    elif wish.expires and soon is not None:
+        message.expire_time.CopyFrom(soon)
     return message
 
 
@@ -41,7 +44,9 @@ def mask_of(mask: tuple[str, ...] | None) -> FieldMask | None:
 
 def update(name: str, wish: Wish, mask: tuple[str, ...] | None, **fields: Any) -> pb.UpdateResourceRequest:
     """The request for an update."""
-    message = resource(wish, name=name, type=fields.pop("type", ""), etag=fields.pop("etag", ""))
+    message = resource(
+        wish, fields.pop("soon", None), name=name, type=fields.pop("type", ""), etag=fields.pop("etag", "")
+    )
     return pb.UpdateResourceRequest(resource=message, update_mask=mask_of(mask), **fields)
 
 
@@ -77,14 +82,14 @@ def _version(kind: Kind, index: int) -> pb.TypeVersion:
 
 def shown(message: pb.Resource) -> Json:
     """What the service shows of a resource, as :func:`tests.integration.resource.model.lives.shown` writes it."""
-    expires = {seconds: name for name, seconds in TIMES.items()}
+    expires = "future" if message.expire_time.seconds == FUTURE else "past"
     return {
         "type": message.type,
         "properties": from_struct(message.properties),
         "tags": dict(message.tags),
         "references": tuple(message.references),
         "lock": pb.Resource.Lock.Name(message.lock).removeprefix("LOCK_") if message.lock else "",
-        "expires": expires[message.expire_time.seconds] if message.HasField("expire_time") else "",
+        "expires": expires if message.HasField("expire_time") else "",
         "version": message.type_version,
         "state": pb.Resource.State.Name(message.provisioning_state).removeprefix("STATE_"),
         "reason": message.state_reason,

@@ -47,6 +47,8 @@ class Resources(World):
         if before is None:
             if not missing:
                 raise Refusal("NOT_FOUND")
+            if not fresh:
+                raise Refusal("ETAG_MISMATCH")
             type = next((kind.type for kind in self.kinds.values() if key(kind.type) == type_of(name)), type_of(name))
             wish = merged(Wish(), sent, mask)
             return self.create(parent_of(name), type, name.rpartition("/")[2], wish, only=only)

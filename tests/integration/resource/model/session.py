@@ -18,6 +18,7 @@ from google.longrunning.operations_pb2 import (
     WaitOperationRequest,
 )
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from sutler.client import connect
 from sutler.errors import SutlerError
 from sutler.resource.v1 import resource_pb2 as pb
@@ -81,6 +82,14 @@ class Session:
         """A new request id."""
         self._requests += 1
         return str(uuid.UUID(int=self._requests, version=4))
+
+    def soon(self, name: str) -> Timestamp:
+        """The time at which a resource is to be gone: the one that it has, or one that will have come in a moment."""
+        seen, soon = self.seen.get(key(name)), Timestamp()
+        if seen is not None and seen.HasField("expire_time") and seen.expire_time.seconds != driver.FUTURE:
+            return seen.expire_time
+        soon.FromMilliseconds(int(time.time() * 1000) + 300)
+        return soon
 
     async def change(self, method: str, request: Any, predict: Callable[[Model], Work | None]) -> str:
         """Makes a change in the model and in the service, and compares answers and all that can be seen.
