@@ -26,7 +26,7 @@ class Model(Resources):
         if len({piece.id for piece in pieces}) < len(pieces):
             raise Refusal("FIELD_INVALID")
         before = self.stacks.get(key(name))
-        if before is not None and not fresh:
+        if not fresh:
             raise Refusal("ETAG_MISMATCH")
         stack = planned(self, before, name, scope, pieces, policy)
         work = Work("apply_stack", stack.name)
