@@ -2,6 +2,8 @@
 
 from services.resource.ports.handlers import HandlerBook, Handlers
 from services.resource.ports.secrets import SecretBox
-from services.resource.ports.store import Above, Result, Store, Unit, View
+from services.resource.ports.store import Store
+from services.resource.ports.unit import Result, Unit
+from services.resource.ports.view import Above, View
 
 __all__ = ["Above", "HandlerBook", "Handlers", "Result", "SecretBox", "Store", "Unit", "View"]
