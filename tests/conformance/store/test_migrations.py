@@ -57,6 +57,14 @@ async def test_components_have_versions_of_their_own(place: Place, opens: Opens)
         assert await db.read(versions) == {"sutler": OWN, "test": 2, "other": 1}
 
 
+async def test_a_component_follows_one_that_changes_a_table(place: Place, opens: Opens) -> None:
+    """After ALTER, psycopg forgets what it has prepared, and what it prepares next."""
+    change = Migration(2, "more", ("ALTER TABLE items ADD COLUMN more TEXT",))
+    others = Migration(1, "others", ("CREATE TABLE others (key TEXT PRIMARY KEY)",))
+    async with opens(place, migrations={"test": (FIRST, change), "other": (others,)}) as db:
+        assert await db.read(versions) == {"sutler": OWN, "test": 2, "other": 1}
+
+
 async def test_a_step_may_be_for_one_engine_only(place: Place, opens: Opens) -> None:
     table = "CREATE TABLE {} (key TEXT PRIMARY KEY)"
     engines: tuple[Dialect, ...] = ("sqlite", "postgresql")

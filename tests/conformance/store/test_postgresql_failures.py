@@ -9,8 +9,10 @@ import pytest
 from psycopg.pq import DiagnosticField
 from sutler.errors import DataLoss, Exhausted, FailedPrecondition, SutlerError, Unavailable
 from sutler.store import Migration, Transaction
+from sutler.store.batch import CAREFUL_BATCHES
 from sutler.store.engine import OutcomeUnknownError
 from sutler.store.postgresql.connection import PostgresqlConnection
+from sutler.store.sequences import draw
 from sutler.testing import wait_until
 
 from tests.conformance.store.changing import add, busy_writer, keys, number, put
@@ -69,6 +71,57 @@ async def test_rows_follow_a_change_that_was_taken_back(postgresql_place: Place,
         assert isinstance((await asyncio.gather(refused, added, return_exceptions=True))[0], ValueError)
         await db.write(rows(4))
         assert await db.read(keys) == [f"{number:02}" for number in range(6)]
+
+
+async def test_rows_follow_a_batch_whose_last_change_was_taken_back(
+    postgresql_place: Place, opens: Opens, one_batch: None
+) -> None:
+    def refuse(tx: Transaction) -> None:
+        tx.execute("INSERT INTO items (key) VALUES ('gone')")
+        raise ValueError
+
+    def numbered(key: str) -> Callable[[Transaction], None]:
+        def change(tx: Transaction) -> None:
+            draw(tx, "numbers")
+            if not (tx.hurried and key == "vain"):
+                tx.execute("INSERT INTO items (key) VALUES (?)", (key,))
+            else:
+                tx.insert("items", "key", ("first",))
+
+        return change
+
+    async with opens(postgresql_place) as db:
+        await db.write(numbered("first"))
+        await db.write(numbered("vain"))  # from here on with care
+        who = await db.write(session)
+        async with busy_writer(db):
+            found = [asyncio.create_task(db.write(change)) for change in (numbered("a"), refuse)]
+            await asyncio.sleep(0)
+        assert isinstance((await asyncio.gather(*found, return_exceptions=True))[1], ValueError)
+        await db.write(numbered("b"))
+        assert await db.read(keys) == ["a", "b", "first", "vain"]
+        assert await db.write(session) == who
+
+
+async def test_statements_that_were_skipped_after_a_failure_work_later(postgresql_place: Place, opens: Opens) -> None:
+    """What psycopg begins to prepare behind a statement that fails is not prepared."""
+
+    def pair(first: str, second: str) -> Callable[[Transaction], None]:
+        def change(tx: Transaction) -> None:
+            if not tx.hurried and tx.one("SELECT 1 FROM items WHERE key = ?", (first,)):
+                raise KeyError(first)
+            tx.insert("items", "key, number", (first, 1))
+            tx.insert("items", "key, body", (second, b""))
+
+        return change
+
+    async with opens(postgresql_place) as db:
+        await db.write(put("taken"))
+        for count in range(2 * (CAREFUL_BATCHES + 1)):
+            with pytest.raises(KeyError):
+                await db.write(pair("taken", f"{count:02}"))
+            await db.write(pair(f"a{count:02}", f"b{count:02}"))
+        assert len(await db.read(keys)) == 1 + 4 * (CAREFUL_BATCHES + 1)
 
 
 async def test_a_connection_lost_between_changes_is_not_noticed(

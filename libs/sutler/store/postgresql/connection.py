@@ -13,6 +13,11 @@ from sutler.store.engine import Dialect, OutcomeUnknownError, Params, Row
 from sutler.store.postgresql.errors import mapped
 from sutler.store.sql import inserts, postgresql_statement
 
+_DISCARDING = ("ALTER", "DROP")
+_NOTHING = "SELECT"
+"""After these and a ROLLBACK, psycopg deallocates all prepared statements, but only behind the statement that it sends
+next, with what that has prepared. So a statement follows that prepares nothing; after a ROLLBACK, BEGIN is one."""
+
 
 class PostgresqlConnection:
     """Runs statements on one connection of psycopg, which is in autocommit mode.
@@ -38,6 +43,10 @@ class PostgresqlConnection:
         self._sent = False
         self._stack = ExitStack()
         self._pipeline = None if self._reading else self._stack.enter_context(raw.pipeline())
+        if self._pipeline is not None:
+            # psycopg would take a statement for prepared that it begins to prepare at a later use, though the server
+            # skips all that follows a failure in the pipeline. What it prepares at the first use it checks.
+            raw.prepare_threshold = 0
 
     @property
     def lost(self) -> bool:
@@ -72,12 +81,9 @@ class PostgresqlConnection:
         self._marked = True
 
     def undo(self) -> None:
-        """Takes back all since :meth:`savepoint`.
-
-        After a ROLLBACK psycopg deallocates all prepared statements, but only behind the statement that it sends next,
-        with what that has prepared. So that must not be one that prepares: here it is that of :meth:`savepoint`.
-        """
+        """Takes back all since :meth:`savepoint`."""
         self._control("ROLLBACK TO change")
+        self._control(_NOTHING, wait=False)
 
     def commit(self) -> None:
         """Commits; the server answers when its log is on disk.
@@ -151,6 +157,8 @@ class PostgresqlConnection:
         try:
             cursor = self._raw.execute(postgresql_statement(sql), params)
             self._settle()
+            if (cursor.statusmessage or "").startswith(_DISCARDING):
+                self._control(_NOTHING, wait=False)
             return cursor
         except psycopg.Error as error:
             raise self._failure(error, reading=self._reading) from error
@@ -158,7 +166,7 @@ class PostgresqlConnection:
     def _control(self, *statements: str, wait: bool = True) -> None:
         try:
             for statement in statements:
-                self._raw.execute(statement)
+                self._raw.execute(statement, prepare=False)
             if wait:
                 self._settle()
         except psycopg.Error as error:
