@@ -18,7 +18,7 @@ class Scratch:
         found: What a change has found and the next need not look up again. Whoever changes it in the database takes it
             out; when a change is undone, all is forgotten.
         hurried: Whether the changes presume that nothing is in the way of what they insert.
-        touched: Whether the change since :meth:`mark` did what :meth:`undo` does not take back.
+        touched: Whether the change since :meth:`mark` did what :meth:`undo` does not take back, or presumed something.
     """
 
     def __init__(self, *, hurried: bool = False) -> None:

@@ -31,11 +31,9 @@ class Transaction:
         now: The time of this change or read in epoch seconds; never less than that of an earlier one in this process.
         found: What changes of the same transaction found that the next need not look up again; whoever changes it in
             the database takes it out.
-        hurried: Whether a change need not look whether a key that it inserts is free: if it is taken, nothing of the
-            batch stands, and all of it runs again without hurry.
     """
 
-    __slots__ = ("_connection", "_failure", "_scratch", "dialect", "found", "hurried", "now")
+    __slots__ = ("_connection", "_failure", "_scratch", "dialect", "found", "now")
 
     def __init__(self, connection: Connection, now: float, scratch: Scratch | None) -> None:
         self.dialect: Dialect = connection.dialect
@@ -43,8 +41,19 @@ class Transaction:
         self._connection = connection
         self._scratch = scratch
         self.found = {} if scratch is None else scratch.found
-        self.hurried = scratch is not None and scratch.hurried
         self._failure: Exception | None = None
+
+    @property
+    def hurried(self) -> bool:
+        """Whether a change need not look whether a key that it inserts is free.
+
+        If it is taken, nothing of the batch stands, and all of it runs again without hurry; so it does if the change
+        fails, because it may fail for what it took for granted.
+        """
+        if self._scratch is None or not self._scratch.hurried:
+            return False
+        self._scratch.touched = True
+        return True
 
     def execute(self, sql: str, params: Params = ()) -> int:
         """Runs an INSERT, UPDATE or DELETE and returns how many rows it changed.

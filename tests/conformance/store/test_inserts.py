@@ -78,6 +78,23 @@ async def test_a_key_that_nobody_asked_about_fails_its_change_alone(db: Database
     assert await db.read(keys) == ["a", "b", "old"]
 
 
+@pytest.mark.usefixtures("one_batch")
+async def test_who_fails_after_taking_a_key_for_free_learns_that_it_is_not(db: Database) -> None:
+    await db.write(put("old"))
+
+    def claims_and_fails(key: str) -> Callable[[Transaction], None]:
+        def change(tx: Transaction) -> None:
+            claim(key)(tx)
+            raise KeyError
+
+        return change
+
+    changes = (claim("a"), claims_and_fails("old"), claims_and_fails("a"), claims_and_fails("b"), claim("b"))
+    found = await asyncio.gather(*(db.write(change) for change in changes), return_exceptions=True)
+    assert [type(result) for result in found] == [type(None), TakenError, TakenError, KeyError, type(None)]
+    assert await db.read(keys) == ["a", "b", "old"]
+
+
 async def test_a_read_cannot_insert(db: Database) -> None:
     with pytest.raises(StatementError):
         await db.read(insert("a"))

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from sutler.errors import Exhausted, Invalid
+from sutler.errors import AlreadyExists, Exhausted, Invalid
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.wire import from_struct
 
@@ -56,6 +56,8 @@ async def test_no_more_than_the_limit(tenant: Tenant) -> None:
         parent=group, resource_id="c", resource=pb.Resource(type=SERVERS), validate_only=True
     )
     await exceeded(tenant.s.resources.CreateResource(asked))
+    with pytest.raises(AlreadyExists):
+        await tenant.create(group, "a", SERVERS)
     await tenant.s.wait(await tenant.delete("subscriptions/shop/providers/Custom.Org/servers/b"))
     assert await used(tenant, name) == 1
     await tenant.made(group, "c", SERVERS)
