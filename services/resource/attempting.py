@@ -59,6 +59,10 @@ class Attempt:
         now = await self.store.read(self.operation.tenant, lambda view: view.now)
         return self.work.deadline(self.operation) - now
 
+    async def last(self) -> Problem | None:
+        """Returns the error of the attempt before this one; None if there was none."""
+        return await self.store.read(self.operation.tenant, lambda view: view.error_of(self.operation))
+
     def number(self, resource: Resource) -> int:
         """Returns which attempt at a resource this is, from 1; those at others of the same delete do not count."""
         return self.operation.attempt - self.work.earlier.get(resource.uid, 0)
@@ -134,7 +138,8 @@ class Attempt:
         if heard is Ended.WITHOUT_RESULT:
             return Over(misbehaved(resource.name, "its answer ended without a result"))
         if heard is Ended.LATE:
-            return Over(timed_out(resource.name, handler, None))
+            last = await self.last()
+            return Over(timed_out(resource.name, handler, last if last and _concerns(last, resource) else None))
         if isinstance(heard, Refused):
             if heard.outputs is not None:
                 await self._tell(resource, Progress(0, "", heard.outputs), False)
@@ -212,3 +217,7 @@ class Attempt:
                 unit.put(known, replace(known, outputs=progress.outputs), self.entry(Change.PROGRESSED))
 
         await self.store.write(operation.tenant, change, quick=True)
+
+
+def _concerns(problem: Problem, resource: Resource) -> bool:
+    return problem.metadata.get("resource") == resource.name

@@ -20,6 +20,14 @@ TRANSIENT = frozenset(
 MAX_DOUBLINGS = 30
 MISBEHAVED = "HANDLER_MISBEHAVED"
 UNREADABLE = "SECRET_UNREADABLE"
+UNREACHABLE = "HANDLER_UNREACHABLE"
+ABANDONED = "ABANDONED"
+
+GIVES_UP = frozenset((UNREADABLE, UNREACHABLE, ABANDONED))
+"""Why a resource failed that `force` may remove without its handler, if that cannot be asked once more."""
+
+SILENT = frozenset(("DEPENDENCY_UNAVAILABLE", "DEADLINE_EXCEEDED", "ADDRESS_NOT_ALLOWED", "PLUGIN_UNKNOWN"))
+"""The reasons of our own errors, from this domain, that say that a handler could not be asked or said nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +127,28 @@ def timed_out(resource: str, handler: Handler, last: Problem | None) -> Problem:
         int(Code.DEADLINE_EXCEEDED),
         "DEADLINE_EXCEEDED",
         f"the handler of {resource} was not done in time{why}",
-        {"resource": resource},
+        {**(last.metadata if last else {}), "resource": resource},
+    )
+
+
+def unanswered(problem: Problem) -> bool:
+    """Returns whether a handler's error, as callers see it, is that it could not be asked or said nothing."""
+    told = problem.metadata
+    return problem.reason == UNREACHABLE or (
+        told.get("handler_domain") == DOMAIN and told.get("handler_reason") in SILENT
+    )
+
+
+def unreachable(problem: Problem) -> Problem:
+    """Returns the error of a delete whose handler did not answer, with what helps."""
+    if problem.reason == UNREACHABLE:
+        return problem
+    return replace(
+        problem,
+        code=int(Code.UNAVAILABLE),
+        reason=UNREACHABLE,
+        message=f"{problem.message}; if the handler is gone for good, delete the resource with force once this has "
+        "failed: it goes without its handler, and whatever that has made is left behind",
     )
 
 
@@ -149,11 +178,11 @@ def unreadable(resource: str) -> Problem:
     )
 
 
-def left_behind(resource: str, handler: Handler) -> str:
-    """Returns what is said of a resource that goes without its handler, because nobody can open its secrets."""
+def left_behind(resource: str, handler: Handler, why: Problem) -> str:
+    """Returns what is said of a resource that goes without its handler, because that could not be asked."""
     return (
-        f"the handler {handler.address or handler.plugin} was not asked to remove {resource}, whose secrets cannot be "
-        "decrypted; whatever it has made is left behind"
+        f"the handler {handler.address or handler.plugin} could not be asked to remove {resource}, so whatever it has "
+        f"made is left behind ({why.reason}): {why.message}"
     )
 
 
@@ -161,7 +190,7 @@ def abandoned(operation: str, principal: str) -> Problem:
     """Returns the error of an operation that was given up."""
     return Problem(
         int(Code.ABORTED),
-        "ABANDONED",
+        ABANDONED,
         f"{principal} gave up {operation}; what the handler did is not known",
         {"operation": operation, "principal": principal},
     )

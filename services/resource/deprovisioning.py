@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
+import structlog
 from sutler.errors import SutlerError
 from sutler.operations.model import Operation
 from sutler.operations.model import State as OperationState
@@ -17,13 +18,15 @@ from services.resource import lifecycle
 from services.resource.announcing import event
 from services.resource.attempting import Attempt
 from services.resource.attempts import (
-    UNREADABLE,
+    GIVES_UP,
     Again,
     Over,
     cancelled,
     half_done,
     left_behind,
     timed_out,
+    unanswered,
+    unreachable,
 )
 from services.resource.handling import Done, HandlerCall
 from services.resource.history import Cause, Change
@@ -35,6 +38,8 @@ from services.resource.removing import last_entry
 from services.resource.resource import Resource
 from services.resource.resource_type import RECORD, Handler
 from services.resource.states import State
+
+log = structlog.get_logger("resource.deprovisioning")
 
 BATCH = 100
 """How many resources are read at once."""
@@ -67,7 +72,7 @@ class Deprovisioning:
         called = not attempt.fresh
         while True:
             if await attempt.left() <= 0:
-                await _end(attempt, OperationState.FAILED, timed_out(target, attempt.work.handler, None))
+                await self._end_late(attempt)
                 return
             if attempt.cancelled.is_set():
                 await self._cancel(attempt, called)
@@ -88,6 +93,13 @@ class Deprovisioning:
             if again and not attempt.cancelled.is_set():
                 await attempt.postpone(max(again, key=lambda end: end.delay))
                 return
+
+    async def _end_late(self, attempt: Attempt) -> None:
+        """Ends an operation whose time is over, with what its last attempt said."""
+        operation = attempt.operation
+        last = await attempt.last()
+        late = timed_out(operation.target, attempt.work.handler, last)
+        await _end(attempt, OperationState.FAILED, unreachable(last) if last and unanswered(last) else late)
 
     async def _tell(self, attempt: Attempt) -> None:
         """Stores how much of what was below the target is gone, as the progress of the operation."""
@@ -121,10 +133,12 @@ class Deprovisioning:
 
     async def _remove(self, attempt: Attempt, resource: Resource, handler: Handler) -> Left:
         root = key(resource.name) == key(attempt.operation.target)
+        gives_up = attempt.work.gives_up or (
+            resource.state_reason in GIVES_UP and attempt.work.cause is not Cause.EXPIRY
+        )
         whole = await attempt.opened(resource)
-        if isinstance(whole, Over) and (attempt.work.gives_up if root else resource.state_reason == UNREADABLE):
-            left = (left_behind(resource.name, handler),)
-            await attempt.store.write(attempt.operation.tenant, lambda unit: _gone(unit, attempt, resource, left))
+        if isinstance(whole, Over) and gives_up:
+            await self._leave(attempt, resource, handler, whole.problem)
             return None
         resource, fence = await attempt.begin(lambda unit: _take(unit, attempt, resource))
         if isinstance(whole, Over):
@@ -135,7 +149,16 @@ class Deprovisioning:
             warnings = heard.warnings
             await attempt.store.write(attempt.operation.tenant, lambda unit: _gone(unit, attempt, resource, warnings))
             return None
-        return heard
+        if gives_up and heard is not None and unanswered(heard.problem):
+            await self._leave(attempt, resource, handler, heard.problem)
+            return None
+        return None if heard is None else _with_remedy(heard)
+
+    async def _leave(self, attempt: Attempt, resource: Resource, handler: Handler, why: Problem) -> None:
+        """Removes a resource without its handler, and says so in its last revision."""
+        left = (left_behind(resource.name, handler, why),)
+        log.warning("removed without its handler", resource=resource.name, reason=why.reason)
+        await attempt.store.write(attempt.operation.tenant, lambda unit: _gone(unit, attempt, resource, left))
 
     async def _cancel(self, attempt: Attempt, called: bool) -> None:
         """After a cancel: of everything that was in hand, what is really there decides, if handlers were called."""
@@ -152,7 +175,7 @@ class Deprovisioning:
             try:
                 found = await self._handlers.find(_call(attempt, resource, handler, fence), whole, previous(whole))
             except SutlerError as error:
-                follows = await attempt.judge(resource, problem(error), handler)
+                follows = _with_remedy(await attempt.judge(resource, problem(error), handler))
                 if isinstance(follows, Again):
                     await attempt.postpone(follows)
                 else:
@@ -173,6 +196,11 @@ class Deprovisioning:
             await _end(attempt, OperationState.FAILED, half_done(operation.target, half))
         else:
             await _end(attempt, OperationState.CANCELLED, cancelled(operation.target))
+
+
+def _with_remedy(follows: Again | Over) -> Again | Over:
+    """Returns what follows for the operation, with what helps if the handler did not answer."""
+    return replace(follows, problem=unreachable(follows.problem)) if unanswered(follows.problem) else follows
 
 
 async def _counted(attempt: Attempt, batch: list[Resource]) -> Attempt:

@@ -10,7 +10,7 @@ from sutler.operations.model import Operation, State
 
 from services.resource import lifecycle
 from services.resource.announcing import Origin, event
-from services.resource.attempts import abandoned
+from services.resource.attempts import ABANDONED, abandoned
 from services.resource.callers import Caller
 from services.resource.history import Cause, Change
 from services.resource.ports import Store, Unit
@@ -19,7 +19,6 @@ from services.resource.resource import Resource
 from services.resource.stacks.ending import end_abandoned, left_behind
 from services.resource.work import Work, entry
 
-ABANDONED = "ABANDONED"
 STACKS = ("apply_stack", "delete_stack")
 DONE = {"apply": "made for", "delete": "not yet removed for", "invoke": "changed of"}
 

@@ -12,7 +12,7 @@ from sutler.operations.model import Operation
 
 from services.resource import lifecycle
 from services.resource.announcing import Origin, event
-from services.resource.attempts import UNREADABLE
+from services.resource.attempts import GIVES_UP
 from services.resource.callers import Caller
 from services.resource.declaring import MAX_REPEATS, Outcome
 from services.resource.deletable import check_deletable
@@ -42,7 +42,7 @@ class Removal:
         name: Which resource.
         etag: The etag that must still be the current one; empty if any will do.
         allow_missing: Succeeds if there is none.
-        force: Deletes all below it too.
+        force: Deletes all below it too; and what a delete has failed to remove for want of its handler, without that.
         cause: What leads to it.
         uid: The uid that it must have; any if empty. Another of the same name is passed over as if there were none.
     """
@@ -216,7 +216,7 @@ def _accept(
         children=below,
         cause=removal.cause,
         origin=caller.origin,
-        gives_up=removal.force and resource.state_reason == UNREADABLE,
+        gives_up=removal.force and removal.cause is not Cause.EXPIRY and resource.state_reason in GIVES_UP,
     )
     operation = operation_for(caller, resource.name, ended=False, work=work)
     entry = caller.entry(Change.PROGRESSED, operation.name, removal.cause)

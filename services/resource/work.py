@@ -49,7 +49,7 @@ class Work:
         stack: The stack for which it is done; empty if for none.
         run: The operation of that stack, which goes on when this one has ended.
         force: Whether what stands below members of a stack goes with them.
-        gives_up: Whether a resource goes without its handler if nobody can open its secrets.
+        gives_up: Whether resources go without their handlers where those cannot be asked.
     """
 
     verb: Verb

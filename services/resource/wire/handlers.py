@@ -160,7 +160,8 @@ def to_said(response: pb.ApplyResponse | pb.DeleteResponse | pb.ResourceHandlerI
 
 
 def _refused(failure: pb.HandlerFailure) -> Refused:
-    found = problem(from_status(failure.error))
+    error = from_status(failure.error)
+    found = replace(problem(error), domain=error.domain)
     if failure.HasField("retry_after"):
         found = replace(found, retry_after=seconds(failure.retry_after))
     return Refused(found, _outputs(failure))
