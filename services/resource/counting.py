@@ -5,6 +5,7 @@ That is no change of the quota itself: it makes no revision and is not watched.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sutler.errors import Exhausted
@@ -22,8 +23,12 @@ MAX_SUMMED = 2000
 
 def quotas_above(view: View, above: tuple[Above, ...]) -> list[Quota]:
     """Returns the quotas that hold for what stands below these scopes."""
-    scopes = [*(scope.name for scope in above if is_scope(scope.type)), ""]
-    return [_stored(view, found) for found in view.standing(TYPE, scopes)]
+    return [_stored(view, found) for found in _standing(view, above)]
+
+
+def number_above(view: View, above: tuple[Above, ...]) -> int:
+    """Returns how many quotas hold for what stands below these scopes."""
+    return len(_standing(view, above)) if view.has_quotas() else 0
 
 
 def count(unit: Unit, before: Resource | None, after: Resource | None) -> None:
@@ -90,6 +95,10 @@ class Totals:
 def quotas_of_group(view: View, group: str) -> set[Quota]:
     """Returns the quotas of a management group and those above it."""
     return {quota for quota in quotas_above(view, view.groups(group)) if quota.scope} if group else set()
+
+
+def _standing(view: View, above: tuple[Above, ...]) -> Sequence[Above]:
+    return view.standing(TYPE, [*(scope.name for scope in above if is_scope(scope.type)), ""])
 
 
 def _group(resource: Resource | None) -> str:

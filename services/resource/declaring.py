@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -16,6 +18,7 @@ from services.resource.accepting import Accepted, accept, concerns_handler
 from services.resource.blaming import blame
 from services.resource.callers import Caller
 from services.resource.compiling import Compiler
+from services.resource.counting import number_above
 from services.resource.differences import FieldChange, differences
 from services.resource.handling import Planned
 from services.resource.judging import PolicyBook
@@ -32,7 +35,14 @@ from services.resource.work import question_for
 MAX_REPEATS = 20
 """How often a change is checked anew because its type, parent or resource changed meanwhile."""
 
-Propose = Callable[[View], Proposal]
+QUICK_BYTES = 16_384
+"""Up to how much JSON a change is worked out on the event loop, which takes about 0.7 µs for each byte."""
+
+QUICK_QUOTAS = 20
+"""Up to how many quotas a change is stored on the event loop; each is read and written, which takes 0.1 ms."""
+
+Propose = Callable[[View, int], Proposal | None]
+"""Returns what is proposed; None if what is stored has more bytes of JSON than the number given."""
 Also = Callable[[Unit, Accepted], None]
 """What else is done in the change that stores a declaration; like all that a store is given it may run again."""
 
@@ -45,11 +55,13 @@ class Sent:
         type: The type that it names; may be empty where the resource exists.
         etag: The etag that must still be the current one; empty if any will do.
         onto: Returns what is declared once the fields sent have been merged onto a resource, or onto none.
+        size: How many bytes were sent.
     """
 
     type: str
     etag: str
     onto: Callable[[Resource | None], Declared]
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +130,7 @@ class Declarations:
             raise invalid("resource.type", "is required")
         parse(parent, "parent") if parent else None
         return await self._carry_out(
-            caller, lambda view: self._creation(view, caller, parent, id, sent), once, validate_only
+            caller, lambda view, _: self._creation(view, caller, parent, id, sent), sent, once, validate_only
         )
 
     async def update(
@@ -148,8 +160,10 @@ class Declarations:
         """
         wanted = parse(name, "resource.name")
 
-        def propose(view: View) -> Proposal:
+        def propose(view: View, most: int) -> Proposal | None:
             before = view.resource(name)
+            if before is not None and before.size > most:
+                return None
             if before is not None:
                 return self._change(view, caller, view.opened(before), sent)
             if not allow_missing:
@@ -161,7 +175,7 @@ class Declarations:
                 raise invalid("resource.type", f"must fit the name: {wanted.type}")
             return self._creation(view, caller, wanted.parent, wanted.id, new)
 
-        return await self._carry_out(caller, propose, once, validate_only, also)
+        return await self._carry_out(caller, propose, sent, once, validate_only, also)
 
     def _creation(self, view: View, caller: Caller, parent: str, id: str, sent: Sent) -> Proposal:
         type = view.type(sent.type)
@@ -231,14 +245,21 @@ class Declarations:
             policies=policies,
             lifts=caller.lifts,
             most=self._limits.get(type.key, 0) if type.builtin else 0,
+            quotas=number_above(view, above),
         )
 
     async def _carry_out(
-        self, caller: Caller, propose: Propose, once: Once | None, validate_only: bool, also: Also | None = None
+        self,
+        caller: Caller,
+        propose: Propose,
+        sent: Sent,
+        once: Once | None,
+        validate_only: bool,
+        also: Also | None = None,
     ) -> Outcome:
-        hurried = None if validate_only else self._hurried(caller, propose)
+        hurried = None if validate_only else self._hurried(caller, propose, sent)
         for _ in range(MAX_REPEATS):
-            proposal = hurried or prepared(caller, await self._store.read(caller.tenant, propose))
+            proposal = hurried or await self._looked_up(caller, propose, sent)
             hurried = None
             plan: tuple[Planned, ...] = ()
             asks = concerns_handler(proposal)
@@ -254,14 +275,27 @@ class Declarations:
                 return Outcome(operation)
         raise Conflict(f"what {proposal.name.text} depends on keeps changing; try again", resource=proposal.name.text)
 
-    def _hurried(self, caller: Caller, propose: Propose) -> Proposal | None:
+    async def _looked_up(self, caller: Caller, propose: Propose, sent: Sent) -> Proposal:
+        """Returns a proposal made of what is stored; what is large is worked out in threads."""
+        small = None
+        if sent.size <= QUICK_BYTES:
+            small = await self._store.read(caller.tenant, lambda view: propose(view, QUICK_BYTES))
+        if small is not None:
+            return prepared(caller, small)
+        large = await self._store.scan(caller.tenant, lambda view: propose(view, sys.maxsize))
+        assert large is not None  # nothing is larger
+        return await asyncio.to_thread(prepared, caller, large)
+
+    def _hurried(self, caller: Caller, propose: Propose, sent: Sent) -> Proposal | None:
         """Returns a proposal made of what was last known, where that is enough and speaks for the change.
 
         The write checks whether it still holds. What speaks against the change is worth a look at the store, and so is
         what a handler is asked about.
         """
+        if sent.size > QUICK_BYTES:
+            return None
         try:
-            found = self._store.recall(caller.tenant, propose)
+            found = self._store.recall(caller.tenant, lambda view: propose(view, QUICK_BYTES))
             if found is None or not found.type.made_by.records:
                 return None
             return prepared(caller, found)
@@ -279,7 +313,8 @@ class Declarations:
                     also(unit, accepted)
             return accepted
 
-        accepted = await self._store.write(caller.tenant, change, quick=not proposal.type.builtin)
+        quick = not proposal.type.builtin and proposal.quotas <= QUICK_QUOTAS and proposal.size <= QUICK_BYTES
+        accepted = await self._store.write(caller.tenant, change, quick=quick)
         if accepted is None:
             return None
         operation = accepted.operation

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+import orjson
 from sutler.errors import Violation, invalid_fields
 from sutler.expressions import Expression, ExpressionInvalid
 from sutler.validation import MAX_VIOLATIONS
@@ -13,6 +15,9 @@ from services.resource.names import parse
 from services.resource.policies import ENVIRONMENT, Effect, Policy, PolicyRule
 from services.resource.rules import no_expression
 from services.resource.settable import unfit, unsettable
+
+RECENT = 100
+"""How many lists of rules are kept compiled between the change that stores them and their first use."""
 
 
 def compile_policy(name: str, properties: Mapping[str, Any], digest: bytes = b"") -> Policy:
@@ -28,10 +33,24 @@ def compile_policy(name: str, properties: Mapping[str, Any], digest: bytes = b""
             if an id is used twice, a field cannot be set, or a default is not whole (FIELD_INVALID); paths begin with
             ``resource.properties``.
     """
+    rules = _rules(orjson.dumps(properties["rules"]))
+    return Policy(
+        name=name,
+        digest=digest,
+        scope=parse(name).parent,
+        rules=rules if properties.get("enabled", True) else (),
+        types=tuple(properties.get("types", ())),
+        exclusions=tuple(properties.get("exclusions", ())),
+    )
+
+
+@lru_cache(RECENT)
+def _rules(document: bytes) -> tuple[PolicyRule, ...]:
+    """Returns rules of a JSON document, compiled once for the check when they are written and their first use."""
     problems = _Problems()
     rules: list[PolicyRule] = []
     seen: set[str] = set()
-    for index, stored in enumerate(properties["rules"]):
+    for index, stored in enumerate(orjson.loads(document)):
         at = f"resource.properties.rules[{index}]"
         if stored["id"] in seen:
             problems.add(f"{at}.id", "is used twice", "DUPLICATE")
@@ -40,14 +59,7 @@ def compile_policy(name: str, properties: Mapping[str, Any], digest: bytes = b""
         if rule is not None:
             rules.append(rule)
     problems.tell()
-    return Policy(
-        name=name,
-        digest=digest,
-        scope=parse(name).parent,
-        rules=tuple(rules) if properties.get("enabled", True) else (),
-        types=tuple(properties.get("types", ())),
-        exclusions=tuple(properties.get("exclusions", ())),
-    )
+    return tuple(rules)
 
 
 class _Problems:

@@ -52,6 +52,7 @@ class Proposal:
         denial: Why policies refuse it; None if they do not.
         lifts: The locks that it may pass, by the keys of their resources.
         most: How many of its type may stand in one scope; 0 for any number.
+        quotas: How many quotas hold for it.
     """
 
     tenant: str
@@ -68,6 +69,7 @@ class Proposal:
     denial: PermissionDenied | None = None
     lifts: Mapping[str, Lock] = field(default_factory=dict)
     most: int = 0
+    quotas: int = 0
 
     @property
     def would_be(self) -> Resource:
@@ -83,6 +85,11 @@ class Proposal:
         if before is None or before.state in (State.FAILED, State.CANCELED):
             return False
         return same(before.declared, self.wished)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of JSON it has, with what is there already."""
+        return self.wished.size + (self.before.size if self.before is not None else 0)
 
     @property
     def group(self) -> str:

@@ -8,6 +8,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from sutler.etags import make_etag
 
 from services.resource.problems import Problem
@@ -49,6 +50,11 @@ class Declared:
     expire_time: float | None = None
     lock: Lock = Lock.UNSPECIFIED
     secrets: tuple[Path, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of JSON it is."""
+        return len(orjson.dumps(self.properties))
 
     @property
     def public(self) -> Declared:
@@ -127,6 +133,11 @@ class Resource:
     applied: Declared | None = None
     stack: str = ""
     sealed: bytes | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of JSON it is."""
+        return self.declared.size + len(orjson.dumps(self.outputs))
 
     @property
     def etag(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,9 @@ from google.protobuf.message import Message
 from sutler.interceptors.chain import Context, Single, Stream
 from sutler.methods import Method
 from sutler.validation import validate_message, validate_open_data
+
+QUICK_BYTES = 65_536
+"""Up to which size a request is validated on the event loop; a larger one, which may take long, in a thread."""
 
 
 class ValidationInterceptor:
@@ -21,6 +25,9 @@ class ValidationInterceptor:
             return handler
 
         async def call(request: Any, context: Context) -> Any:
+            if not method.request_streaming and request.ByteSize() > QUICK_BYTES:
+                await asyncio.to_thread(_validate, request)
+                return await handler(request, context)
             return await handler(_checked(method, request), context)
 
         return call

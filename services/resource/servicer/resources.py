@@ -83,7 +83,7 @@ class ResourcesServicer:
             who,
             request.parent,
             request.resource_id,
-            Sent(message.type, "", wire.created(message)),
+            Sent(message.type, "", wire.created(message), message.ByteSize()),
             once=once(to_pb),
             validate_only=request.validate_only,
         )
@@ -95,7 +95,7 @@ class ResourcesServicer:
         outcome = await self._declarations.update(
             who,
             message.name,
-            Sent(message.type, message.etag, wire.updated(message, mask)),
+            Sent(message.type, message.etag, wire.updated(message, mask), message.ByteSize()),
             allow_missing=request.allow_missing,
             once=once(to_pb),
             validate_only=request.validate_only,
