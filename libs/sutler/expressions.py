@@ -10,6 +10,7 @@ import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import cel_expr_python.cel as cel
@@ -20,7 +21,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sutler.errors import Violation
-from sutler.expression_limits import Cost
+from sutler.expression_limits import Cost, Measure, measure
 
 MAX_BYTES = 16_384
 """The longest expression; a contract may allow less."""
@@ -72,12 +73,17 @@ class EvaluationFailed(Exception):
     """An expression that compiled and could not be evaluated on these values, such as for a missing key."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bindings:
     """Values bound once for many expressions of one environment. Made by :meth:`Environment.bind`."""
 
     activation: cel.Activation
     values: Mapping[str, Any]
+
+    @cached_property
+    def measure(self) -> Measure:
+        """How large the values are."""
+        return measure(self.values)
 
 
 class Expression:
@@ -95,7 +101,7 @@ class Expression:
             EvaluationFailed: If a key is missing, types do not fit, the iteration budget is used up, or the values are
                 too large for what the expression does with them.
         """
-        if refusal := self._cost.refusal(bindings.values):
+        if self._cost.matters and (refusal := self._cost.refusal(bindings.measure)):
             raise EvaluationFailed(refusal)
         try:
             value = self._compiled.eval(bindings.activation)
