@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sutler.errors import FailedPrecondition, Invalid, Violation, invalid
-from sutler.validation import MAX_VIOLATIONS, from_json_schema
+from sutler.validation import MAX_VIOLATIONS
 
 from services.resource import defaults, hiding
+from services.resource.marking import compile_marked
 from services.resource.resource_type import Action, ResourceType
 from services.resource.schemas import Validator
-from services.resource.secrets import Path, compile_marked
+from services.resource.secrets import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,11 @@ class CompiledAction:
     parameters: Validator | None
     secrets: tuple[Path, ...]
     result: Validator | None
+
+    @property
+    def size(self) -> int:
+        """About how large its schemas are as JSON."""
+        return sum(validator.size for validator in (self.parameters, self.result) if validator)
 
     def completed(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns parameters with the defaults of their schema, checked.
@@ -47,7 +53,7 @@ class CompiledAction:
         """Returns what is wrong with a result; empty if it fits its schema."""
         if self.result is None:
             return ""
-        found = from_json_schema(self.result.iter_errors(dict(result)))
+        found = hiding.violations(self.result, result, ())
         return "; ".join(f"{v.field or 'result'}: {v.description}"[:200] for v in found[:5])
 
     def _invalid(self, violations: list[Violation]) -> Invalid:

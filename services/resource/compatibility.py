@@ -9,13 +9,13 @@ from sutler.errors import Exhausted, FailedPrecondition, Invalid, Violation
 from sutler.idempotency import Once
 
 from services.resource.compiling import Compiled, compile_version
+from services.resource.marking import secret_paths
 from services.resource.moving import key_of
 from services.resource.names import check_place, parent_type, parse
 from services.resource.ports import Store, Unit, View
 from services.resource.proposals import Proposal, check_content, check_outputs, nearest_group
 from services.resource.resource import Resource
 from services.resource.resource_type import ResourceType
-from services.resource.secrets import secret_paths
 
 CHUNK = 200
 MAX_NAMED = 20

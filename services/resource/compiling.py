@@ -11,12 +11,13 @@ from sutler.expressions import ExpressionInvalid
 
 from services.resource import defaults, paths
 from services.resource.actions import CompiledAction, compile_action
+from services.resource.marking import compile_marked
 from services.resource.normalizing import CHANGES, FIELDS
 from services.resource.recent import Recent
 from services.resource.resource_type import Action, Normalization, ResourceType, Version
 from services.resource.rules import CompiledRule, compile_rule, no_expression
 from services.resource.schemas import Validator
-from services.resource.secrets import Path, compile_marked
+from services.resource.secrets import Path
 
 KEPT = 1000
 """How many compiled versions are kept, and how many actions; a compiled schema takes some 100 KiB at the most."""

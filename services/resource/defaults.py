@@ -4,7 +4,7 @@ Defaults count where a value must fit the schema for sure: below ``properties``,
 ``allOf`` and local ``$ref``. What stands below ``anyOf``, ``oneOf``, ``if`` or ``not`` is a question, not a wish.
 
 A schema may fill without end, where a default leads back to itself, or make much of little. So filling ends with an
-error as soon as the result is certain to be more than a resource may hold.
+error as soon as the result is certain to be more than a resource may hold, or it has taken too many steps.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from sutler.open_data import too_deep, too_large
 from sutler.validation import MAX_OPEN_BYTES, MAX_OPEN_DEPTH
 
 from services.resource.resource_type import Json
-from services.resource.schemas import resolve, subschemas
+from services.resource.walking import resolve, subschemas
 
 PROPERTIES = "resource.properties"
 LEAST_BYTES = 8
 """What a property takes as a message at the least, beside its name."""
+
+MAX_STEPS = 400_000
+"""How many subschemas may be gone through, for all values together; each takes one to two microseconds."""
 
 LONGEST_JSON = 3
 """How many bytes of JSON a byte of a message is at the most: a number of 24 digits has 9."""
@@ -34,18 +37,20 @@ def has_defaults(schema: Json) -> bool:
     return any("default" in found for _, found in subschemas(schema))
 
 
-def fill(schema: Json, values: Any, field: str = PROPERTIES) -> Any:
+def fill(schema: Json, values: Any, field: str = PROPERTIES, *, root: Json | None = None) -> Any:
     """Returns values with the defaults of a schema filled in; the argument stays as it is.
 
     Args:
         schema: The schema.
         values: What was given.
         field: Where it stands in the request.
+        root: The schema in which ``schema`` stands, if that is a part.
 
     Raises:
-        Invalid: If they become larger or deeper than open data may be (TOO_LARGE).
+        Invalid: If they become larger or deeper than open data may be, or are so much already that filling takes too
+            long (TOO_LARGE).
     """
-    return _Filling(schema, field).fill(schema, values, frozenset(), 0)
+    return _Filling(schema if root is None else root, field).fill(schema, values, frozenset(), 0)
 
 
 def check_size(values: Mapping[str, Any], field: str = PROPERTIES) -> None:
@@ -73,10 +78,14 @@ class _Filling:
         self._root = root
         self._field = field
         self._left = MAX_OPEN_BYTES
+        self._steps = MAX_STEPS
 
     def fill(self, schema: Any, value: Any, seen: frozenset[int], depth: int) -> Any:
         if not isinstance(schema, Mapping) or id(schema) in seen:
             return value
+        self._steps -= 1
+        if self._steps < 0:
+            raise _exceeded(self._field, "limit_steps", MAX_STEPS)
         seen |= {id(schema)}  # a $ref that leads back to the same value ends here
         if "$ref" in schema:
             value = self.fill(resolve(self._root, schema["$ref"]), value, seen, depth)

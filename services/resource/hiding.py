@@ -10,7 +10,7 @@ from sutler.errors import SutlerError, Violation
 from sutler.validation import MAX_VIOLATIONS, from_json_schema, path
 
 from services.resource.paths import ANY, EACH
-from services.resource.schemas import Validator
+from services.resource.schemas import TooCostly, Validator
 from services.resource.secrets import Path
 
 INSIDE = "what is in it does not fit the schema"
@@ -21,15 +21,18 @@ NAMING = ("required", "additionalProperties", "unevaluatedProperties", "property
 def violations(validator: Validator, values: Mapping[str, Any], secrets: Sequence[Path]) -> list[Violation]:
     """Returns what a schema finds wrong with values; of what is in a secret only that something is."""
     found: list[Violation] = []
-    for error in validator.iter_errors(dict(values)):
-        told = from_json_schema([error])
-        steps = list(error.instance_path)
-        place = _place(steps, secrets)
-        if place is not None and (len(steps) > place or error.kind.name in NAMING):
-            told = [Violation(path(steps[:place]), INSIDE, violation.reason) for violation in told[:1]]
-        found += [violation for violation in told if violation not in found]
-        if len(found) >= MAX_VIOLATIONS:
-            break
+    try:
+        for error in validator.errors(dict(values)):
+            told = from_json_schema([error])
+            steps = list(error.instance_path)
+            place = _place(steps, secrets)
+            if place is not None and (len(steps) > place or error.kind.name in NAMING):
+                told = [Violation(path(steps[:place]), INSIDE, violation.reason) for violation in told[:1]]
+            found += [violation for violation in told if violation not in found]
+            if len(found) >= MAX_VIOLATIONS:
+                break
+    except TooCostly as error:
+        return [Violation("", str(error), "TOO_LARGE")]
     return found[:MAX_VIOLATIONS]
 
 

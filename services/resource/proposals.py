@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sutler.errors import Invalid, PermissionDenied, SutlerError, Violation
-from sutler.validation import MAX_VIOLATIONS, from_json_schema
+from sutler.validation import MAX_VIOLATIONS
 
 from services.resource import hiding, paths, policies, policy_rules, quotas
 from services.resource.blaming import Source
@@ -157,7 +157,7 @@ def check_outputs(compiled: Compiled, outputs: Any) -> str:
     """Returns what is wrong with outputs of a handler; empty if they fit the version's output schema."""
     if compiled.outputs is None:
         return ""
-    found = from_json_schema(compiled.outputs.iter_errors(dict(outputs)))
+    found = hiding.violations(compiled.outputs, outputs, ())
     return "; ".join(f"{v.field or 'outputs'}: {v.description}"[:200] for v in found[:5])
 
 

@@ -11,11 +11,11 @@ from sutler.errors import Invalid, not_found
 from services.resource.differences import differences, same
 from services.resource.handling import Planned
 from services.resource.hiding import hide
+from services.resource.marking import secret_paths
 from services.resource.names import Name, key
 from services.resource.ports import View
 from services.resource.resource import Declared, Resource
 from services.resource.resource_type import ResourceType
-from services.resource.secrets import secret_paths
 from services.resource.stacks.failures import conflict
 from services.resource.stacks.leaving import leaving_step, removals
 from services.resource.stacks.merging import Applied, merged

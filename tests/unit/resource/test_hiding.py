@@ -8,8 +8,9 @@ import pytest
 from sutler.errors import Violation, invalid
 
 from services.resource.hiding import hide, shown, violations
+from services.resource.marking import compile_marked
 from services.resource.proposals import rejected
-from services.resource.secrets import Path, compile_marked
+from services.resource.secrets import Path
 
 HIDDEN = {"type": "object", "writeOnly": True}
 SECRETS: tuple[Path, ...] = (("auth",), ("users", "[*]", "key"), ("creds", "*"), ("a.b",))

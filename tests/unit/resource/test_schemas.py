@@ -5,7 +5,10 @@ import pytest
 from sutler.errors import Invalid
 
 from services.resource.defaults import fill, has_defaults
-from services.resource.schemas import MAX_DEPTH, SchemaInvalid, compile_schema, resolve, subschemas
+from services.resource.hiding import violations
+from services.resource.schemas import MAX_DEPTH, SchemaInvalid, compile_schema
+from services.resource.usable import check_usable
+from services.resource.walking import resolve, subschemas
 
 
 def nested(depth: int) -> dict[str, object]:
@@ -35,8 +38,12 @@ def doubling(levels: int) -> dict[str, object]:
         ({"pattern": "a" * 2000}, ""),
         ({"patternProperties": {"a" * 2000: {}}}, ""),
         ({"pattern": "((a{1,1000}){1,1000}){1,1000}"}, "/pattern"),
-        ({"$ref": "http://example.com/schema"}, ""),
-        ({"$ref": "#/nowhere"}, ""),
+        ({"$ref": "http://example.com/schema"}, "/$ref"),
+        ({"$ref": "#/nowhere"}, "/$ref"),
+        ({"$ref": "#/const", "const": {"type": "string"}}, "/$ref"),
+        ({"$id": "https://a.test/b", "$ref": "b#/const", "const": {}}, "/$ref"),
+        ({"$defs": {"a": {"$id": "https://a.test/b"}}}, "/$defs/a/$id"),
+        ({"properties": {f"p{i}": {"pattern": f"^[a-z]{{20}}{i}$"} for i in range(2000)}}, None),
         ({"$schema": "http://json-schema.org/draft-04/schema#"}, "/$schema"),
         ({"required": "a"}, "/required"),
         (nested(MAX_DEPTH + 1), ""),
@@ -78,6 +85,101 @@ def test_patterns_are_linear() -> None:
     began = time.process_time()
     assert not validator.is_valid("a" * 200_000 + "!")
     assert time.process_time() - began < 2
+
+
+def items(schema: dict[str, object]) -> dict[str, object]:
+    return {"properties": {"a": {"items": schema}}}
+
+
+LEVELS: dict[str, object] = {}
+for _ in range(19):
+    LEVELS = {"a": LEVELS}
+
+
+@pytest.mark.parametrize(
+    ("schema", "values"),
+    [
+        (items({"anyOf": [{"const": i} for i in range(9000)]}), {"a": [8999] * 4000}),
+        (items({"enum": [[i] for i in range(9000)]}), {"a": [[8999]] * 4000}),
+        (items({"required": [f"x{i}" for i in range(4000)]}), {"a": [{}] * 5000}),
+        (items({"patternProperties": {f"x{i}": {} for i in range(2000)}}), {"a": [{f"k{i}": 1} for i in range(2000)]}),
+        ({"properties": {"a": {"anyOf": [{"maxLength": i} for i in range(3000)]}}}, {"a": "a" * 900_000}),
+        ({"anyOf": [{"properties": {"a": {"$ref": "#"}}, "required": [f"x{i}"]} for i in range(3)]}, LEVELS),
+        ({"allOf": [{"properties": {"a": {"$ref": "#n"}}} for _ in range(3)], "$anchor": "n"}, LEVELS),
+        (
+            items({"$dynamicRef": "#n"})
+            | {"$defs": {"n": {"$dynamicAnchor": "n", "anyOf": [{"const": i} for i in range(9000)]}}},
+            {"a": [8999] * 4000},
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_what_would_take_too_many_steps_is_refused_at_once(schema: Any, values: Any) -> None:
+    validator = compile_schema(schema)
+    began = time.process_time()
+    assert [violation.reason for violation in violations(validator, values, ())] == ["TOO_LARGE"]
+    assert time.process_time() - began < 1
+
+
+def test_a_large_schema_checks_what_it_says_little_about() -> None:
+    schema = {"required": ["p1"], "properties": {f"p{i}": {"items": {"type": "integer"}} for i in range(5000)}}
+    validator = compile_schema(schema)
+    assert not violations(validator, {f"p{i}": [1] * 20 for i in range(5000)}, ())
+    tree = {"$ref": "#/$defs/n", "$defs": {"n": {"anyOf": [{"type": "string"}, {"properties": {"n": {"$ref": "#"}}}]}}}
+    assert not violations(compile_schema(tree), {"n": {"n": {"n": "x"}}}, ())
+
+
+def test_of_many_errors_the_first_is_told() -> None:
+    values = {"a": [{}] * 5000}
+    found = violations(compile_schema(items({"required": [f"x{i}" for i in range(300)]})), values, ())
+    assert [violation.field for violation in found] == ["a[0].x0"]
+    found = violations(compile_schema(items({"anyOf": [{"const": i} for i in range(300)]})), values, ())
+    assert [violation.reason for violation in found] == ["TOO_LARGE"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"type": "array"}, "/type"),
+        ({"type": ["string", "null"]}, "/type"),
+        ({"properties": {"a": {"type": "integer", "default": "x"}}}, "/properties/a/default"),
+        ({"properties": {"a/b": {"items": {"properties": {"c d": {"enum": [1], "default": 2}}}}}}, None),
+        ({"properties": {"a": {"$ref": "#/$defs/d"}}, "$defs": {"d": {"type": "string", "default": 1}}}, None),
+        ({"properties": {"a": {"$ref": "#", "default": {}}}}, "/properties/a/default"),
+    ],
+)
+def test_schemas_of_which_nothing_could_be_created(schema: dict[str, object], pointer: str | None) -> None:
+    compile_schema(schema)
+    with pytest.raises(SchemaInvalid) as caught:
+        check_usable(schema)
+    assert pointer is None or caught.value.pointer == pointer
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": ["object", "null"]},
+        {"required": ["a"], "additionalProperties": False},
+        {"properties": {"a": {"default": {}, "required": ["b"], "properties": {"b": {"default": 1}}}}},
+        {"properties": {"a": {"anyOf": [{"type": "integer", "default": "x"}]}}},
+        {
+            "$id": "https://example.com/s",
+            "properties": {"é/~": {"default": "x", "$ref": "#/$defs/s"}},
+            "$defs": {"s": {}},
+        },
+    ],
+)
+def test_schemas_that_can_be_used(schema: dict[str, object]) -> None:
+    compile_schema(schema)
+    check_usable(schema)
+
+
+def test_a_wrong_type_is_told_with_the_right_ones() -> None:
+    with pytest.raises(SchemaInvalid) as caught:
+        compile_schema({"properties": {"a": {"type": "objekt"}}})
+    assert caught.value.pointer == "/properties/a/type"
+    assert "objekt" in caught.value.cause
+    assert "object" in caught.value.cause.split("one of")[1]
 
 
 def test_subschemas_leaves_data_out() -> None:
@@ -146,6 +248,7 @@ LARGE: Any = {"properties": {"a": {"items": {"properties": {"b": {"default": "x"
         ({"properties": {"a": {"default": [], "items": {"$ref": "#"}}}}, {"a": [[{}]] * 9}, {}),
         (WIDE, {}, {"limit_bytes": "1048576"}),
         (LARGE, {"a": [{}] * 100_000}, {"limit_bytes": "1048576"}),
+        (items({"allOf": [{"title": str(i)} for i in range(2000)]}), {"a": [{}] * 2000}, {"limit_steps": "400000"}),
     ],
 )
 def test_defaults_make_no_more_than_a_resource_may_have(schema: Any, values: Any, limit: dict[str, str]) -> None:

@@ -1,9 +1,14 @@
-import pytest
+from typing import Any
 
-from services.resource.schemas import SchemaInvalid
-from services.resource.secrets import secret_paths, without
+import pytest
+from sutler.errors import Invalid
+
+from services.resource.marking import compile_marked, secret_paths
+from services.resource.schemas import SchemaInvalid, compile_schema
+from services.resource.secrets import without
 
 SECRET = {"type": "string", "writeOnly": True}
+TWICE = {"$ref": "#/$defs/a b"}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,8 @@ SECRET = {"type": "string", "writeOnly": True}
         ({"allOf": [{"properties": {"a": SECRET}}, {"properties": {"a": SECRET}}]}, ["a"]),
         ({"properties": {"a": {"$ref": "#/$defs/s"}}, "$defs": {"s": SECRET}}, ["a"]),
         ({"properties": {"a": {"writeOnly": True, "properties": {"b": SECRET}}}}, ["a"]),
+        ({"allOf": [{"properties": {"a": SECRET}}] * 300 + [{"properties": {"b": SECRET}}]}, ["a", "b"]),
+        ({"properties": {"a": TWICE, "b": {"items": {"$ref": "#/$defs/a%20b"}}}, "$defs": {"a b": SECRET}}, ["a", "b"]),
     ],
 )
 def test_where_secrets_stand(schema: dict[str, object] | None, paths: list[str]) -> None:
@@ -36,11 +43,49 @@ def test_where_secrets_stand(schema: dict[str, object] | None, paths: list[str])
         {"$defs": {"unused": SECRET}},
         {"properties": {"a": {}}, "additionalProperties": SECRET},
         {"properties": {"child": {"$ref": "#"}, "a": SECRET}},
+        {"items": SECRET},
     ],
 )
 def test_what_would_have_no_effect_is_refused(schema: dict[str, object]) -> None:
     with pytest.raises(SchemaInvalid):
         secret_paths(schema)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"properties": {"b": {"anyOf": [{"$ref": "#/$defs/pw"}, {"type": "null"}]}}},
+        {"properties": {"b": {"$ref": "#pw"}}},
+        {"properties": {"b": {"$dynamicRef": "#pw"}}},
+        {"properties": {"b": {"$ref": "https://example.com/s#/$defs/pw"}}},
+        {"properties": {"b": {"prefixItems": [{"$ref": "#/$defs/pw"}]}}},
+        {"properties": {"b": {"patternProperties": {"^x": {"$ref": "#/$defs/pw"}}}}},
+        {"properties": {"b": {"if": True, "then": {"$ref": "#/$defs/pw"}}}},
+        {"properties": {"b": {"contains": {"$ref": "#/$defs/pw"}}}},
+        {"dependencies": {"b": {"properties": {"b": {"$ref": "#/$defs/pw"}}}}},
+        {"not": {"not": {"properties": {"b": {"$ref": "#/$defs/pw"}}}}},
+        {"properties": {"b": {"unevaluatedProperties": {"allOf": [{"$ref": "#/$defs/pw"}]}}}},
+        {"additionalProperties": {"$ref": "#/$defs/pw"}},
+        {"properties": {"b": {"$ref": "#/$defs/node"}}},
+    ],
+)
+def test_a_secret_is_one_whichever_way_leads_to_it(other: dict[str, Any]) -> None:
+    node = {"properties": {"child": {"$ref": "#/$defs/node"}, "p": {"$ref": "#/$defs/pw"}}}
+    marked = {"$anchor": "pw", **SECRET} if "#pw" in str(other) else SECRET
+    schema = {
+        "$id": "https://example.com/s",
+        "$defs": {"pw": marked, "node": node},
+        **other,
+        "properties": {"a": {"$ref": "#/$defs/pw"}, **other.get("properties", {})},
+    }
+    with pytest.raises(Invalid):
+        compile_marked(schema, "v1", "schema")
+
+
+def test_schemas_without_marks_refer_as_they_like() -> None:
+    schema = {"$defs": {"a": {"$anchor": "a", "type": "string"}}, "properties": {"b": {"anyOf": [{"$ref": "#a"}]}}}
+    compile_schema(schema)
+    assert secret_paths(schema) == ()
 
 
 def test_values_without_secrets() -> None:
