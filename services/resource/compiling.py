@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sutler.errors import Violation, invalid_fields
+from sutler.errors import Invalid, Violation, invalid_fields
 from sutler.expressions import ExpressionInvalid
 
 from services.resource import defaults, paths
@@ -14,13 +14,18 @@ from services.resource.actions import CompiledAction, compile_action
 from services.resource.marking import compile_marked
 from services.resource.normalizing import CHANGES, FIELDS
 from services.resource.recent import Recent
-from services.resource.resource_type import Action, Normalization, ResourceType, Version
+from services.resource.resource_type import Action, Json, ResourceType, Version
+from services.resource.rules import FIELDS as RULE_FIELDS
 from services.resource.rules import CompiledRule, compile_rule, no_expression
 from services.resource.schemas import Validator
 from services.resource.secrets import Path
+from services.resource.telling import together
 
 KEPT = 1000
-"""How many compiled versions are kept, and how many actions; a compiled schema takes some 100 KiB at the most."""
+"""How many compiled versions are kept, and how many actions."""
+
+KEPT_SIZE = 4 << 20
+"""How large their schemas may be together, as JSON; compiled, they take up to 70 times as much memory."""
 
 Key = tuple[bytes, str]
 """The digest of a type, and the version or action."""
@@ -51,6 +56,11 @@ class Compiled:
     immutable: Sequence[tuple[str, tuple[str, ...]]]
 
     @property
+    def size(self) -> int:
+        """About how large its schemas are as JSON."""
+        return sum(validator.size for validator in (self.schema, self.outputs) if validator)
+
+    @property
     def sees_parent(self) -> bool:
         """Whether a rule names ``parent``."""
         return any(rule.sees_parent for rule in self.rules)
@@ -73,29 +83,34 @@ def compile_version(version: Version, field: str) -> Compiled:
         field: Where it stands in the request, such as ``resource_type.versions[0]``.
 
     Raises:
-        Invalid: If a schema is none or breaks a bound (SCHEMA_INVALID), a rule is no CEL (EXPRESSION_INVALID), or a
-            path leads nowhere (FIELD_INVALID).
+        Invalid: If a rule is no CEL (EXPRESSION_INVALID), a schema is none or breaks a bound (SCHEMA_INVALID), or a
+            path leads nowhere (FIELD_INVALID); the first of these with all that is wrong.
     """
-    problems: list[Violation] = []
-    rules: list[CompiledRule] = []
+    wrong = _Wrong()
+    rules = []
     for index, rule in enumerate(version.rules):
+        at = f"{field}.rules[{index}]"
         try:
             rules.append(compile_rule(rule))
         except ExpressionInvalid as error:
-            raise no_expression(error, f"{field}.rules[{index}].expression") from error
+            wrong.errors.append(no_expression(error, f"{at}.expression"))
         if rule.id in {earlier.id for earlier in version.rules[:index]}:
-            problems.append(Violation(f"{field}.rules[{index}].id", f"the id {rule.id} is used twice", "DUPLICATE"))
-    normalizations = _normalizations(version.normalizations, f"{field}.normalizations", problems)
-    immutable = []
-    for index, text in enumerate(version.immutable_fields):
-        try:
-            immutable.append((text, paths.parse(text)))
-        except paths.PathInvalid as error:
-            problems.append(Violation(f"{field}.immutable_fields[{index}]", str(error), "PATH"))
-    if problems:
-        raise invalid_fields(problems)
-    schema, marked = compile_marked(version.schema, version.version, f"{field}.schema")
-    outputs, _ = compile_marked(version.output_schema, version.version, f"{field}.output_schema", public=True)
+            wrong.violations.append(Violation(f"{at}.id", f"the id {rule.id} is used twice", "DUPLICATE"))
+        if rule.field:
+            wrong.path(rule.field, f"{at}.field", RULE_FIELDS)
+    normalizations = [
+        (steps, CHANGES[each.kind])
+        for index, each in enumerate(version.normalizations)
+        if (steps := wrong.path(each.field, f"{field}.normalizations[{index}].field", FIELDS))
+    ]
+    immutable = [
+        (text, steps)
+        for index, text in enumerate(version.immutable_fields)
+        if (steps := wrong.path(text, f"{field}.immutable_fields[{index}]", paths.WRITABLE))
+    ]
+    schema, marked = wrong.schema(version.schema, version.version, f"{field}.schema")
+    outputs, _ = wrong.schema(version.output_schema, version.version, f"{field}.output_schema", public=True)
+    wrong.raise_all()
     return Compiled(
         version=version,
         schema=schema,
@@ -108,16 +123,53 @@ def compile_version(version: Version, field: str) -> Compiled:
     )
 
 
-def _normalizations(
-    found: Sequence[Normalization], field: str, problems: list[Violation]
-) -> list[tuple[tuple[str, ...], Callable[[str], str]]]:
+def compile_versions(versions: Sequence[Version], field: str) -> list[Compiled]:
+    """Compiles the versions of a type; ``field`` is where they stand in the request.
+
+    Raises:
+        Invalid: As :func:`compile_version`, with all that is wrong with any of them.
+    """
+    wrong = _Wrong()
     compiled = []
-    for index, normalization in enumerate(found):
+    for index, version in enumerate(versions):
         try:
-            compiled.append((paths.parse(normalization.field, FIELDS), CHANGES[normalization.kind]))
-        except paths.PathInvalid as error:
-            problems.append(Violation(f"{field}[{index}].field", str(error), "PATH"))
+            compiled.append(compile_version(version, f"{field}[{index}]"))
+        except Invalid as error:
+            wrong.errors.append(error)
+    wrong.raise_all()
     return compiled
+
+
+class _Wrong:
+    """Collects what is wrong, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.errors: list[Invalid] = []
+        self.violations: list[Violation] = []
+
+    def path(self, text: str, field: str, allowed: Sequence[str]) -> tuple[str, ...]:
+        """Returns the steps of a path; none if it leads nowhere."""
+        try:
+            return paths.parse(text, allowed)
+        except paths.PathInvalid as error:
+            self.violations.append(Violation(field, str(error), "PATH"))
+            return ()
+
+    def schema(
+        self, schema: Json | None, version: str, field: str, *, public: bool = False
+    ) -> tuple[Validator | None, tuple[Path, ...]]:
+        """Returns what :func:`compile_marked` does; nothing if the schema is wrong."""
+        try:
+            return compile_marked(schema, version, field, public=public)
+        except Invalid as error:
+            self.errors.append(error)
+            return None, ()
+
+    def raise_all(self) -> None:
+        """Raises the first error with the violations of all."""
+        errors = [*self.errors, *([invalid_fields(self.violations)] if self.violations else [])]
+        if errors:
+            raise together(errors)
 
 
 class Compiler:
@@ -127,8 +179,8 @@ class Compiler:
     """
 
     def __init__(self) -> None:
-        self._versions: Recent[Key, Compiled] = Recent(KEPT)
-        self._actions: Recent[Key, CompiledAction] = Recent(KEPT)
+        self._versions: Recent[Key, Compiled] = Recent(KEPT, KEPT_SIZE, lambda kept: kept.size)
+        self._actions: Recent[Key, CompiledAction] = Recent(KEPT, KEPT_SIZE, lambda kept: kept.size)
 
     def compiled(self, type: ResourceType, version: Version) -> Compiled:
         """Returns a version of a stored type, compiled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sutler.errors import invalid
 
 from services.resource.actions import compile_actions
-from services.resource.compiling import compile_version
+from services.resource.compiling import compile_versions
 from services.resource.names import key, parent_type
 from services.resource.resource_type import Handler, ResourceType
 
@@ -32,7 +32,7 @@ def check_registrable(type: str, wanted: ResourceType, *, new: bool) -> bool:
         raise invalid("resource_type.allowed_scopes", "a child type stands below its parent type and has none")
     _check_default(wanted, new)
     _check_backoff(wanted.made_by)
-    versions = [compile_version(v, f"resource_type.versions[{n}]") for n, v in enumerate(wanted.versions)]
+    versions = compile_versions(wanted.versions, "resource_type.versions")
     actions = compile_actions(wanted)
     return any(v.secrets for v in versions) or any(action.secrets for action in actions)
 

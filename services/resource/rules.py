@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,18 @@ from typing import Any
 from sutler.errors import Invalid, Violation
 from sutler.expressions import Bindings, Environment, EvaluationFailed, Expression, ExpressionInvalid
 
+from services.resource import paths
 from services.resource.resource_type import Rule
 
 _FULL = Environment({"self": "dyn", "old_self": "dyn", "parent": "dyn"})
 _WITHOUT_OLD = Environment({"self": "dyn", "parent": "dyn"})
 _WITHOUT_PARENT = Environment({"self": "dyn", "old_self": "dyn"})
+
+CHECKING_SECONDS = 1.0
+"""How long the rules of a version may take; nothing else is served meanwhile."""
+
+FIELDS = (*paths.WRITABLE, "name", "type", "outputs", "provisioning_state")
+"""The fields of a resource that a rule may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +105,16 @@ def broken(
     if not checked:
         return []
     bindings = _FULL.bind({"self": itself, "old_self": old_self, "parent": parent})
-    return [found for rule in checked if (found := _check(rule, bindings))]
+    ends = time.monotonic() + CHECKING_SECONDS
+    return [found for rule in checked if (found := _check(rule, bindings, ends))]
 
 
-def _check(compiled: CompiledRule, bindings: Bindings) -> Broken | None:
+def _check(compiled: CompiledRule, bindings: Bindings, ends: float) -> Broken | None:
     rule = compiled.rule
     failure = ""
     try:
+        if time.monotonic() > ends:
+            raise EvaluationFailed(f"all rules together took longer than {CHECKING_SECONDS:g} s")
         if compiled.expression.test(bindings):
             return None
     except EvaluationFailed as error:

@@ -29,6 +29,17 @@ def test_what_was_used_longest_ago_goes() -> None:
     assert made == ["a", "b", "c", "b"]
 
 
+def test_few_heavy_things_are_kept() -> None:
+    made: list[int] = []
+    recent: Recent[int, int] = Recent(10, 5, lambda weight: weight)
+
+    def get(key: int) -> int:
+        return recent.get(key, lambda: made.append(key) or key)  # type: ignore[func-returns-value]
+
+    assert [get(key) for key in (2, 3, 2, 4, 3, 2, 9, 9)] == [2, 3, 2, 4, 3, 2, 9, 9]
+    assert made == [2, 3, 4, 3, 2, 9]
+
+
 def test_nothing_at_all_is_kept_too() -> None:
     recent: Recent[str, None] = Recent(1)
     recent.get("a", lambda: None)

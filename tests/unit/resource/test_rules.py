@@ -11,8 +11,8 @@ from services.resource.rules import broken, compile_rule
 from services.resource.type_documents import document
 
 
-def rule(expression: str, id: str = "r") -> Rule:
-    return Rule(id, expression, "broken", "properties.size")
+def rule(expression: str, id: str = "r", field: str = "properties.size") -> Rule:
+    return Rule(id, expression, "broken", field)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,18 @@ def test_no_paths(path: str) -> None:
             Version("v1", normalizations=(Normalization("lock", Kind.TRIM),), immutable_fields=("uid",)),
             "FIELD_INVALID",
             ["v.normalizations[0].field", "v.immutable_fields[0]"],
+        ),
+        (
+            Version(
+                "v1",
+                schema={"type": "array"},
+                rules=(rule("self."), rule("true", field="bogus..field"), rule("1", field="nothing")),
+            ),
+            "EXPRESSION_INVALID",
+            [
+                *("v.rules[0].expression", "v.rules[2].expression", "v.schema"),
+                *("v.rules[1].id", "v.rules[1].field", "v.rules[2].id", "v.rules[2].field"),
+            ],
         ),
         (Version("v1", schema={"type": 1}), "SCHEMA_INVALID", ["v.schema"]),
         (Version("v1", output_schema={"type": 1}), "SCHEMA_INVALID", ["v.output_schema"]),
