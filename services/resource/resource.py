@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from sutler.etags import make_etag
 
+from services.resource import paths
 from services.resource.problems import Problem
 from services.resource.secrets import Path, without
 from services.resource.states import State
@@ -60,6 +61,16 @@ class Declared:
     def public(self) -> Declared:
         """What everybody may see of it."""
         return replace(self, properties=without(self.properties, self.secrets)) if self.secrets else self
+
+    def forgetting(self, sent: Mapping[str, Any], secrets: Sequence[Path]) -> Declared:
+        """Returns it without the secrets that are sent, so that no answer tells whether they were guessed right.
+
+        Args:
+            sent: The properties that are sent.
+            secrets: Where secrets stand in them.
+        """
+        guessed = [path for path in secrets if paths.values(sent, path)]
+        return replace(self, properties=without(self.properties, guessed)) if guessed else self
 
 
 @lru_cache(maxsize=1024)

@@ -27,6 +27,8 @@ from services.resource.stacks.stack import Action, Member, MemberState, Stack, T
 from services.resource.stacks.stage import Stage, field_of
 from services.resource.states import State
 
+DIFFERS = "differs"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -38,6 +40,7 @@ class Step:
         type: Its type.
         name: The name of its resource.
         before: The resource as it is; None if it is to be created.
+        sent: The properties that the stack sends.
         after: What would be declared of it; what is not known yet stays a reference.
         complete: Whether all of that is known.
         state: What the stack knows of it.
@@ -49,6 +52,7 @@ class Step:
     type: ResourceType
     name: Name
     before: Resource | None
+    sent: Mapping[str, Any]
     after: Declared
     complete: bool
     state: MemberState
@@ -56,9 +60,12 @@ class Step:
 
     @property
     def planned(self) -> Planned:
-        """The step as callers see it."""
-        changes = differences(self.before.declared if self.before else None, self.after)
-        return Planned(self.state.action.name, self.name.text, reason=self.reason, changes=tuple(changes))
+        """The step as callers see it; whether secrets that are sent are those that are stored they do not see."""
+        known = self.before.declared.forgetting(self.sent, self.after.secrets) if self.before else None
+        action, reason = self.state.action, self.reason
+        if action is Action.KEEP and known and not same(known, self.after):
+            action, reason = Action.UPDATE, DIFFERS
+        return Planned(action.name, self.name.text, reason=reason, changes=tuple(differences(known, self.after)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +204,7 @@ class Planner:
             needs=tuple(dict.fromkeys(self.names[other].key for other in self._needs[member.id])),
             applied=known.applied if known else None,
         )
-        return Step(member, index, type, name, before, after, complete, state, reason)
+        return Step(member, index, type, name, before, wish.properties, after, complete, state, reason)
 
     def _hide(self, error: Invalid, index: int, member: Member) -> None:
         """Has an error tell nothing of what is in a secret, by any version of the type."""
@@ -240,7 +247,7 @@ def _action(before: Resource | None, after: Declared, complete: bool, stack: str
     if not complete:
         return Action.UPDATE, "depends on values that only the run will know"
     if not same(before.declared, after):
-        return Action.UPDATE, "differs"
+        return Action.UPDATE, DIFFERS
     if before.state is not State.SUCCEEDED:
         return Action.UPDATE, f"is {before.state.name}"
     return Action.KEEP, "is as declared" if key(before.stack) == key(stack) else "is as declared, and joins the stack"

@@ -8,6 +8,7 @@ import pytest
 from sutler.client import connect
 from sutler.errors import FailedPrecondition, Invalid, PermissionDenied
 from sutler.resource.v1 import resource_pb2 as pb
+from sutler.type.v1.operation_pb2 import OperationMetadata
 from sutler.wire import from_struct, to_struct
 
 from tests.integration.resource.conftest import Tenant, everywhere, token, until
@@ -240,3 +241,31 @@ async def test_what_was_extended_does_not_expire(tenant: Tenant) -> None:
 
     await until(gone)
     assert (await tenant.get(made.name)).name == made.name
+
+
+async def test_a_preview_does_not_tell_whether_a_secret_was_guessed(tenant: Tenant) -> None:
+    group = await vault(tenant, {"properties": {"password": PASSWORD}})
+    made = await tenant.made(group, "a", MACHINES, {"password": "cabbages", "size": 1})
+    wished = pb.Stack(name="stacks/a", scope=group, members=[pb.StackMember(id="a", type=MACHINES)])
+    wished.members[0].properties.update({"password": "cabbages", "size": 1})
+    await tenant.s.wait(await tenant.s.resources.ApplyStack(pb.ApplyStackRequest(stack=wished)))
+
+    async def told(guess: str) -> tuple[list[str], list[str]]:
+        asked = pb.Resource(name=made.name, properties=to_struct({"password": guess}))
+        calls = len(tenant.calls("Validate", made.name))
+        answer = await tenant.s.resources.UpdateResource(pb.UpdateResourceRequest(resource=asked, validate_only=True))
+        assert len(tenant.calls("Validate", made.name)) == calls + 1
+        metadata = OperationMetadata()
+        answer.metadata.Unpack(metadata)
+        wished.members[0].properties.update({"password": guess})
+        plan = await tenant.s.resources.PreviewStack(pb.PreviewStackRequest(stack=wished))
+        return [change.field for change in metadata.changes], [str(step) for step in plan.plan]
+
+    right, wrong = await told("cabbages"), await told("cauliflower")
+    assert right == wrong
+    assert right[0] == ["properties.password"]
+
+    await policy(tenant, group, rule("no", "DENY", "method == 'update'"))
+    for guess in ("cabbages", "cauliflower"):
+        with pytest.raises(PermissionDenied):
+            await told(guess)

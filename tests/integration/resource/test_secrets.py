@@ -292,7 +292,10 @@ async def test_a_stack_keeps_the_secrets_of_its_members(tenant: Tenant) -> None:
         assert hidden.encode() not in on_disk and shared.encode() not in on_disk
     stack.members[0].properties.update({"size": 3})
     preview = await resources.PreviewStack(pb.PreviewStackRequest(stack=stack))
-    assert [[change.field for change in step.changes] for step in preview.plan] == [["properties.size"], []]
+    assert [[change.field for change in step.changes] for step in preview.plan] == [
+        ["properties.size", "properties.password"],
+        ["properties.password"],
+    ]
     await tenant.s.wait(await resources.ApplyStack(pb.ApplyStackRequest(stack=stack)))
     assert [len(tenant.calls("Apply", name)) for name in names] == [2, 1]
     await tenant.s.wait(await resources.DeleteStack(pb.DeleteStackRequest(name=stack.name)))
