@@ -22,7 +22,7 @@ def planned(world: World, before: Stack | None, name: str, scope: str, pieces: t
     order = _ordered(pieces)
     for piece in pieces:
         world.kind(piece.type)
-    names = _names(world, scope, order)
+    names = _names(world, scope, order, pieces)
     _check_places(world, scope, names)
     known = {key(member.name): member for member in before.members} if before else {}
     stack = Stack(before.name if before else name, scope, policy, pieces, [])
@@ -62,15 +62,26 @@ def _ordered(pieces: Iterable[Piece]) -> list[Piece]:
         raise Refusal("REFERENCE_CYCLE") from None
 
 
-def _names(world: World, scope: str, order: list[Piece]) -> dict[str, str]:
+def _names(world: World, scope: str, order: list[Piece], pieces: tuple[Piece, ...]) -> dict[str, str]:
     names: dict[str, str] = {}
-    for piece in order:
-        parent = names[piece.within] if piece.within else piece.parent or scope
-        name = world.place(parent, piece.type, piece.id)
-        if key(name) in map(key, names.values()):
-            raise Refusal("FIELD_INVALID")
-        names[piece.id] = name
+    wrong: dict[str, Refusal] = {}
+    for piece in (piece for piece in order if not piece.within or piece.within in names):
+        try:
+            name = world.place(names[piece.within] if piece.within else piece.parent or scope, piece.type, piece.id)
+            if key(name) in map(key, names.values()):
+                raise Refusal("FIELD_INVALID")
+            names[piece.id] = name
+        except Refusal as refusal:
+            wrong[piece.id] = refusal
+    _refuse_first(wrong, pieces)
     return names
+
+
+def _refuse_first(wrong: dict[str, Refusal], pieces: tuple[Piece, ...]) -> None:
+    """Refuses for what is wrong with the first member in the request, if anything is."""
+    for piece in pieces:
+        if piece.id in wrong:
+            raise wrong[piece.id]
 
 
 def _check_places(world: World, scope: str, names: dict[str, str]) -> None:
@@ -89,21 +100,36 @@ def _steps(
 ) -> list[Step]:
     found: list[Step] = []
     unsure: set[str] = set()
+    wrong: dict[str, Refusal] = {}
     for piece in order:
-        name = names[piece.id]
-        thing, kind = world.things.get(key(name)), world.kind(piece.type)
-        member = _member(world, piece, names, known)
-        later = piece.label is not None and piece.label[1] == OUTPUTS and piece.label[0] in unsure
-        properties = {} if later else resolved(world, piece, names)
-        if thing is not None and thing.stack and key(thing.stack) != key(stack.name):
-            raise Refusal("STACK_CONFLICT")
-        wish = merged(thing, piece, properties, member)
-        kind.version(wish.version)
-        stays = not later and is_there(thing, wish)
+        kind = world.kind(piece.type)
+        try:
+            step, stays = _step(world, stack, piece, names, known, unsure)
+        except Refusal as refusal:
+            wrong[piece.id] = refusal
+            unsure.add(piece.id)
+            continue
         if kind.handled and not stays:
             unsure.add(piece.id)
-        found.append((piece, None if stays or later else Proposal(kind, member.name, wish, thing), member))
+        found.append(step)
+    _refuse_first(wrong, stack.pieces)
     return found
+
+
+def _step(
+    world: World, stack: Stack, piece: Piece, names: dict[str, str], known: dict[str, Member], unsure: set[str]
+) -> tuple[Step, bool]:
+    """What is to be done with one member, and whether it stays as it is."""
+    thing, kind = world.things.get(key(names[piece.id])), world.kind(piece.type)
+    member = _member(world, piece, names, known)
+    later = piece.label is not None and piece.label[1] == OUTPUTS and piece.label[0] in unsure
+    properties = {} if later else resolved(world, piece, names)
+    if thing is not None and thing.stack and key(thing.stack) != key(stack.name):
+        raise Refusal("STACK_CONFLICT")
+    wish = merged(thing, piece, properties, member)
+    kind.version(wish.version)
+    stays = not later and is_there(thing, wish)
+    return (piece, None if stays or later else Proposal(kind, member.name, wish, thing), member), stays
 
 
 def _member(world: World, piece: Piece, names: dict[str, str], known: dict[str, Member]) -> Member:
