@@ -189,9 +189,14 @@ def _plan(view: View, policies: PolicyBook, caller: Caller, removal: Removal) ->
         return []
     below = view.below(resource.name, MAX_PLAN - 1)
     return [
-        *(Planned("DELETE", child.name, reason=f"it is below {resource.name}") for child in below),
-        Planned("DELETE", resource.name),
+        *(Planned("DELETE", child.name, reason=_reason(child, f"it is below {resource.name}")) for child in below),
+        Planned("DELETE", resource.name, reason=_reason(resource)),
     ]
+
+
+def _reason(resource: Resource, why: str = "") -> str:
+    """Returns what a plan says of a resource that goes, with the stack that will miss it."""
+    return ", and ".join(text for text in (why, resource.stack and f"it is a member of {resource.stack}") if text)
 
 
 def _accept(

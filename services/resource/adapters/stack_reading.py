@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -14,9 +14,8 @@ from sutler.store import Database, Transaction
 from services.resource.adapters import encoding
 from services.resource.adapters.fields import STACKS
 from services.resource.adapters.reading import Found, Query, page
-from services.resource.adapters.stacks import states
 from services.resource.names import key
-from services.resource.stacks.stack import Stack
+from services.resource.stacks.stack import Became, MemberState, Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,27 @@ class StackReader:
 
 def _stack(tx: Transaction, tenant: str, name: str) -> Stack | None:
     row = tx.one("SELECT document FROM stacks WHERE tenant = ? AND key = ?", (tenant, key(name)))
-    return None if row is None else encoding.stack(tenant, row[0], states(tx, tenant, name))
+    return None if row is None else _with_states(tx, tenant, row[0], name)
+
+
+def _with_states(tx: Transaction, tenant: str, text: str, name: str) -> Stack:
+    """Returns the stack in a column with the states of its members; those that others have deleted are GONE."""
+    rows = tx.all(
+        "SELECT m.document, r.uid FROM stack_members AS m"
+        " LEFT JOIN resources AS r ON r.tenant = m.tenant AND r.key = m.key"
+        " WHERE m.tenant = ? AND m.stack_key = ? ORDER BY m.place",
+        (tenant, key(name)),
+    )
+    found = encoding.stack(tenant, text, [document for document, _ in rows])
+    states = zip(found.member_states, (uid for _, uid in rows), strict=True)
+    return replace(found, member_states=tuple(_as_it_is(state, uid) for state, uid in states))
+
+
+def _as_it_is(state: MemberState, uid: str | None) -> MemberState:
+    """Returns the state of a member, given the uid of the resource that has its name now."""
+    if state.became is Became.SUCCEEDED and state.uid not in ("", uid):
+        return replace(state, became=Became.GONE)
+    return state
 
 
 def _list(tx: Transaction, tenant: str, query: Query) -> Found:
@@ -67,6 +86,6 @@ def _list(tx: Transaction, tenant: str, query: Query) -> Found:
     for at, _ in rows[:count]:
         row = tx.one("SELECT document FROM stacks WHERE tenant = ? AND key = ?", (tenant, key(at)))
         assert row is not None  # it was there at this very moment
-        found.append(encoding.stack(tenant, row[0], states(tx, tenant, at)))
+        found.append(_with_states(tx, tenant, row[0], at))
         last = orjson.loads(row[0])
     return Found(found, position(last, query.orders, STACKS) if count < len(rows) else None)

@@ -56,6 +56,7 @@ class Became(IntEnum):
     SKIPPED = 5
     UNDONE = 6
     DELETED = 7
+    GONE = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from sutler.errors import Invalid, NotFound
 from sutler.resource.v1 import resource_pb2 as pb
 
 from tests.integration.resource.conftest import Tenant, everywhere, token
-from tests.integration.resource.stacking import applied, begin, ended, get, member, stack
+from tests.integration.resource.stacking import applied, begin, ended, get, member, metadata, plan, stack, states
 
 
 async def names(tenant: Tenant, **fields: object) -> list[str]:
@@ -106,3 +106,26 @@ async def test_another_tenants_stacks_are_not_found(tenant: Tenant) -> None:
             await s.resources.DeleteStack(pb.DeleteStackRequest(name="stacks/one"))
         await applied(other, stack(name="stacks/one"))
         assert (await get(other, "stacks/one")).uid != (await get(tenant, "stacks/one")).uid
+
+
+@everywhere
+async def test_members_that_others_delete_are_gone(tenant: Tenant) -> None:
+    group = await tenant.group()
+    await tenant.type()
+    kept = member("kept", parent="subscriptions/shop/resourceGroups/other")
+    await tenant.create("subscriptions/shop", "other", "Sutler.Resource/resourceGroups")
+    wished = stack(member("a"), kept, scope=group)
+    made = await applied(tenant, wished)
+    planned = metadata(await tenant.delete(group, force=True, validate_only=True)).plan
+    assert [step.reason for step in planned] == [f"it is below {group}, and it is a member of {made.name}", ""]
+    itself = metadata(await tenant.delete(made.member_states[0].resource, validate_only=True)).plan
+    assert [step.reason for step in itself] == [f"it is a member of {made.name}"]
+    await tenant.s.wait(await tenant.delete(group, force=True))
+    assert states(await get(tenant)) == {"a": "GONE", "kept": "SUCCEEDED"}
+    (listed,) = (await tenant.s.resources.ListStacks(pb.ListStacksRequest())).stacks
+    assert listed == await get(tenant)
+    await tenant.create("subscriptions/shop", "orders", "Sutler.Resource/resourceGroups")
+    await tenant.create(group, "a", "Custom.Org/servers")
+    assert states(await get(tenant))["a"] == "GONE"  # what has its name now is another resource
+    assert (await plan(tenant, wished))[0].target.endswith("/a")
+    assert states(await applied(tenant, wished)) == {"a": "SUCCEEDED", "kept": "SUCCEEDED"}

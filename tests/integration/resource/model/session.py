@@ -166,7 +166,7 @@ class Session:
         """Waits until what can be seen is what the model says, and checks what changed on the way."""
         model = self.model
         expected = {name: lives.shown(model, thing) for name, thing in model.things.items()}
-        stacks = {name: stack.shown() for name, stack in model.stacks.items()}
+        stacks = {name: stack.shown(model) for name, stack in model.stacks.items()}
         now, stacked = await self._sight.resources(), await self._stacks()
         ends = time.monotonic() + SECONDS
         while (_shown(now), stacked) != (expected, stacks) and time.monotonic() < ends:

@@ -55,6 +55,10 @@ class Member:
     stuck: bool = False
     work: Work | None = None
 
+    def is_gone(self, world: World) -> bool:
+        """Whether somebody else has deleted the resource."""
+        return self.thing is not None and world.things.get(key(self.name)) is not self.thing
+
 
 @dataclass
 class Stack:
@@ -76,14 +80,15 @@ class Stack:
         """The locks that its runs may pass, by the keys of their resources."""
         return {key(member.name): member.lock for member in self.members if member.lock}
 
-    def shown(self) -> Json:
+    def shown(self, world: World) -> Json:
         """What can be seen of it."""
+        became = {id(m): "GONE" if m.became == "SUCCEEDED" and m.is_gone(world) else m.became for m in self.members}
         return {
             "scope": key(self.scope),
             "state": self.state,
             "error": self.error if self.state in ("FAILED", "CANCELED") else "",
             "busy": self.work is not None,
-            "members": sorted((member.id, key(member.name), member.became, member.error) for member in self.members),
+            "members": sorted((m.id, key(m.name), became[id(m)], m.error) for m in self.members),
         }
 
 
