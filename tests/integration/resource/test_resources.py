@@ -633,17 +633,21 @@ async def test_sizes(tenant: Tenant) -> None:
 
 
 async def test_sizes_count_after_merging_and_filling(tenant: Tenant) -> None:
-    endless = {"properties": {"below": {"$ref": "#/$defs/node"}}, "$defs": {"node": {}}}
-    endless["$defs"]["node"] = {"properties": {"below": {"$ref": "#/$defs/node", "default": {}}}}
+    below = {"$ref": "#/$defs/node"}
+    node = {"properties": {"below": below, "more": {"default": {"a": {"b": {"c": 1}}}}}}
     group = await tenant.group()
-    version = pb.TypeVersion(version="v1", schema=to_struct(endless))
+    schema = to_struct({"properties": {"below": below}, "$defs": {"node": node}})
+    version = pb.TypeVersion(version="v1", schema=schema)
     await tenant.type("Custom.Org.nodes", versions=[version])
     made = await tenant.made(group, "a", "Custom.Org/nodes", {"text": "x" * 600_000})
     with pytest.raises(Invalid) as caught:
         await tenant.update(made.name, {"more": "x" * 600_000})
     assert (caught.value.reason, caught.value.metadata["limit_bytes"]) == ("TOO_LARGE", "1048576")
+    deep: dict[str, object] = {}
+    for _ in range(17):
+        deep = {"below": deep}
     with pytest.raises(Invalid) as caught:
-        await tenant.update(made.name, {"below": {}})
+        await tenant.update(made.name, deep)
     assert (caught.value.reason, caught.value.metadata["limit_levels"]) == ("TOO_LARGE", "20")
     assert from_struct((await tenant.get(made.name)).properties) == {"text": "x" * 600_000}
 
