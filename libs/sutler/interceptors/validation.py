@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from google.protobuf.message import Message
@@ -24,11 +24,14 @@ class ValidationInterceptor:
         if not method.area:
             return handler
 
-        async def call(request: Any, context: Context) -> Any:
+        async def patient(request: Any, context: Context) -> Any:
+            await asyncio.to_thread(_validate, request)
+            return await handler(request, context)
+
+        def call(request: Any, context: Context) -> Awaitable[Any]:
             if not method.request_streaming and request.ByteSize() > QUICK_BYTES:
-                await asyncio.to_thread(_validate, request)
-                return await handler(request, context)
-            return await handler(_checked(method, request), context)
+                return patient(request, context)
+            return handler(_checked(method, request), context)
 
         return call
 
