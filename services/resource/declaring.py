@@ -18,18 +18,15 @@ from services.resource.accepting import Accepted, accept, concerns_handler
 from services.resource.blaming import blame
 from services.resource.callers import Caller
 from services.resource.compiling import Compiler
-from services.resource.counting import number_above
 from services.resource.differences import FieldChange, differences
 from services.resource.handling import Planned
 from services.resource.judging import PolicyBook
-from services.resource.linking import group_of
-from services.resource.names import Name, compose, key, parse
-from services.resource.permitting import CREATE, check_permitted
-from services.resource.ports import Above, Handlers, Result, Store, Unit, View
+from services.resource.names import key, parse
+from services.resource.permitting import CREATE
+from services.resource.ports import Handlers, Result, Store, Unit, View
 from services.resource.preparing import pass_stages, prepared
-from services.resource.proposals import Proposal, immutable, rejected
-from services.resource.resource import Declared, Resource
-from services.resource.resource_type import ResourceType, unknown_type
+from services.resource.proposals import Proposal, rejected
+from services.resource.proposing import Proposer, Sent
 from services.resource.work import question_for
 
 MAX_REPEATS = 20
@@ -45,23 +42,6 @@ Propose = Callable[[View, int], Proposal | None]
 """Returns what is proposed; None if what is stored has more bytes of JSON than the number given."""
 Also = Callable[[Unit, Accepted], None]
 """What else is done in the change that stores a declaration; like all that a store is given it may run again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A resource as a caller sent it.
-
-    Attributes:
-        type: The type that it names; may be empty where the resource exists.
-        etag: The etag that must still be the current one; empty if any will do.
-        onto: Returns what is declared once the fields sent have been merged onto a resource, or onto none.
-        size: How many bytes were sent.
-    """
-
-    type: str
-    etag: str
-    onto: Callable[[Resource | None], Declared]
-    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +71,9 @@ class Declarations:
         handlers: Asks handlers.
         wait: Seconds to wait for a handler before a call answers.
         limits: How many resources of a type may stand in one scope, by the key of the type.
+
+    Attributes:
+        proposer: Makes what is sent ready for checks.
     """
 
     def __init__(
@@ -103,9 +86,8 @@ class Declarations:
         wait: float = 0.0,
         limits: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        self._limits = limits
+        self.proposer = Proposer(compiler, policies, limits)
         self._store = store
-        self._compiler = compiler
         self._policies = policies
         self._handlers = handlers
         self._wait = wait
@@ -130,7 +112,7 @@ class Declarations:
             raise invalid("resource.type", "is required")
         parse(parent, "parent") if parent else None
         return await self._carry_out(
-            caller, lambda view, _: self._creation(view, caller, parent, id, sent), sent, once, validate_only
+            caller, lambda view, _: self.proposer.creation(view, caller, parent, id, sent), sent, once, validate_only
         )
 
     async def update(
@@ -165,7 +147,7 @@ class Declarations:
             if before is not None and before.size > most:
                 return None
             if before is not None:
-                proposal = self._change(view, caller, view.opened(before), sent)
+                proposal = self.proposer.change(view, caller, view.opened(before), sent)
                 return _unguessing(proposal, sent) if validate_only else proposal
             if not allow_missing:
                 raise not_found(name)
@@ -174,80 +156,9 @@ class Declarations:
             new = replace(sent, type=sent.type or wanted.type)
             if key(new.type) != key(wanted.type):
                 raise invalid("resource.type", f"must fit the name: {wanted.type}")
-            return self._creation(view, caller, wanted.parent, wanted.id, new)
+            return self.proposer.creation(view, caller, wanted.parent, wanted.id, new)
 
         return await self._carry_out(caller, propose, sent, once, validate_only, also)
-
-    def _creation(self, view: View, caller: Caller, parent: str, id: str, sent: Sent) -> Proposal:
-        type = view.type(sent.type)
-        if type is None:
-            raise unknown_type(sent.type)
-        name = compose(parent, type.type, id, type.allowed_scopes)
-        above = view.above(name)
-        if parent:
-            if not above or key(above[0].name) != key(parent):
-                raise not_found(parent)
-            if above[0].name != parent:
-                name = compose(above[0].name, type.type, id, type.allowed_scopes)
-        return self.proposal(view, caller, type, name, above, None, sent.onto(None))
-
-    def _change(self, view: View, caller: Caller, before: Resource, sent: Sent) -> Proposal:
-        check_etag(sent.etag, before.etag, before.name)
-        if sent.type and key(sent.type) != key(before.type):
-            raise immutable("resource.type")
-        type = view.type(before.type)
-        if type is None:
-            raise unknown_type(before.type)
-        wished = sent.onto(before)
-        if wished.type_version != before.declared.type_version:
-            wished = sent.onto(replace(before, declared=before.declared.public))
-        name = parse(before.name)
-        return self.proposal(view, caller, type, name, view.above(name), before, wished)
-
-    def proposal(
-        self,
-        view: View,
-        caller: Caller,
-        type: ResourceType,
-        name: Name,
-        above: tuple[Above, ...],
-        before: Resource | None,
-        wished: Declared,
-    ) -> Proposal:
-        """Returns a change with all that decides about it, not yet completed.
-
-        Raises:
-            FailedPrecondition: If the version of the type cannot be written (TYPE_VERSION_UNAVAILABLE).
-            Invalid: If a time to expire that is new is over already (FIELD_INVALID).
-            PermissionDenied: If the caller may not do all of it (PERMISSION_MISSING).
-        """
-        version = type.find(wished.type_version)
-        if version.retired and (before is None or before.declared.type_version != version.version):
-            raise type.unavailable(version.version)
-        compiled = self._compiler.compiled(type, version)
-        if wished.secrets != compiled.secrets:
-            wished = replace(wished, secrets=compiled.secrets)
-        check_permitted(view, caller.principal, name.text, type.type, wished, before)
-        expires = wished.expire_time
-        if expires is not None and not (before and before.declared.expire_time == expires) and expires <= view.now:
-            raise invalid("resource.expire_time", "must be in the future")
-        policies = self._policies.of(view, name.text, above, group_of(type.type, wished))
-        sees = (compiled.sees_parent or policies) and name.parent
-        parent = view.resource(name.parent) if sees else None
-        return Proposal(
-            tenant=view.tenant,
-            name=name,
-            type=type,
-            compiled=compiled,
-            before=before,
-            wished=wished,
-            above=above,
-            parent=parent,
-            policies=policies,
-            lifts=caller.lifts,
-            most=self._limits.get(type.key, 0) if type.builtin else 0,
-            quotas=number_above(view, above),
-        )
 
     async def _carry_out(
         self,

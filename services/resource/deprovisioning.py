@@ -11,11 +11,8 @@ from dataclasses import replace
 
 import structlog
 from sutler.errors import SutlerError
-from sutler.operations.model import Operation
 from sutler.operations.model import State as OperationState
 
-from services.resource import lifecycle
-from services.resource.announcing import event
 from services.resource.attempting import Attempt
 from services.resource.attempts import (
     GIVES_UP,
@@ -28,21 +25,17 @@ from services.resource.attempts import (
     unanswered,
     unreachable,
 )
+from services.resource.clearing import in_hand, next_removable, remove, remove_records, take
 from services.resource.handling import Done, HandlerCall
-from services.resource.history import Cause, Change
-from services.resource.names import is_below, key
-from services.resource.ports import Handlers, Unit, View
+from services.resource.history import Cause
+from services.resource.names import key
+from services.resource.ports import Handlers, Unit
 from services.resource.problems import Problem, problem
-from services.resource.provisioning import previous, warned
-from services.resource.removing import last_entry
+from services.resource.provisioning import previous
 from services.resource.resource import Resource
-from services.resource.resource_type import RECORD, Handler
-from services.resource.states import State
+from services.resource.resource_type import Handler
 
 log = structlog.get_logger("resource.deprovisioning")
-
-BATCH = 100
-"""How many resources are read at once."""
 
 PARALLEL = 16
 """How many handlers of one delete are called at once."""
@@ -77,7 +70,7 @@ class Deprovisioning:
             if attempt.cancelled.is_set():
                 await self._cancel(attempt, called)
                 return
-            batch = await attempt.store.scan(attempt.operation.tenant, lambda view: _next(view, target))
+            batch = await attempt.store.scan(attempt.operation.tenant, lambda view: next_removable(view, target))
             if not batch:
                 return
             called = True
@@ -117,15 +110,15 @@ class Deprovisioning:
         """Removes resources of which none is below another; returns by name what became of those with a handler."""
         records = [resource for resource, handler in batch if handler.records]
         if records:
-            await attempt.store.write(attempt.operation.tenant, lambda unit: _remove_records(unit, attempt, records))
+            await attempt.store.write(attempt.operation.tenant, lambda unit: remove_records(unit, attempt, records))
         places = asyncio.Semaphore(PARALLEL)
 
-        async def remove(resource: Resource, handler: Handler) -> Left:
+        async def remove_one(resource: Resource, handler: Handler) -> Left:
             async with places:
                 return None if attempt.cancelled.is_set() else await self._remove(attempt, resource, handler)
 
         handled = [found for found in batch if not found[1].records]
-        ends = await asyncio.gather(*(remove(*found) for found in handled), return_exceptions=True)
+        ends = await asyncio.gather(*(remove_one(*found) for found in handled), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
@@ -140,14 +133,14 @@ class Deprovisioning:
         if isinstance(whole, Over) and gives_up:
             await self._leave(attempt, resource, handler, whole.problem)
             return None
-        resource, fence = await attempt.begin(lambda unit: _take(unit, attempt, resource))
+        resource, fence = await attempt.begin(lambda unit: take(unit, attempt, resource))
         if isinstance(whole, Over):
             return whole
         said = self._handlers.delete(_call(attempt, resource, handler, fence), whole, previous(whole))
         heard = await attempt.hear(said, resource, handler, tells=root)
         if isinstance(heard, Done):
             warnings = heard.warnings
-            await attempt.store.write(attempt.operation.tenant, lambda unit: _gone(unit, attempt, resource, warnings))
+            await attempt.store.write(attempt.operation.tenant, lambda unit: remove(unit, attempt, resource, warnings))
             return None
         if gives_up and heard is not None and unanswered(heard.problem):
             await self._leave(attempt, resource, handler, heard.problem)
@@ -158,16 +151,16 @@ class Deprovisioning:
         """Removes a resource without its handler, and says so in its last revision."""
         left = (left_behind(resource.name, handler, why),)
         log.warning("removed without its handler", resource=resource.name, reason=why.reason)
-        await attempt.store.write(attempt.operation.tenant, lambda unit: _gone(unit, attempt, resource, left))
+        await attempt.store.write(attempt.operation.tenant, lambda unit: remove(unit, attempt, resource, left))
 
     async def _cancel(self, attempt: Attempt, called: bool) -> None:
         """After a cancel: of everything that was in hand, what is really there decides, if handlers were called."""
         operation = attempt.operation
         half = ""
-        for resource, handler in await attempt.store.scan(operation.tenant, lambda view: _in_hand(view, operation)):
+        for resource, handler in await attempt.store.scan(operation.tenant, lambda view: in_hand(view, operation)):
             if handler.records or not called:
                 continue
-            _, fence = await attempt.begin(lambda unit, resource=resource: _take(unit, attempt, resource))  # type: ignore[misc]
+            _, fence = await attempt.begin(lambda unit, resource=resource: take(unit, attempt, resource))  # type: ignore[misc]
             whole = await attempt.opened(resource)
             if isinstance(whole, Over):
                 await _end(attempt, OperationState.FAILED, whole.problem)
@@ -184,7 +177,7 @@ class Deprovisioning:
             if found.presence == "ABSENT":
                 await attempt.store.write(
                     operation.tenant,
-                    lambda unit, resource=resource: _gone(unit, attempt, resource),  # type: ignore[misc]
+                    lambda unit, resource=resource: remove(unit, attempt, resource),  # type: ignore[misc]
                 )
                 if key(resource.name) == key(operation.target):
                     return
@@ -238,68 +231,3 @@ async def _end(attempt: Attempt, state: OperationState, why: Problem, own: Mappi
 def _call(attempt: Attempt, resource: Resource, handler: Handler, fence: int) -> HandlerCall:
     call = attempt.call(f"delete/{resource.uid}", fence)
     return replace(call, handler=handler, attempt=attempt.number(resource))
-
-
-def _in_hand(view: View, operation: Operation) -> list[tuple[Resource, Handler]]:
-    """Returns what the handlers may have begun to remove: the target itself only when nothing is left below it."""
-    found = view.worked_on(operation.target, operation.name)
-    left_below = view.children(operation.target, 1)
-    return [
-        (resource, _handler(view, resource))
-        for resource in found
-        if not left_below or key(resource.name) != key(operation.target)
-    ]
-
-
-def _next(view: View, target: str) -> list[tuple[Resource, Handler]]:
-    """Returns what can be removed next, of which none is below another; at last the target itself."""
-    below = view.below(target, BATCH)
-    if not below:
-        root = view.resource(target)
-        below = [] if root is None else [root]
-    chosen: list[Resource] = []
-    for resource in below:  # the deepest come first
-        if not any(is_below(other.name, resource.name) for other in chosen):
-            chosen.append(resource)
-    return [(resource, _handler(view, resource)) for resource in chosen]
-
-
-def _handler(view: View, resource: Resource) -> Handler:
-    type = view.type(resource.type)
-    return RECORD if type is None else type.made_by
-
-
-def _take(unit: Unit, attempt: Attempt, resource: Resource) -> Resource:
-    current = unit.resource(resource.name)
-    assert current is not None  # only the holder of the operation removes what is below its target
-    if current.state is State.DELETING and current.operation == attempt.operation.name:
-        return current
-    going = lifecycle.begin(current, State.DELETING, attempt.operation.name)
-    return unit.put(
-        current, going, replace(attempt.entry(Change.PROGRESSED, Cause.CASCADE), origin=attempt.operation.target)
-    )
-
-
-def _remove_records(unit: Unit, attempt: Attempt, records: list[Resource]) -> None:
-    for record in records:
-        _remove(unit, attempt, _take(unit, attempt, record))
-
-
-def _gone(unit: Unit, attempt: Attempt, resource: Resource, warnings: tuple[str, ...] = ()) -> None:
-    unit.check_held(attempt.operation.name, attempt.operation.fence)
-    current = _take(unit, attempt, resource)
-    if warnings:
-        current = unit.put(
-            current, replace(current, findings=warned(current, warnings)), attempt.entry(Change.PROGRESSED)
-        )
-    _remove(unit, attempt, current)
-
-
-def _remove(unit: Unit, attempt: Attempt, resource: Resource) -> None:
-    """Removes a resource that is DELETING; with the target the operation ends."""
-    root = attempt.current(unit)
-    entry = attempt.entry(Change.DELETED, attempt.work.cause)
-    unit.remove(resource, resource, last_entry(entry, root, resource))
-    unit.announce(event("deleted", resource, attempt.operation, attempt.origin, unit.now))
-    if resource.uid == root.uid:
-        attempt.end(unit, OperationState.SUCCEEDED, None, None)

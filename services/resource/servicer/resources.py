@@ -15,9 +15,10 @@ from sutler.wire import from_struct
 
 from services.resource.adapters.fields import RESOURCES
 from services.resource.adapters.reading import Query, Reader, Within
-from services.resource.declaring import Declarations, Sent
+from services.resource.declaring import Declarations
 from services.resource.handling import Invocation
 from services.resource.invoking import Invocations
+from services.resource.proposing import Sent
 from services.resource.removing import Removal, Removals
 from services.resource.servicer.callers import caller
 from services.resource.wire import outcomes

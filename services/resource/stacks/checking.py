@@ -73,7 +73,7 @@ async def _check(
 
     def propose(view: View) -> Proposal:
         above = view.above(step.name)
-        proposal = declarations.proposal(view, caller, step.type, step.name, above, step.before, step.after)
+        proposal = declarations.proposer.proposal(view, caller, step.type, step.name, above, step.before, step.after)
         if key(step.name.parent) in expected and proposal.compiled.sees_parent:
             return replace(proposal, compiled=replace(proposal.compiled, rules=()))
         return proposal

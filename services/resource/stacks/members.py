@@ -12,13 +12,14 @@ from sutler.operations.model import Operation
 from services.resource.accepting import Accepted
 from services.resource.attempting import Attempt
 from services.resource.callers import Caller
-from services.resource.declaring import Declarations, Sent
+from services.resource.declaring import Declarations
 from services.resource.differences import same
 from services.resource.hiding import hide
 from services.resource.history import Cause, Change
 from services.resource.names import key
 from services.resource.ports import Unit, View
 from services.resource.problems import problem
+from services.resource.proposing import Sent
 from services.resource.removing import Removal, Removals
 from services.resource.resource import Declared, Resource
 from services.resource.stacks.failures import conflict, short

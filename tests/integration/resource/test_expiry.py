@@ -17,11 +17,12 @@ from services.resource.adapters.store import DatabaseStore
 from services.resource.compatibility import Compatibility
 from services.resource.compiling import Compiler
 from services.resource.conducting import Conductor
-from services.resource.declaring import Declarations, Outcome, Sent
+from services.resource.declaring import Declarations, Outcome
 from services.resource.expiring import Expiry
 from services.resource.handling import Done, HandlerCall, Refused, Said
 from services.resource.judging import PolicyBook
 from services.resource.problems import Problem
+from services.resource.proposing import Sent
 from services.resource.registering import Registrations, SentType
 from services.resource.removing import Removals
 from services.resource.resource import Declared, Lock, Resource

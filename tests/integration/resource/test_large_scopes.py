@@ -21,10 +21,11 @@ from services.resource.adapters.unit import TenantUnit
 from services.resource.compatibility import Change as Compared
 from services.resource.compatibility import Compatibility
 from services.resource.compiling import Compiler
-from services.resource.declaring import Declarations, Sent
+from services.resource.declaring import Declarations
 from services.resource.history import Cause, Change, Entry
 from services.resource.judging import PolicyBook
 from services.resource.ports import Unit
+from services.resource.proposing import Sent
 from services.resource.registering import Registrations, SentType
 from services.resource.removing import Removal, Removals
 from services.resource.resource import Declared

@@ -23,10 +23,11 @@ from services.resource.callers import Caller
 from services.resource.compatibility import Compatibility
 from services.resource.compiling import Compiler
 from services.resource.conducting import Conductor
-from services.resource.declaring import Declarations, Sent
+from services.resource.declaring import Declarations
 from services.resource.handling import Done, Found, HandlerCall, Said, Verdict
 from services.resource.history import Change
 from services.resource.judging import PolicyBook
+from services.resource.proposing import Sent
 from services.resource.registering import Registrations, SentType
 from services.resource.removing import Removal, Removals
 from services.resource.resource import Declared, Resource
