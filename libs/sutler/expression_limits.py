@@ -74,7 +74,7 @@ def measure(value: Any) -> Measure:
             braces = braces or "{" in found or "\\" in found
         elif isinstance(found, dict | Mapping):
             items = max(items, len(found))
-            characters += sum(map(len, found))
+            todo += found
             todo += found.values()
         elif isinstance(found, list):
             items = max(items, len(found))

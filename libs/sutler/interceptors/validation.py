@@ -13,7 +13,8 @@ from sutler.methods import Method
 from sutler.validation import validate_message, validate_open_data
 
 QUICK_BYTES = 65_536
-"""Up to which size a request is validated on the event loop; a larger one, which may take long, in a thread."""
+"""Up to which size a request with one response is validated on the event loop; a larger one may take long, and is
+validated in a thread."""
 
 
 class ValidationInterceptor:

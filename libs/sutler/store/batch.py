@@ -80,6 +80,7 @@ class Batches:
         try:
             self._open(self._connection, hurried=self._careful == 0, patient=False)
         except Exception:
+            self._connection.rollback()
             return False
         return True
 

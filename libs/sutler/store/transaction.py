@@ -10,7 +10,7 @@ from sutler.store.scratch import Scratch
 
 T = TypeVar("T")
 
-READS = ("SELECT", "WITH")
+READS = ("SELECT", "WITH RECURSIVE")
 
 
 class Transaction:

@@ -42,6 +42,8 @@ def evaluate(text: str, value: Any) -> Any:
         ("self.l.all(x, self.a.charAt(0) == 'a')", {"a": LONG, "l": MANY}),
         (r"self.l.all(x, self.a.matches('(\\pL{100}){9}'))", {"a": "a", "l": MANY}),
         ("self.l.all(x, self.a.matches(self.p))", {"a": "a", "p": r"(\pL{100}){9}", "l": MANY}),
+        ("self.l.all(i, self.m.exists(k, 'a'.matches(k)) || true)", {"m": {r"(\pL{100}){9}": 1}, "l": MANY}),
+        ("self.map(k, k.replace('', k))", {LONG: 1}),
         (" || ".join([r"self.a.matches('(\\pL{100}){9}')"] * 50), {"a": "a"}),
     ],
 )

@@ -115,6 +115,8 @@ class Scripted:
 
     def settle(self) -> None:
         assert self._words is not None
+        if self._table.step("settle"):
+            raise unavailable("locked")
 
     def one(self, sql: str, params: Params) -> Row | None:
         raise AssertionError
@@ -255,3 +257,13 @@ def test_after_a_vain_hurry_some_batches_are_careful() -> None:
     for number in range(CAREFUL_BATCHES + 2):
         run(table, new(str(number), hurries), batches=batches)
     assert hurries == [False] * CAREFUL_BATCHES + [True] * 2
+
+
+def test_a_batch_that_cannot_begin_leaves_no_transaction_open() -> None:
+    table = Table()
+    batches = batches_of(table)
+    run(table, word("a"), batches=batches)
+    table.failures = {("settle", table.counts["settle"])}
+    assert not batches.try_begin()
+    assert [change.error for change in run(table, word("b"), batches=batches)] == [None]
+    assert table.words == ["a", "b"]

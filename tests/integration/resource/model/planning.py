@@ -19,9 +19,9 @@ def planned(world: World, before: Stack | None, name: str, scope: str, pieces: t
     if before is not None and scope and key(scope) != key(before.scope):
         raise Refusal("FIELD_IMMUTABLE")
     scope = before.scope if before else scope
-    order = _ordered(pieces)
     for piece in pieces:
         world.kind(piece.type)
+    order = _ordered(pieces)
     names = _names(world, scope, order, pieces)
     _check_places(world, scope, names)
     known = {key(member.name): member for member in before.members} if before else {}
