@@ -28,7 +28,7 @@ class Caller:
         origin: The resource whose handler calls, where the cause says so.
         stack: The stack for which this is done; empty for a call for the resource itself.
         run: The operation of that stack.
-        lifts: The locks that this may pass, by the keys of their resources.
+        lifts: The locks that this may pass, by the uids of their resources.
         parts: The keys of what leaves the stack in this run; policies among them do not count for what leaves too.
     """
 

@@ -55,18 +55,18 @@ def check_lock(view: View, proposal: Proposal) -> None:
     before = proposal.before
     if proposal.idle:
         return
-    own = before is not None and _is_closed(before.name, before.declared.lock, proposal)
+    own = before is not None and _is_closed(before.uid, before.declared.lock, proposal)
     if before is not None and own and not _only_lock_differs(before.declared, proposal.wished):
         raise locked(before.name, before.declared.lock, before.name)
     group = group_of(proposal.type.type, proposal.wished)
     for scope in (*proposal.above, *(view.groups(group) if group else ())):
-        if _is_closed(scope.name, scope.lock, proposal):
+        if _is_closed(scope.uid, scope.lock, proposal):
             raise locked(proposal.name.text, scope.lock, scope.name)
 
 
-def _is_closed(name: str, lock: Lock, proposal: Proposal) -> bool:
+def _is_closed(uid: str, lock: Lock, proposal: Proposal) -> bool:
     """Returns whether a lock forbids a change: it is the strongest, and not one that the change may pass."""
-    return lock is Lock.READ_ONLY and proposal.lifts.get(key(name)) is not lock
+    return lock is Lock.READ_ONLY and proposal.lifts.get(uid) is not lock
 
 
 def check_policy(view: View, proposal: Proposal) -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from sutler.errors import FailedPrecondition
 
 from services.resource.checks import in_progress, locked
-from services.resource.names import is_below, key
+from services.resource.names import is_below
 from services.resource.ports import Above, View
 from services.resource.resource import Lock, Resource
 from services.resource.states import State
@@ -28,7 +28,7 @@ def check_deletable(
         resource: The resource.
         above: What is above it.
         force: Whether what is below it goes too.
-        lifts: Locks that do not count, by the keys of their resources.
+        lifts: Locks that do not count, by the uids of their resources.
 
     Raises:
         Conflict: If an operation works on it, above it or, with force, below it (OPERATION_IN_PROGRESS).
@@ -69,7 +69,7 @@ def check_deletable(
 
 
 def _check_locks(resource: Resource, above: Iterable[Above], lifts: Mapping[str, Lock]) -> None:
-    own = (resource.name, resource.declared.lock)
-    for holder, lock in (own, *((scope.name, scope.lock) for scope in above)):
-        if lock >= Lock.CAN_NOT_DELETE and lifts.get(key(holder)) is not lock:
+    own = (resource.name, resource.uid, resource.declared.lock)
+    for holder, uid, lock in (own, *((scope.name, scope.uid, scope.lock) for scope in above)):
+        if lock >= Lock.CAN_NOT_DELETE and lifts.get(uid) is not lock:
             raise locked(resource.name, lock, holder)

@@ -50,7 +50,7 @@ class Proposal:
         sources: Which policies have set something, by its path.
         findings: What policies found.
         denial: Why policies refuse it; None if they do not.
-        lifts: The locks that it may pass, by the keys of their resources.
+        lifts: The locks that it may pass, by the uids of their resources.
         most: How many of its type may stand in one scope; 0 for any number.
         quotas: How many quotas hold for it.
     """

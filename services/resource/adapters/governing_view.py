@@ -19,7 +19,7 @@ from services.resource.resource import Lock
 from services.resource.resource_type import ResourceType
 from services.resource.states import State
 
-ABOVE = "name, type, state, lock_level, group_key, operation, revision"
+ABOVE = "name, uid, type, state, lock_level, group_key, operation, revision"
 """The columns that :func:`above_in` reads."""
 
 MAX_GROUPS = 9
@@ -164,6 +164,6 @@ def _governs(type: str) -> str:
 
 def above_in(row: tuple[Any, ...]) -> Above:
     """Returns what is in a row of :data:`ABOVE`, which may have the document too."""
-    name, type, state, lock, group, operation, revision, *document = row
+    name, uid, type, state, lock, group, operation, revision, *document = row
     digest = encoding.digest(document[0]) if document else b""
-    return Above(name, type, State[state], Lock(lock), group, operation, revision, digest)
+    return Above(name, uid, type, State[state], Lock(lock), group, operation, revision, digest)

@@ -23,6 +23,7 @@ class Above:
 
     Attributes:
         name: Its name.
+        uid: Tells it from an earlier one of the same name.
         type: Its type.
         state: Where it stands.
         lock: Its own lock.
@@ -33,6 +34,7 @@ class Above:
     """
 
     name: str
+    uid: str
     type: str
     state: State
     lock: Lock

@@ -202,7 +202,7 @@ class Planner:
             uid=known.uid if known else "",
             keep=member.keep,
             needs=tuple(dict.fromkeys(self.names[other].key for other in self._needs[member.id])),
-            applied=known.applied if known else None,
+            applied=applied,
         )
         return Step(member, index, type, name, before, wish.properties, after, complete, state, reason)
 

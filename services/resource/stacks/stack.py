@@ -248,5 +248,5 @@ class Stack:
 
 
 def lifts(states: Iterable[MemberState]) -> dict[str, Lock]:
-    """Returns the locks that runs of a stack may pass, as the stack has set them, by the keys of their resources."""
-    return {state.key: state.applied.lock for state in states if state.applied and state.applied.lock > Lock.NONE}
+    """Returns the locks that runs of a stack may pass, as the stack has set them, by the uids of their resources."""
+    return {state.uid: state.applied.lock for state in states if state.applied and state.applied.lock > Lock.NONE}

@@ -365,6 +365,28 @@ async def test_locks_that_others_set_on_members_count(tenant: Tenant, own: str) 
     assert not await exists(tenant, locked)
 
 
+@everywhere
+async def test_the_lock_of_another_resource_of_the_same_name_counts(tenant: Tenant) -> None:
+    group = await base(tenant)
+    read_only = pb.Resource.LOCK_READ_ONLY
+    a = name(group, "a")
+    below = member("b", "Custom.Org/servers/disks", parent=a)
+    await tenant.type("Custom.Org.servers.disks")
+    await applied(tenant, stack(member("a", lock=read_only), below, scope=group))
+    await tenant.s.wait(await tenant.update(a, lock=pb.Resource.LOCK_NONE))
+    await tenant.s.wait(await tenant.delete(a, force=True))
+    await tenant.made(group, "a", SERVERS, lock=read_only)
+    same = member("a", lock=read_only)
+    for wished in ([member("a", tags={"x": "y"})], [member("a", lock=read_only, tags={"x": "y"})], [same, below]):
+        with pytest.raises(FailedPrecondition) as caught:
+            await begin(tenant, stack(*wished, scope=group))
+        assert (caught.value.reason, caught.value.metadata["holder"]) == ("LOCKED", a)
+    await applied(tenant, stack(same, scope=group))
+    failed = await ended(tenant, await delete(tenant))
+    assert from_status(failed.error).metadata["cause"] == "LOCKED"
+    assert (await tenant.get(a)).lock == read_only
+
+
 async def test_an_empty_stack(tenant: Tenant) -> None:
     assert (await begin(tenant, stack())).metadata.ByteSize()
     await until(lambda: _is(tenant, ST.STATE_SUCCEEDED))

@@ -76,9 +76,9 @@ class Stack:
     force: bool = False
 
     @property
-    def lifts(self) -> Json:
-        """The locks that its runs may pass, by the keys of their resources."""
-        return {key(member.name): member.lock for member in self.members if member.lock}
+    def lifts(self) -> dict[int, str]:
+        """The locks that its runs may pass, by the identities of their resources."""
+        return {id(member.thing): member.lock for member in self.members if member.thing is not None and member.lock}
 
     def shown(self, world: World) -> Json:
         """What can be seen of it."""

@@ -28,8 +28,8 @@ class World:
     def __init__(self) -> None:
         self.kinds: dict[str, Kind] = {key(kind.type): kind for kind in BUILT_IN}
         self.things: dict[str, Thing] = {}
-        self.lifts: dict[str, str] = {}
-        """The locks that may be passed now, by the keys of their resources."""
+        self.lifts: dict[int, str] = {}
+        """The locks that may be passed now, by the identities of their resources."""
 
     def find(self, name: str) -> Thing:
         """The resource of a name."""
@@ -47,9 +47,7 @@ class World:
 
     def locked(self, holders: Iterable[Thing], *locks: str) -> bool:
         """Whether one of these has one of these locks."""
-        return any(
-            holder.wish.lock in locks and self.lifts.get(key(holder.name)) != holder.wish.lock for holder in holders
-        )
+        return any(holder.wish.lock in locks and self.lifts.get(id(holder)) != holder.wish.lock for holder in holders)
 
     def above(self, name: str) -> list[Thing]:
         """What exists above a name along its path, the nearest first."""
