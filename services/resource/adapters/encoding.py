@@ -93,7 +93,7 @@ def stack_document(found: Stack) -> str:
 
 def stack(tenant: str, text: str, states: Sequence[str], sealed: bytes | None = None) -> Stack:
     """Returns the stack in a column, its secrets as they are stored, with the states of its members in others."""
-    found = stacks.from_document(tenant, orjson.loads(text), [member_state(state) for state in states])
+    found = stacks.from_document(tenant, orjson.loads(text), [orjson.loads(state) for state in states])
     return found if sealed is None else replace(found, sealed=bytes(sealed))
 
 
@@ -128,11 +128,6 @@ def opened_stack(found: Stack, box: SecretBox) -> Stack:
 def member_state_document(found: MemberState) -> str:
     """Returns what is stored of a member of a stack."""
     return json(stacks.state_document(found))
-
-
-def member_state(text: str) -> MemberState:
-    """Returns the state of a member in a column."""
-    return stacks.from_state_document(orjson.loads(text))
 
 
 def type_of(tenant: str, text: str) -> ResourceType:

@@ -51,9 +51,15 @@ def document(stack: Stack) -> dict[str, Any]:
     return found
 
 
-def from_document(tenant: str, document: Json, states: Sequence[MemberState] = ()) -> Stack:
-    """Returns the stack that :func:`document` was made of, with the states of its members."""
+def from_document(tenant: str, document: Json, states: Sequence[Json] = ()) -> Stack:
+    """Returns the stack that :func:`document` and :func:`state_document` were made of.
+
+    What an earlier release wrote beside that is passed over. It wrote of a lock only that the stack has set it, not
+    which it is: that is what the template says.
+    """
     error = document.get("error")
+    members = tuple(map(_from_member_document, document["members"]))
+    locks = {member.id: member.lock for member in members}
     return Stack(
         tenant=tenant,
         name=document["name"],
@@ -61,12 +67,12 @@ def from_document(tenant: str, document: Json, states: Sequence[MemberState] = (
         template=Template(
             display_name=document["display_name"],
             scope=document["scope"],
-            members=tuple(map(_from_member_document, document["members"])),
+            members=members,
             parameters=document["parameters"],
             failure_policy=FailurePolicy[document.get("failure_policy", "UNSPECIFIED")],
             output_values=document["output_values"],
         ),
-        member_states=tuple(states),
+        member_states=tuple(_from_state_document(state, locks) for state in states),
         outputs=document["outputs"],
         state=StackState[document["state"]],
         error=None if error is None else from_problem_document(error),
@@ -90,15 +96,15 @@ def state_document(state: MemberState) -> dict[str, Any]:
     return found
 
 
-def from_state_document(document: Json) -> MemberState:
-    """Returns what :func:`state_document` was made of; what an earlier release wrote beside that is passed over."""
+def _from_state_document(document: Json, locks: Mapping[str, Lock]) -> MemberState:
+    lock = locks.get(document["member"], Lock.UNSPECIFIED) if document.get("locks") else Lock.UNSPECIFIED
     error, applied = document.get("error"), document.get("applied")
     changes: dict[str, Any] = {
         "action": Action[document["action"]],
         "became": Became[document["became"]],
         "needs": tuple(document.get("needs", ())),
         "error": None if error is None else from_problem_document(error),
-        "applied": None if applied is None else _from_applied_document(applied),
+        "applied": None if applied is None else _from_applied_document(applied, lock),
     }
     known = {field.name for field in fields(MemberState)}
     return MemberState(**{**{name: value for name, value in document.items() if name in known}, **changes})
@@ -123,9 +129,9 @@ def _from_member_document(document: Json) -> Member:
     return Member(**{**document, **changes})
 
 
-def _from_applied_document(document: Json) -> Applied:
+def _from_applied_document(document: Json, lock: Lock) -> Applied:
     lists = {name: tuple(document[name]) for name in ("tags", "references", "fields")}
-    return Applied(properties=document["properties"], lock=Lock(document.get("lock", Lock.UNSPECIFIED)), **lists)
+    return Applied(properties=document["properties"], lock=Lock(document.get("lock", lock)), **lists)
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Stacks as documents and messages: nothing is lost on the way, and the numbers are those of the contract."""
 
+from dataclasses import replace
 from enum import IntEnum
 
 import pytest
@@ -23,6 +24,7 @@ from services.resource.stacks.stack import (
     Stack,
     StackState,
     Template,
+    lifts,
 )
 from services.resource.wire.stacks import MAX_BYTES, to_message, to_template
 
@@ -68,17 +70,29 @@ STACK = Stack(
 
 
 def test_documents_lose_nothing() -> None:
-    states = [documents.from_state_document(documents.state_document(state)) for state in STACK.member_states]
-    assert documents.from_document("t", documents.document(STACK), states) == STACK
-    bare = MemberState("a", "r", Action.CREATE)
-    assert documents.from_state_document(documents.state_document(bare)) == bare
+    whole = replace(STACK, member_states=(STATE, MemberState("a", "r", Action.CREATE)))
+    states = [documents.state_document(state) for state in whole.member_states]
+    assert documents.from_document("t", documents.document(whole), states) == whole
 
 
-def test_what_an_earlier_release_wrote_is_read() -> None:
-    stored = {**documents.state_document(STATE), "locks": True}
-    del stored["applied"]["lock"]
-    found = documents.from_state_document(stored).applied
-    assert found is not None and found.lock is Lock.UNSPECIFIED
+@pytest.mark.parametrize(
+    ("stored", "lock"),
+    [
+        ({"locks": True}, Lock.READ_ONLY),
+        ({"locks": True, "member": "b"}, Lock.UNSPECIFIED),
+        ({"locks": True, "member": "left"}, Lock.UNSPECIFIED),
+        ({}, Lock.UNSPECIFIED),
+    ],
+)
+def test_the_lock_that_a_stack_set_in_an_earlier_release_is_that_of_its_template(
+    stored: dict[str, object], lock: Lock
+) -> None:
+    state = documents.state_document(STATE) | stored
+    del state["applied"]["lock"]
+    state["applied"]["fields"] = ["lock"]
+    (found,) = documents.from_document("t", documents.document(STACK), [state]).member_states
+    assert found.applied is not None and found.applied.lock is lock
+    assert lifts([found]) == ({"u": lock} if lock else {})
 
 
 def test_messages_declare_what_they_show() -> None:
