@@ -47,7 +47,10 @@ class Action(IntEnum):
 
 
 class Became(IntEnum):
-    """What became of a member, by the numbers of ``sutler.resource.v1.StackMemberState.State``."""
+    """What became of a member, by the numbers of ``sutler.resource.v1.StackMemberState.State``.
+
+    GONE is never stored: whoever reads a stack works it out of what there is.
+    """
 
     WAITING = 1
     RUNNING = 2
