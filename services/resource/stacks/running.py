@@ -73,11 +73,12 @@ async def _begin_all(workshop: Workshop, moment: Moment, ready: Turns, begin: Be
     try:
         while True:
             stopped = not undoes and (workshop.attempt.cancelled.is_set() or turns.failures(states))
-            now = replace(workshop, caller=replace(workshop.caller, lifts=lifts(states.values())))
-            for state in () if stopped else ready(states):
-                if len(tasks) < PARALLEL and state.key not in tried and state.due <= moment.now:
-                    tried.add(state.key)
-                    tasks[asyncio.create_task(_call(begin, now, state))] = state.key
+            turn = () if stopped else ready(states)
+            due = [state for state in turn if state.key not in tried and state.due <= moment.now]
+            if chosen := due[: PARALLEL - len(tasks)]:
+                now = replace(workshop, caller=replace(workshop.caller, lifts=lifts(states.values())))
+                tasks |= {asyncio.create_task(_call(begin, now, state)): state.key for state in chosen}
+                tried.update(tasks.values())
             if not tasks:
                 return
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
