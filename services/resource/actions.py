@@ -14,6 +14,7 @@ from services.resource.marking import compile_marked
 from services.resource.resource_type import Action, ResourceType
 from services.resource.schemas import Validator
 from services.resource.secrets import Path
+from services.resource.telling import Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,14 @@ def compile_action(type: str, action: Action, field: str) -> CompiledAction:
     """Compiles an action of a type; ``field`` is where it stands in the request.
 
     Raises:
-        Invalid: If a schema is none or breaks a bound (SCHEMA_INVALID).
+        Invalid: If a schema is none or breaks a bound (SCHEMA_INVALID), with all that is wrong with both.
     """
-    parameters, marked = compile_marked(action.parameter_schema, action.id, f"{field}.parameter_schema")
-    result, _ = compile_marked(action.result_schema, action.id, f"{field}.result_schema", public=True)
+    wrong = Findings()
+    with wrong.noting():
+        parameters, marked = compile_marked(action.parameter_schema, action.id, f"{field}.parameter_schema")
+    with wrong.noting():
+        result, _ = compile_marked(action.result_schema, action.id, f"{field}.result_schema", public=True)
+    wrong.end()
     return CompiledAction(type, action, parameters, marked, result)
 
 
@@ -98,16 +103,21 @@ def compile_actions(type: ResourceType) -> list[CompiledAction]:
     """Compiles the actions of a type that is to be registered.
 
     Raises:
-        Invalid: If an id is used twice, a schema is none, or the type has actions but no handler.
+        Invalid: If an id is used twice, a schema is none, or the type has actions but no handler; with all of that.
     """
+    wrong = Findings()
     if type.actions and type.made_by.records:
-        raise invalid("resource_type.actions", "a type that is only recorded has no handler that could act")
+        wrong.errors.append(
+            invalid("resource_type.actions", "a type that is only recorded has no handler that could act")
+        )
     compiled: list[CompiledAction] = []
     for index, action in enumerate(type.actions):
         field = f"resource_type.actions[{index}]"
         if action.id in {earlier.id for earlier in type.actions[:index]}:
-            raise invalid(f"{field}.id", f"the id {action.id} is used twice")
-        compiled.append(compile_action(type.type, action, field))
+            wrong.errors.append(invalid(f"{field}.id", f"the id {action.id} is used twice"))
+        with wrong.noting():
+            compiled.append(compile_action(type.type, action, field))
+    wrong.end()
     return compiled
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sutler.errors import Invalid, Violation, invalid_fields
+from sutler.errors import Violation, invalid_fields
 from sutler.expressions import ExpressionInvalid
 
 from services.resource import defaults, paths
@@ -19,7 +19,7 @@ from services.resource.rules import FIELDS as RULE_FIELDS
 from services.resource.rules import CompiledRule, compile_rule, no_expression
 from services.resource.schemas import Validator
 from services.resource.secrets import Path
-from services.resource.telling import together
+from services.resource.telling import Findings
 
 KEPT = 1000
 """How many compiled versions are kept, and how many actions."""
@@ -110,7 +110,7 @@ def compile_version(version: Version, field: str) -> Compiled:
     ]
     schema, marked = wrong.schema(version.schema, version.version, f"{field}.schema")
     outputs, _ = wrong.schema(version.output_schema, version.version, f"{field}.output_schema", public=True)
-    wrong.raise_all()
+    wrong.end()
     return Compiled(
         version=version,
         schema=schema,
@@ -129,22 +129,20 @@ def compile_versions(versions: Sequence[Version], field: str) -> list[Compiled]:
     Raises:
         Invalid: As :func:`compile_version`, with all that is wrong with any of them.
     """
-    wrong = _Wrong()
+    wrong = Findings()
     compiled = []
     for index, version in enumerate(versions):
-        try:
+        with wrong.noting():
             compiled.append(compile_version(version, f"{field}[{index}]"))
-        except Invalid as error:
-            wrong.errors.append(error)
-    wrong.raise_all()
+    wrong.end()
     return compiled
 
 
-class _Wrong:
-    """Collects what is wrong, so that all of it is told at once."""
+class _Wrong(Findings):
+    """Collects what is wrong with a version, paths and ids last."""
 
     def __init__(self) -> None:
-        self.errors: list[Invalid] = []
+        super().__init__()
         self.violations: list[Violation] = []
 
     def path(self, text: str, field: str, allowed: Sequence[str]) -> tuple[str, ...]:
@@ -159,17 +157,15 @@ class _Wrong:
         self, schema: Json | None, version: str, field: str, *, public: bool = False
     ) -> tuple[Validator | None, tuple[Path, ...]]:
         """Returns what :func:`compile_marked` does; nothing if the schema is wrong."""
-        try:
+        with self.noting():
             return compile_marked(schema, version, field, public=public)
-        except Invalid as error:
-            self.errors.append(error)
-            return None, ()
+        return None, ()
 
-    def raise_all(self) -> None:
-        """Raises the first error with the violations of all."""
-        errors = [*self.errors, *([invalid_fields(self.violations)] if self.violations else [])]
-        if errors:
-            raise together(errors)
+    def end(self) -> None:
+        """Raises what was noted, if anything was."""
+        if self.violations:
+            self.errors.append(invalid_fields(self.violations))
+        super().end()
 
 
 class Compiler:

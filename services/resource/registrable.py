@@ -8,6 +8,7 @@ from services.resource.actions import compile_actions
 from services.resource.compiling import compile_versions
 from services.resource.names import key, parent_type
 from services.resource.resource_type import Handler, ResourceType
+from services.resource.telling import Findings
 
 
 def check_registrable(type: str, wanted: ResourceType, *, new: bool) -> bool:
@@ -22,18 +23,24 @@ def check_registrable(type: str, wanted: ResourceType, *, new: bool) -> bool:
         Whether something of it is secret.
 
     Raises:
-        SutlerError: If something does not hold.
+        SutlerError: If something does not hold, with all that does not.
     """
-    if wanted.type and key(wanted.type) != key(type):
-        raise invalid("resource_type.type", f"must fit the name: {type}")
-    if not wanted.versions:
-        raise invalid("resource_type.versions", "at least one version is needed")
-    if parent_type(type) and wanted.allowed_scopes:
-        raise invalid("resource_type.allowed_scopes", "a child type stands below its parent type and has none")
-    _check_default(wanted, new)
-    _check_backoff(wanted.made_by)
-    versions = compile_versions(wanted.versions, "resource_type.versions")
-    actions = compile_actions(wanted)
+    wrong = Findings()
+    with wrong.noting():
+        if wanted.type and key(wanted.type) != key(type):
+            raise invalid("resource_type.type", f"must fit the name: {type}")
+    with wrong.noting():
+        _check_default(wanted, new)
+    with wrong.noting():
+        if parent_type(type) and wanted.allowed_scopes:
+            raise invalid("resource_type.allowed_scopes", "a child type stands below its parent type and has none")
+    with wrong.noting():
+        _check_backoff(wanted.made_by)
+    with wrong.noting():
+        versions = compile_versions(wanted.versions, "resource_type.versions")
+    with wrong.noting():
+        actions = compile_actions(wanted)
+    wrong.end()
     return any(v.secrets for v in versions) or any(action.secrets for action in actions)
 
 
@@ -50,6 +57,8 @@ def check_parent_named(type: str, named: str) -> None:
 
 def _check_default(wanted: ResourceType, new: bool) -> None:
     """Checks that the version of resources that name none can be written, unless none can any more."""
+    if not wanted.versions:
+        raise invalid("resource_type.versions", "at least one version is needed")
     default = wanted.find(wanted.default_version)
     usable = [version.version for version in wanted.versions if not version.retired]
     if not usable and new:

@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from sutler.errors import SutlerError
+from sutler.errors import Invalid, SutlerError
 from sutler.validation import MAX_VIOLATIONS
 
 _MORE = re.compile(r" \(and \d+ more\)$")
+
+
+class Findings:
+    """Collects what is wrong with a request, in the order in which it is to be told."""
+
+    def __init__(self) -> None:
+        self.errors: list[Invalid] = []
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Takes note of an error instead of raising it."""
+        try:
+            yield
+        except Invalid as error:
+            self.errors.append(error)
+
+    def end(self) -> None:
+        """Raises what was noted, if anything was.
+
+        Raises:
+            Invalid: The first error with the violations of all.
+        """
+        if self.errors:
+            raise together(self.errors)
 
 
 def together(errors: Sequence[SutlerError]) -> SutlerError:
