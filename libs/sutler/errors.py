@@ -59,6 +59,10 @@ class SutlerError(Exception):
         violations: Broken rules; become BadRequest, PreconditionFailure or QuotaFailure, as the class demands.
         retry_after: When a repeat makes sense; becomes RetryInfo.
         domain: The service that gave the error, such as ``cache.sutler.dev``; empty for the one that answers.
+        more: How many more things are wrong than the message tells.
+
+    Attributes:
+        base: The message without a word of how many more things are wrong.
     """
 
     def __init__(
@@ -71,9 +75,11 @@ class SutlerError(Exception):
         violations: Sequence[Violation] = (),
         retry_after: timedelta | None = None,
         domain: str = "",
+        more: int = 0,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.base = message
+        self.more = more
         self.code, default_reason = TABLE[type(self)]
         self.reason = reason or default_reason
         self.metadata = dict(metadata or {})
@@ -83,6 +89,14 @@ class SutlerError(Exception):
         self.domain = domain
         if resource:
             self.metadata.setdefault("resource", resource)
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do about it, for people."""
+        return f"{self.base} (and {self.more} more)" if self.more else self.base
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Invalid(SutlerError):
@@ -186,11 +200,11 @@ def invalid(field: str, description: str, *, reason: str = "", metadata: Mapping
 def invalid_fields(violations: Sequence[Violation]) -> Invalid:
     """Returns one :class:`Invalid` for all broken rules of a request; the first stands in the message."""
     first = violations[0]
-    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     return Invalid(
-        f"{first.field}: {first.description}{more}" if first.field else f"{first.description}{more}",
+        f"{first.field}: {first.description}" if first.field else first.description,
         metadata={"field": first.field},
         violations=violations,
+        more=len(violations) - 1,
     )
 
 

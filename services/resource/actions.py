@@ -14,7 +14,7 @@ from services.resource.marking import compile_marked
 from services.resource.resource_type import Action, ResourceType
 from services.resource.schemas import Validator
 from services.resource.secrets import Path
-from services.resource.telling import Findings
+from services.resource.telling import Problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,13 @@ class CompiledAction:
         return "; ".join(f"{v.field or 'result'}: {v.description}"[:200] for v in found[:5])
 
     def _invalid(self, violations: list[Violation]) -> Invalid:
-        first, more = violations[0], len(violations) - 1
+        first = violations[0]
         return Invalid(
-            f"{first.field}: {first.description}" + (f" (and {more} more)" if more else ""),
+            f"{first.field}: {first.description}",
             reason="PARAMETERS_INVALID",
             metadata={"type": self.type, "action": self.action.id},
             violations=violations[:MAX_VIOLATIONS],
+            more=len(violations) - 1,
         )
 
 
@@ -90,12 +91,12 @@ def compile_action(type: str, action: Action, field: str) -> CompiledAction:
     Raises:
         Invalid: If a schema is none or breaks a bound (SCHEMA_INVALID), with all that is wrong with both.
     """
-    wrong = Findings()
+    wrong = Problems()
     with wrong.noting():
         parameters, marked = compile_marked(action.parameter_schema, action.id, f"{field}.parameter_schema")
     with wrong.noting():
         result, _ = compile_marked(action.result_schema, action.id, f"{field}.result_schema", public=True)
-    wrong.end()
+    wrong.tell()
     return CompiledAction(type, action, parameters, marked, result)
 
 
@@ -105,7 +106,7 @@ def compile_actions(type: ResourceType) -> list[CompiledAction]:
     Raises:
         Invalid: If an id is used twice, a schema is none, or the type has actions but no handler; with all of that.
     """
-    wrong = Findings()
+    wrong = Problems()
     if type.actions and type.made_by.records:
         wrong.errors.append(
             invalid("resource_type.actions", "a type that is only recorded has no handler that could act")
@@ -114,10 +115,10 @@ def compile_actions(type: ResourceType) -> list[CompiledAction]:
     for index, action in enumerate(type.actions):
         field = f"resource_type.actions[{index}]"
         if action.id in {earlier.id for earlier in type.actions[:index]}:
-            wrong.errors.append(invalid(f"{field}.id", f"the id {action.id} is used twice"))
+            wrong.errors.append(invalid(f"{field}.id", "is used twice"))
         with wrong.noting():
             compiled.append(compile_action(type.type, action, field))
-    wrong.end()
+    wrong.tell()
     return compiled
 
 

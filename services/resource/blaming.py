@@ -41,7 +41,7 @@ def blame(error: SutlerError, sources: Mapping[str, Source]) -> None:
         replace(violation, description=f"{violation.description}; {_told(source)}") if source else violation
         for violation, source in zip(error.violations, found, strict=False)
     )
-    error.message = f"{error.message}; {_told(first)}"
+    error.base += f"; {_told(first)}"
     if "rule" not in error.metadata:
         error.metadata |= {"policy": first.policy.name, "rule": first.rule.id, "scope": first.policy.scope}
 

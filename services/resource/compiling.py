@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sutler.errors import Violation, invalid_fields
 from sutler.expressions import ExpressionInvalid
 
 from services.resource import defaults, paths
@@ -19,7 +18,7 @@ from services.resource.rules import FIELDS as RULE_FIELDS
 from services.resource.rules import CompiledRule, compile_rule, no_expression
 from services.resource.schemas import Validator
 from services.resource.secrets import Path
-from services.resource.telling import Findings
+from services.resource.telling import WRONG_FIELD, Problems
 
 KEPT = 1000
 """How many compiled versions are kept, and how many actions."""
@@ -84,7 +83,7 @@ def compile_version(version: Version, field: str) -> Compiled:
 
     Raises:
         Invalid: If a rule is no CEL (EXPRESSION_INVALID), a schema is none or breaks a bound (SCHEMA_INVALID), or a
-            path leads nowhere (FIELD_INVALID); the first of these with all that is wrong.
+            path leads nowhere or an id is used twice (FIELD_INVALID); the first of these with all that is wrong.
     """
     wrong = _Wrong()
     rules = []
@@ -95,7 +94,7 @@ def compile_version(version: Version, field: str) -> Compiled:
         except ExpressionInvalid as error:
             wrong.errors.append(no_expression(error, f"{at}.expression"))
         if rule.id in {earlier.id for earlier in version.rules[:index]}:
-            wrong.violations.append(Violation(f"{at}.id", f"the id {rule.id} is used twice", "DUPLICATE"))
+            wrong.add(f"{at}.id", "is used twice", "DUPLICATE")
         if rule.field:
             wrong.path(rule.field, f"{at}.field", RULE_FIELDS)
     normalizations = [
@@ -110,7 +109,8 @@ def compile_version(version: Version, field: str) -> Compiled:
     ]
     schema, marked = wrong.schema(version.schema, version.version, f"{field}.schema")
     outputs, _ = wrong.schema(version.output_schema, version.version, f"{field}.output_schema", public=True)
-    wrong.end()
+    wrong.errors.sort(key=lambda error: error.reason == WRONG_FIELD)
+    wrong.tell()
     return Compiled(
         version=version,
         schema=schema,
@@ -129,28 +129,24 @@ def compile_versions(versions: Sequence[Version], field: str) -> list[Compiled]:
     Raises:
         Invalid: As :func:`compile_version`, with all that is wrong with any of them.
     """
-    wrong = Findings()
+    wrong = Problems()
     compiled = []
     for index, version in enumerate(versions):
         with wrong.noting():
             compiled.append(compile_version(version, f"{field}[{index}]"))
-    wrong.end()
+    wrong.tell()
     return compiled
 
 
-class _Wrong(Findings):
-    """Collects what is wrong with a version, paths and ids last."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.violations: list[Violation] = []
+class _Wrong(Problems):
+    """What is wrong with versions of a type."""
 
     def path(self, text: str, field: str, allowed: Sequence[str]) -> tuple[str, ...]:
         """Returns the steps of a path; none if it leads nowhere."""
         try:
             return paths.parse(text, allowed)
         except paths.PathInvalid as error:
-            self.violations.append(Violation(field, str(error), "PATH"))
+            self.add(field, str(error), "PATH")
             return ()
 
     def schema(
@@ -160,12 +156,6 @@ class _Wrong(Findings):
         with self.noting():
             return compile_marked(schema, version, field, public=public)
         return None, ()
-
-    def end(self) -> None:
-        """Raises what was noted, if anything was."""
-        if self.violations:
-            self.errors.append(invalid_fields(self.violations))
-        super().end()
 
 
 class Compiler:

@@ -59,7 +59,7 @@ def hide(error: SutlerError, above: str, secrets: Sequence[Path]) -> SutlerError
     for field in sorted(fields, key=len, reverse=True):
         told = shown(field, above, secrets)
         if told != field:
-            error.message = error.message.replace(field, told)
+            error.base = error.base.replace(field, told)
             error.metadata = {name: value.replace(field, told) for name, value in error.metadata.items()}
             error.violations = tuple(
                 Violation(told, violation.description.replace(field, told), violation.reason)

@@ -185,10 +185,8 @@ def _rules(
 
 def _denied(resource: Resource, denied: Sequence[tuple[Policy, PolicyRule]]) -> PermissionDenied:
     policy, rule = denied[0]
-    more = f" (and {len(denied) - 1} more)" if len(denied) > 1 else ""
     return PermissionDenied(
-        f"the rule {rule.id} of {policy.name} refuses this for {resource.name}: {rule.message or rule.condition.text}"
-        f"{more}",
+        f"the rule {rule.id} of {policy.name} refuses this for {resource.name}: {rule.message or rule.condition.text}",
         reason="POLICY_DENIED",
         metadata={"policy": policy.name, "rule": rule.id, "scope": policy.scope},
         violations=[
@@ -199,6 +197,7 @@ def _denied(resource: Resource, denied: Sequence[tuple[Policy, PolicyRule]]) -> 
             )
             for policy, rule in denied[:MAX_VIOLATIONS]
         ],
+        more=len(denied) - 1,
         resource=resource.name,
     )
 

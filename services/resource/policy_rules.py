@@ -7,14 +7,13 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sutler.errors import Violation, invalid_fields
 from sutler.expressions import Expression, ExpressionInvalid
-from sutler.validation import MAX_VIOLATIONS
 
 from services.resource.names import parse
 from services.resource.policies import ENVIRONMENT, Effect, Policy, PolicyRule
 from services.resource.rules import no_expression
 from services.resource.settable import unfit, unsettable
+from services.resource.telling import Problems
 
 RECENT = 100
 """How many lists of rules are kept compiled between the change that stores them and their first use."""
@@ -62,31 +61,15 @@ def _rules(document: bytes) -> tuple[PolicyRule, ...]:
     return tuple(rules)
 
 
-class _Problems:
-    """Gathers all that is wrong with a policy."""
-
-    def __init__(self) -> None:
-        self._found: list[Violation] = []
-        self._first: tuple[ExpressionInvalid, str] | None = None
-
-    def add(self, field: str, description: str, reason: str) -> None:
-        self._found.append(Violation(field, description, reason))
+class _Problems(Problems):
+    """What is wrong with a policy."""
 
     def compiled(self, compile: Callable[[str], Expression], text: str, field: str) -> Expression | None:
         try:
             return compile(text)
         except ExpressionInvalid as error:
-            self._first = self._first or (error, field)
-            self._found.append(error.violation(field))
+            self.errors.append(no_expression(error, field))
             return None
-
-    def tell(self) -> None:
-        """Raises them together: an expression that is none says most."""
-        found = self._found[:MAX_VIOLATIONS]
-        if self._first is not None:
-            raise no_expression(*self._first, found)
-        if found:
-            raise invalid_fields(found)
 
 
 def _rule(stored: Mapping[str, Any], at: str, problems: _Problems) -> PolicyRule | None:

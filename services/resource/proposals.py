@@ -222,12 +222,12 @@ def _invalid(proposal: Proposal, violations: Sequence[Violation], rules: Sequenc
 
 def _error(reason: str, violations: Sequence[Violation], metadata: dict[str, str]) -> Invalid:
     first, total = violations[0], len(violations)
-    more = f" (and {total - 1} more)" if total > 1 else ""
     return Invalid(
-        f"{first.field}: {first.description}{more}",
+        f"{first.field}: {first.description}",
         reason=reason,
         metadata={**metadata, "violations": str(total)},
         violations=violations[:MAX_VIOLATIONS],
+        more=total - 1,
     )
 
 

@@ -8,7 +8,7 @@ from services.resource.actions import compile_actions
 from services.resource.compiling import compile_versions
 from services.resource.names import key, parent_type
 from services.resource.resource_type import Handler, ResourceType
-from services.resource.telling import Findings
+from services.resource.telling import Problems
 
 
 def check_registrable(type: str, wanted: ResourceType, *, new: bool) -> bool:
@@ -25,7 +25,7 @@ def check_registrable(type: str, wanted: ResourceType, *, new: bool) -> bool:
     Raises:
         SutlerError: If something does not hold, with all that does not.
     """
-    wrong = Findings()
+    wrong = Problems()
     with wrong.noting():
         if wanted.type and key(wanted.type) != key(type):
             raise invalid("resource_type.type", f"must fit the name: {type}")
@@ -40,7 +40,7 @@ def check_registrable(type: str, wanted: ResourceType, *, new: bool) -> bool:
         versions = compile_versions(wanted.versions, "resource_type.versions")
     with wrong.noting():
         actions = compile_actions(wanted)
-    wrong.end()
+    wrong.tell()
     return any(v.secrets for v in versions) or any(action.secrets for action in actions)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,20 +70,13 @@ def compile_rule(rule: Rule) -> CompiledRule:
     )
 
 
-def no_expression(error: ExpressionInvalid, field: str, violations: Sequence[Violation] = ()) -> Invalid:
-    """Returns the error for an expression that does not compile.
-
-    Args:
-        error: What is wrong with it.
-        field: Where it stands in the request.
-        violations: All that is wrong with the request; this alone if empty.
-    """
-    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+def no_expression(error: ExpressionInvalid, field: str) -> Invalid:
+    """Returns the error for an expression that does not compile; ``field`` is where it stands in the request."""
     return Invalid(
-        f"{field} is not a valid CEL expression: {error}{more}",
+        f"{field} is not a valid CEL expression: {error}",
         reason="EXPRESSION_INVALID",
         metadata={"field": field, "position": error.position},
-        violations=violations or [error.violation(field)],
+        violations=[error.violation(field)],
     )
 
 

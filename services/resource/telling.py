@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
-from sutler.errors import Invalid, SutlerError
+from sutler.errors import Invalid, SutlerError, Violation, invalid_fields
 from sutler.validation import MAX_VIOLATIONS
 
-_MORE = re.compile(r" \(and \d+ more\)$")
+E = TypeVar("E", bound=SutlerError)
+
+WRONG_FIELD = "FIELD_INVALID"
+"""The reason that says least."""
 
 
-class Findings:
-    """Collects what is wrong with a request, in the order in which it is to be told."""
+def together(errors: Sequence[E], first: E | None = None) -> E:
+    """Returns one of some errors, the first if none is given, with the violations of all that have its code."""
+    told = errors[0] if first is None else first
+    violations = [violation for error in errors if error.code == told.code for violation in error.violations]
+    if len(violations) > len(told.violations):
+        told.more = len(violations) - 1
+        told.metadata["violations"] = str(len(violations))
+        told.violations = tuple(violations[:MAX_VIOLATIONS])
+    return told
+
+
+class Problems:
+    """Gathers all that is wrong with a request.
+
+    Attributes:
+        errors: What was found, in order.
+    """
 
     def __init__(self) -> None:
         self.errors: list[Invalid] = []
+
+    def add(self, field: str, description: str, reason: str) -> None:
+        """Takes note of a wrong field."""
+        self.errors.append(invalid_fields([Violation(field, description, reason)]))
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -26,22 +48,12 @@ class Findings:
         except Invalid as error:
             self.errors.append(error)
 
-    def end(self) -> None:
-        """Raises what was noted, if anything was.
+    def tell(self) -> None:
+        """Tells all at once.
 
         Raises:
-            Invalid: The first error with the violations of all.
+            Invalid: With all violations in order. An error with a reason of its own, such as EXPRESSION_INVALID, says
+                more than a wrong field, so the first of these gives reason and message.
         """
         if self.errors:
-            raise together(self.errors)
-
-
-def together(errors: Sequence[SutlerError]) -> SutlerError:
-    """Returns the first of some errors, with the violations of all that have its code."""
-    first = errors[0]
-    violations = [violation for error in errors if error.code == first.code for violation in error.violations]
-    if len(violations) > len(first.violations):
-        first.message = f"{_MORE.sub('', first.message)} (and {len(violations) - 1} more)"
-        first.metadata["violations"] = str(len(violations))
-        first.violations = tuple(violations[:MAX_VIOLATIONS])
-    return first
+            raise together(self.errors, next((error for error in self.errors if error.reason != WRONG_FIELD), None))

@@ -95,7 +95,7 @@ def _as_in_request(error: Invalid, index: int) -> Invalid:
         return error
     violations = [Violation(field_of(index, v.field), v.description, v.reason) for v in error.violations]
     metadata = {**error.metadata, "field": violations[0].field}
-    return Invalid(error.message, reason=error.reason, metadata=metadata, violations=violations)
+    return Invalid(error.base, reason=error.reason, metadata=metadata, violations=violations, more=error.more)
 
 
 def standing(names: Mapping[str, Name]) -> dict[str, list[str]]:

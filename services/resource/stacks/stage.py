@@ -66,10 +66,10 @@ def _of_member(error: SutlerError, id: str, where: str, name: str) -> SutlerErro
     )
     at = error.violations[0].field if error.violations and isinstance(error, Invalid) else where
     at = _moved(error.metadata.get("field", f"{where}.{name}" if name else at), where)
-    message = _moved(error.message, where)
+    error.base = _moved(error.base, where)
     if not error.violations and not isinstance(error, Unavailable | Conflict):  # these say nothing of the request
-        error.violations = (Violation(at, message.removeprefix(f"{at}: "), error.reason),)
-    error.message = f"member {id}: {message}"
+        error.violations = (Violation(at, error.message.removeprefix(f"{at}: "), error.reason),)
+    error.base = f"member {id}: {error.base}"
     error.metadata |= {"member": id, "field": at}
     return error
 
