@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+import orjson
 from sutler.expressions import Environment, Expression
 
 from services.resource.names import BUILT_IN, MAX_TYPE_BYTES, is_below, key
@@ -96,6 +97,12 @@ class PolicyRule:
     field: str
     value: Any
     value_expression: Expression | None
+
+    @property
+    def size(self) -> int:
+        """How many characters its expressions and its value have."""
+        expressions = len(self.condition.text) + (len(self.value_expression.text) if self.value_expression else 0)
+        return expressions + len(orjson.dumps(self.value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -11,12 +11,21 @@ from sutler.expressions import Expression, ExpressionInvalid
 
 from services.resource.names import parse
 from services.resource.policies import ENVIRONMENT, Effect, Policy, PolicyRule
+from services.resource.recent import Recent
 from services.resource.rules import no_expression
 from services.resource.settable import unfit, unsettable
 from services.resource.telling import Problems
 
 RECENT = 100
 """How many lists of rules are kept compiled between the change that stores them and their first use."""
+
+RECENT_SIZE = 1 << 20
+"""How large these may be together; compiled, they take up to 100 times as much memory."""
+
+Rules = tuple[PolicyRule, ...]
+
+_recent: Recent[bytes, Rules] = Recent(RECENT, RECENT_SIZE, lambda rules: sum(rule.size for rule in rules))
+"""By the digest of what is stored of them. One for all: the check of a policy knows no book of policies."""
 
 
 def compile_policy(name: str, properties: Mapping[str, Any], digest: bytes = b"") -> Policy:
@@ -32,7 +41,8 @@ def compile_policy(name: str, properties: Mapping[str, Any], digest: bytes = b""
             if an id is used twice, a field cannot be set, or a default is not whole (FIELD_INVALID); paths begin with
             ``resource.properties``.
     """
-    rules = _rules(orjson.dumps(properties["rules"]))
+    stored = orjson.dumps(properties["rules"])
+    rules = _recent.get(sha256(stored).digest(), lambda: _compiled(stored))
     return Policy(
         name=name,
         digest=digest,
@@ -43,9 +53,7 @@ def compile_policy(name: str, properties: Mapping[str, Any], digest: bytes = b""
     )
 
 
-@lru_cache(RECENT)
-def _rules(document: bytes) -> tuple[PolicyRule, ...]:
-    """Returns rules of a JSON document, compiled once for the check when they are written and their first use."""
+def _compiled(document: bytes) -> Rules:
     problems = _Problems()
     rules: list[PolicyRule] = []
     seen: set[str] = set()
