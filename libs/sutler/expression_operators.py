@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
+
+from sutler.patterns import pattern_weight
 
 COMPILING = 16
 """How many characters could be read while one of a regular expression is compiled."""
@@ -22,7 +23,6 @@ _TOKEN = re.compile(
     r"""|\"{3}(?:\\.|.)*?\"{3}|'{3}(?:\\.|.)*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[A-Za-z_][A-Za-z0-9_]*""",
     re.DOTALL,
 )
-_STRING = re.compile(r"\0(\d+)\0")
 _LOOPS = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
 _BUILDS = re.compile(r"\.\s*(map|filter)\s*\(")
 _READS = re.compile(
@@ -38,8 +38,6 @@ _PLAIN = r"(?:\0\d+\0|-?[0-9][0-9A-Za-z.]*|true\b|false\b|null\b)"
 _ENDS = r"\s*(?:$|[)\],}?:]|&&|\|\|)"
 _COMPARES = re.compile(rf"[=!]=(?!\s*{_PLAIN}{_ENDS})|\bin\b(?!\s*\[(?:\s*{_PLAIN}\s*,)*\s*{_PLAIN}\s*\])")
 _COMPARES_TEXTS = re.compile(rf"[<>]=?(?!\s*{_PLAIN}{_ENDS})|\b(?:starts|ends)With\s*\(")
-_GROUP_COUNTS = re.compile(r"(?<=\))\{(?:\d*,)?(\d+),?\}")
-_COUNTS = re.compile(r"(?<!\))\{(?:\d*,)?(\d+),?\}")
 
 
 class Operators:
@@ -105,7 +103,4 @@ class Operators:
 
 
 def _compiling(pattern: str) -> int:
-    repeated = 1 + sum(map(int, _COUNTS.findall(pattern)))
-    groups = math.prod(max(1, int(count)) for count in _GROUP_COUNTS.findall(pattern)[:8])
-    classes = CLASS if re.search(r"\\[pP]", pattern) else 1
-    return min(COSTLIEST_PATTERN, COMPILING * len(pattern) * repeated * groups * classes)
+    return min(COSTLIEST_PATTERN, COMPILING * pattern_weight(pattern, class_factor=CLASS))

@@ -25,7 +25,7 @@ PROPERTIES = "resource.properties"
 LEAST_BYTES = 8
 """What a property takes as a message at the least, beside its name."""
 
-MAX_STEPS = 400_000
+FILLING_STEPS = 400_000
 """How many subschemas may be gone through, for all values together; each takes one to two microseconds."""
 
 LONGEST_JSON = 3
@@ -78,14 +78,14 @@ class _Filling:
         self._root = root
         self._field = field
         self._left = MAX_OPEN_BYTES
-        self._steps = MAX_STEPS
+        self._steps = FILLING_STEPS
 
     def fill(self, schema: Any, value: Any, seen: frozenset[int], depth: int) -> Any:
         if not isinstance(schema, Mapping) or id(schema) in seen:
             return value
         self._steps -= 1
         if self._steps < 0:
-            raise _exceeded(self._field, "limit_steps", MAX_STEPS)
+            raise _exceeded(self._field, "limit_steps", FILLING_STEPS)
         seen |= {id(schema)}  # a $ref that leads back to the same value ends here
         if "$ref" in schema:
             value = self.fill(resolve(self._root, schema["$ref"]), value, seen, depth)

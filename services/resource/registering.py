@@ -24,7 +24,7 @@ HANDLER_PERMISSIONS = tuple(f"resource.handlers.{verb}" for verb in ("validate",
 """What a handler may be asked to do later for whoever registers its type; so the caller must be allowed it now."""
 
 ACTION_PERMISSION = "resource.handlers.invoke"
-CREATE_PERMISSION = "resource.resourceTypes.create"
+CREATE = "resource.resourceTypes.create"
 
 MAX_REPEATS = 10
 
@@ -120,7 +120,7 @@ class Registrations:
                 if not allow_missing:
                     raise not_found(f"resourceTypes/{sent.id}")
                 check_etag(sent.etag, "", f"resourceTypes/{sent.id}")
-                authorize(caller.principal, CREATE_PERMISSION, [f"resourceTypes/{sent.id}"])
+                authorize(caller.principal, CREATE, [f"resourceTypes/{sent.id}"])
                 try:
                     return await self.create(caller, sent, once=once, validate_only=validate_only)
                 except AlreadyExists:

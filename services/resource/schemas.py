@@ -6,14 +6,13 @@ the work of one check are bounded when the type is registered, and values that w
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonschema_rs
 import orjson
 from sutler.errors import Invalid, Violation
+from sutler.patterns import pattern_weight
 from sutler.validation import MAX_OPEN_BYTES
 
 from services.resource.resource_type import Json
@@ -48,8 +47,6 @@ MOST_VALUES = MAX_OPEN_BYTES // 4
 
 REGEX_BYTES = 1 << 20
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_GROUP_COUNTS = re.compile(r"(?<=\))\{(?:\d*,)?(\d+),?\}")
-_COUNTS = re.compile(r"(?<!\))\{(?:\d*,)?(\d+),?\}")
 
 
 class SchemaInvalid(Exception):
@@ -187,11 +184,8 @@ def _check_bounds(schema: Json) -> int:
 
 
 def _pattern_weight(pattern: str) -> int:
-    """Returns the length of a pattern times what it repeats, which is about 70 bytes of memory for each."""
-    counts = 1 + sum(map(int, _COUNTS.findall(pattern)))
-    groups = math.prod(max(1, int(count)) for count in _GROUP_COUNTS.findall(pattern)[:8])
-    classes = CLASS if "\\p" in pattern.lower() else 1
-    return min(len(pattern) * counts * groups * classes, HEAVIEST_PATTERN)
+    """Returns what a pattern weighs; each is about 70 bytes of memory."""
+    return min(pattern_weight(pattern, class_factor=CLASS), HEAVIEST_PATTERN)
 
 
 def _patterns(pointer: str, schema: Json) -> list[str]:

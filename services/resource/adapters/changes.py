@@ -10,6 +10,7 @@ from sutler.resource.v1 import resource_pb2 as pb
 from sutler.store import Transaction
 from sutler.wire import from_struct
 
+from services.resource.adapters.governing_view import MAX_GROUPS
 from services.resource.linking import BELONGING
 from services.resource.names import key
 from services.resource.watching import Scope, Seen
@@ -27,7 +28,6 @@ _GROUP = (
 )
 """Finds a scope as it was before its first change after a revision, and where it belongs now, for if there is none."""
 
-MAX_GROUPS = 9
 NOTHING: Item = {}
 
 BYTES_EACH = 1500

@@ -23,6 +23,7 @@ ABOVE = "name, uid, type, state, lock_level, group_key, operation, revision"
 """The columns that :func:`above_in` reads."""
 
 MAX_GROUPS = 9
+"""How many management groups are looked for above a resource, one more than may nest."""
 
 T = TypeVar("T")
 
