@@ -2,6 +2,11 @@
 
 from typing import Any
 
+import pytest
+from sutler.errors import Invalid
+from sutler.resource.v1 import resource_pb2 as pb
+from sutler.validation import validate_message
+
 from services.resource.policies import PolicyRule
 from services.resource.policy_rules import RECENT_SIZE, compile_policy
 
@@ -25,3 +30,11 @@ def test_large_ones_are_kept_only_as_far_as_there_is_room() -> None:
     for number in range(4):
         rules(f"large{number}", "x" * (RECENT_SIZE // 3))
     assert rules("first") is not first
+
+
+def test_too_many_of_one_id_are_only_too_many() -> None:
+    same = pb.PolicyRule(id="a", condition="true", effect=pb.PolicyRule.EFFECT_DENY)
+    for many, fields in ((2, [""]), (101, ["rules"])):
+        with pytest.raises(Invalid) as caught:
+            validate_message(pb.PolicyProperties(rules=[same] * many))
+        assert [violation.field for violation in caught.value.violations] == fields
