@@ -87,7 +87,7 @@ def resolve(
         return invalid(mask, f"{shown!r} {why}", reason=reason, metadata={"path": shown})
 
     if path == "*":
-        raise leads_nowhere("stands for all fields, and for that alone")
+        raise leads_nowhere("means all fields, so it must be the only path")
     fields: list[FieldDescriptor] = []
     inner: Descriptor | None = descriptor
     for segment in path.split("."):

@@ -82,7 +82,7 @@ def parse_order_by(text: str, allowed: Collection[str], default: Sequence[Order]
     for part in text.split(","):
         field, *direction = part.split()[:3] or [""]
         if not field:
-            raise _bad_order(field, "a comma has no field beside it")
+            raise _bad_order(field, "a field is missing before or after a comma")
         if field not in allowed:
             raise _bad_order(field, f"{field!r} is none of {', '.join(sorted(allowed))}")
         if any(o.field == field for o in orders):

@@ -1,4 +1,4 @@
-"""What a broken rule of a contract means, in words: of regular expressions and numbers of enums few people are fond."""
+"""What a broken rule of a contract means, in words."""
 
 from __future__ import annotations
 

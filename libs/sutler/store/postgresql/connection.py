@@ -14,9 +14,11 @@ from sutler.store.postgresql.errors import mapped
 from sutler.store.sql import inserts, postgresql_statement
 
 _DISCARDING = ("ALTER", "DROP")
-_NOTHING = "SELECT"
 """After these and a ROLLBACK, psycopg deallocates all prepared statements, but only behind the statement that it sends
-next, with what that has prepared. So a statement follows that prepares nothing; after a ROLLBACK, BEGIN is one."""
+next, with what that has prepared."""
+
+_NOTHING = "SELECT"
+"""Prepares nothing, so it is what follows a discarding statement; after a ROLLBACK, BEGIN does as well."""
 
 
 class PostgresqlConnection:
