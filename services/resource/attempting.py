@@ -22,6 +22,7 @@ from services.resource.ports import Result, Store, Unit
 from services.resource.problems import Problem, problem
 from services.resource.resource import Resource
 from services.resource.resource_type import Handler
+from services.resource.unreachable import UNREACHABLE
 from services.resource.work import IDLE_SECONDS, Work, entry
 
 
@@ -139,21 +140,25 @@ class Attempt:
             return Over(misbehaved(resource.name, "its answer ended without a result"))
         if heard is Ended.LATE:
             last = await self.last()
-            return Over(timed_out(resource.name, handler, last if last and _concerns(last, resource) else None))
+            last = last if last and _concerns(last, resource) else None
+            return Over(timed_out(resource.name, handler, last), last is not None and last.reason == UNREACHABLE)
         if isinstance(heard, Refused):
             if heard.outputs is not None:
                 await self._tell(resource, Progress(0, "", heard.outputs), False)
-            return await self.judge(resource, heard.problem, handler)
-        return await self.judge(resource, silence(idle), handler)
+            return await self.judge(resource, heard.problem, handler, unreachable=heard.unreachable)
+        return await self.judge(resource, silence(idle), handler, unreachable=True)
 
-    async def judge(self, resource: Resource, problem: Problem, handler: Handler) -> Again | Over:
-        """Returns what follows from a handler's error."""
+    async def judge(
+        self, resource: Resource, problem: Problem, handler: Handler, *, unreachable: bool = False
+    ) -> Again | Over:
+        """Returns what follows from a handler's error; whether it could not be asked only a delete needs to know."""
         return judge(
             problem,
             resource=resource.name,
             attempt=self.number(resource),
             handler=handler,
             left=await self.left(),
+            unreachable=unreachable,
         )
 
     async def postpone(self, again: Again) -> None:

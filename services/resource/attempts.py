@@ -20,14 +20,7 @@ TRANSIENT = frozenset(
 MAX_DOUBLINGS = 30
 MISBEHAVED = "HANDLER_MISBEHAVED"
 UNREADABLE = "SECRET_UNREADABLE"
-UNREACHABLE = "HANDLER_UNREACHABLE"
 ABANDONED = "ABANDONED"
-
-GIVES_UP = frozenset((UNREADABLE, UNREACHABLE, ABANDONED))
-"""Why a resource failed that `force` may remove without its handler, if that cannot be asked once more."""
-
-SILENT = frozenset(("DEPENDENCY_UNAVAILABLE", "DEADLINE_EXCEEDED", "ADDRESS_NOT_ALLOWED", "PLUGIN_UNKNOWN"))
-"""The reasons of our own errors, from this domain, that say that a handler could not be asked or said nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +30,12 @@ class Again:
     Attributes:
         delay: Seconds until then.
         problem: Why.
+        unreachable: Whether the handler could not be asked, or said nothing.
     """
 
     delay: float
     problem: Problem
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +44,11 @@ class Over:
 
     Attributes:
         problem: The error that the operation ends with.
+        unreachable: Whether the handler could not be asked, or said nothing.
     """
 
     problem: Problem
+    unreachable: bool = False
 
 
 def judge(
@@ -61,6 +58,7 @@ def judge(
     attempt: int,
     handler: Handler,
     left: float,
+    unreachable: bool = False,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> Again | Over:
     """Says what follows from a handler's error.
@@ -71,16 +69,17 @@ def judge(
         attempt: Which attempt it was, from 1.
         handler: How patient to be.
         left: Seconds until the operation must have ended.
+        unreachable: Whether the handler could not be asked, or said nothing.
         jitter: Returns a number between two; for tests.
     """
     shown = handler_failed(problem, resource, attempt)
     if left <= 0:
-        return Over(timed_out(resource, handler, shown))
+        return Over(timed_out(resource, handler, shown), unreachable)
     if problem.code not in TRANSIENT and problem.retry_after is None:
-        return Over(shown)
+        return Over(shown, unreachable)
     if handler.max_attempts and attempt >= handler.max_attempts:
-        return Over(shown)
-    return Again(min(pause(problem, attempt, handler, jitter), left), shown)
+        return Over(shown, unreachable)
+    return Again(min(pause(problem, attempt, handler, jitter), left), shown, unreachable)
 
 
 def pause(problem: Problem, attempt: int, handler: Handler, jitter: Callable[[float, float], float]) -> float:
@@ -131,27 +130,6 @@ def timed_out(resource: str, handler: Handler, last: Problem | None) -> Problem:
     )
 
 
-def unanswered(problem: Problem) -> bool:
-    """Returns whether a handler's error, as callers see it, is that it could not be asked or said nothing."""
-    told = problem.metadata
-    return problem.reason == UNREACHABLE or (
-        told.get("handler_domain") == DOMAIN and told.get("handler_reason") in SILENT
-    )
-
-
-def unreachable(problem: Problem) -> Problem:
-    """Returns the error of a delete whose handler did not answer, with what helps."""
-    if problem.reason == UNREACHABLE:
-        return problem
-    return replace(
-        problem,
-        code=int(Code.UNAVAILABLE),
-        reason=UNREACHABLE,
-        message=f"{problem.message}; if the handler is gone for good, delete the resource with force once this has "
-        "failed: it goes without its handler, and whatever that has made is left behind",
-    )
-
-
 def cancelled(resource: str) -> Problem:
     """Returns the error of an operation that was cancelled before it had an effect."""
     return Problem(int(Code.CANCELLED), "CANCELLED", f"the work on {resource} was cancelled", {"resource": resource})
@@ -178,19 +156,11 @@ def unreadable(resource: str) -> Problem:
     )
 
 
-def left_behind(resource: str, handler: Handler, why: Problem) -> str:
-    """Returns what is said of a resource that goes without its handler, because that could not be asked."""
-    return (
-        f"the handler {handler.address or handler.plugin} could not be asked to remove {resource}, so whatever it has "
-        f"made is left behind ({why.reason}): {why.message}"
-    )
-
-
-def abandoned(operation: str, principal: str) -> Problem:
-    """Returns the error of an operation that was given up."""
+def abandoned(operation: str, principal: str, verb: str) -> Problem:
+    """Returns the error of an operation that was given up; the verb is what it did."""
     return Problem(
         int(Code.ABORTED),
         ABANDONED,
         f"{principal} gave up {operation}; what the handler did is not known",
-        {"operation": operation, "principal": principal},
+        {"operation": operation, "principal": principal, "verb": verb},
     )

@@ -14,34 +14,22 @@ from sutler.errors import SutlerError
 from sutler.operations.model import State as OperationState
 
 from services.resource.attempting import Attempt
-from services.resource.attempts import (
-    GIVES_UP,
-    Again,
-    Over,
-    cancelled,
-    half_done,
-    left_behind,
-    timed_out,
-    unanswered,
-    unreachable,
-)
+from services.resource.attempts import Again, Over, cancelled, half_done, timed_out
 from services.resource.clearing import in_hand, next_removable, remove, remove_records, take
 from services.resource.handling import Done, HandlerCall
-from services.resource.history import Cause
 from services.resource.names import key
+from services.resource.noting import Left, noted, reached, unreachable_in
 from services.resource.ports import Handlers, Unit
 from services.resource.problems import Problem, problem
 from services.resource.provisioning import previous
 from services.resource.resource import Resource
 from services.resource.resource_type import Handler
+from services.resource.unreachable import UNREACHABLE, left_behind, no_answer, unreachable, unreachable_till_end
 
 log = structlog.get_logger("resource.deprovisioning")
 
 PARALLEL = 16
 """How many handlers of one delete are called at once."""
-
-Left = Again | Over | None
-"""What became of one resource: None if it is gone, or a cancel ended its call; else what follows for the operation."""
 
 
 class Deprovisioning:
@@ -74,7 +62,7 @@ class Deprovisioning:
             if not batch:
                 return
             called = True
-            attempt = await _counted(attempt, [resource for resource, _ in batch])
+            attempt = await reached(attempt, [resource for resource, _ in batch])
             ends = await self._remove_all(attempt, batch)
             over = next((end for end in ends.values() if isinstance(end, Over)), None)
             if over is not None:
@@ -84,6 +72,7 @@ class Deprovisioning:
             await self._tell(attempt)
             again = [end for end in ends.values() if isinstance(end, Again)]
             if again and not attempt.cancelled.is_set():
+                attempt = await noted(attempt, replace(attempt.work, unreachable=unreachable_in(batch, ends)))
                 await attempt.postpone(max(again, key=lambda end: end.delay))
                 return
 
@@ -91,8 +80,11 @@ class Deprovisioning:
         """Ends an operation whose time is over, with what its last attempt said."""
         operation = attempt.operation
         last = await attempt.last()
-        late = timed_out(operation.target, attempt.work.handler, last)
-        await _end(attempt, OperationState.FAILED, unreachable(last) if last and unanswered(last) else late)
+        found = await attempt.store.scan(operation.tenant, lambda view: in_hand(view, operation))
+        names = [resource.name for resource, _ in found if resource.uid in attempt.work.unreachable]
+        gone = last if last and last.reason == UNREACHABLE else None
+        why = gone or timed_out(operation.target, attempt.work.handler, last)
+        await _end(attempt, OperationState.FAILED, why, {name: unreachable_till_end(name, last) for name in names})
 
     async def _tell(self, attempt: Attempt) -> None:
         """Stores how much of what was below the target is gone, as the progress of the operation."""
@@ -126,9 +118,7 @@ class Deprovisioning:
 
     async def _remove(self, attempt: Attempt, resource: Resource, handler: Handler) -> Left:
         root = key(resource.name) == key(attempt.operation.target)
-        gives_up = attempt.work.gives_up or (
-            resource.state_reason in GIVES_UP and attempt.work.cause is not Cause.EXPIRY
-        )
+        gives_up = resource.uid in attempt.work.gives_up
         whole = await attempt.opened(resource)
         if isinstance(whole, Over) and gives_up:
             await self._leave(attempt, resource, handler, whole.problem)
@@ -142,7 +132,7 @@ class Deprovisioning:
             warnings = heard.warnings
             await attempt.store.write(attempt.operation.tenant, lambda unit: remove(unit, attempt, resource, warnings))
             return None
-        if gives_up and heard is not None and unanswered(heard.problem):
+        if gives_up and heard is not None and heard.unreachable:
             await self._leave(attempt, resource, handler, heard.problem)
             return None
         return None if heard is None else _with_remedy(heard)
@@ -168,7 +158,9 @@ class Deprovisioning:
             try:
                 found = await self._handlers.find(_call(attempt, resource, handler, fence), whole, previous(whole))
             except SutlerError as error:
-                follows = _with_remedy(await attempt.judge(resource, problem(error), handler))
+                follows = _with_remedy(
+                    await attempt.judge(resource, problem(error), handler, unreachable=no_answer(error))
+                )
                 if isinstance(follows, Again):
                     await attempt.postpone(follows)
                 else:
@@ -193,26 +185,7 @@ class Deprovisioning:
 
 def _with_remedy(follows: Again | Over) -> Again | Over:
     """Returns what follows for the operation, with what helps if the handler did not answer."""
-    return replace(follows, problem=unreachable(follows.problem)) if unanswered(follows.problem) else follows
-
-
-async def _counted(attempt: Attempt, batch: list[Resource]) -> Attempt:
-    """Returns the attempt with what it reaches first noted, for which its number is 1.
-
-    What the first attempt has taken in hand needs no note; the target does, which belongs to it from the beginning.
-    """
-    operation, work = attempt.operation, attempt.work
-    reached = operation.attempt - 1
-    at_last = bool(work.children) and key(batch[0].name) == key(operation.target)
-    if not reached and not at_last:
-        return attempt
-    new = {found.uid: reached if at_last or not found.operation else 0 for found in batch}
-    earlier = {uid: work.earlier.get(uid, before) for uid, before in new.items()}
-    if earlier == work.earlier:
-        return attempt
-    noted = replace(work, earlier=earlier).stored()
-    await attempt.store.write(operation.tenant, lambda unit: unit.set_work(operation.name, operation.fence, noted))
-    return replace(attempt, operation=replace(operation, work=noted))
+    return replace(follows, problem=unreachable(follows.problem)) if follows.unreachable else follows
 
 
 async def _end(attempt: Attempt, state: OperationState, why: Problem, own: Mapping[str, Problem] | None = None) -> None:

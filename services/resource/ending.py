@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sutler.errors import FailedPrecondition, not_found
 from sutler.idempotency import Once
@@ -12,6 +12,7 @@ from services.resource import lifecycle
 from services.resource.announcing import Origin, event
 from services.resource.attempts import ABANDONED, abandoned
 from services.resource.callers import Caller
+from services.resource.clearing import in_hand
 from services.resource.history import Cause, Change
 from services.resource.ports import Store, Unit
 from services.resource.problems import Problem
@@ -92,12 +93,14 @@ def _abandon(unit: Unit, caller: Caller, name: str) -> Abandoned:
         if error is None or error.reason != ABANDONED:
             raise _has_ended(operation)
         return Abandoned(operation, unit.resource(operation.target), _leftovers(unit, operation, []))
-    why = abandoned(name, caller.actor)
+    why = abandoned(name, caller.actor, operation.work["verb"])
     if operation.work["verb"] in STACKS:
         end_abandoned(unit, operation, why)
     left = unit.worked_on(operation.target, name)
+    called = {resource.name for resource, _ in in_hand(unit, operation)}
     for resource in left:
-        _fail(unit, operation, resource, why)
+        own = {"resource": resource.name} if resource.name in called else {}
+        _fail(unit, operation, resource, replace(why, metadata={**why.metadata, **own}))
     ended = unit.end_operation(name, None, State.FAILED, result=None, error=why)
     return Abandoned(ended, unit.resource(operation.target), _leftovers(unit, operation, left))
 

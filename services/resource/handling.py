@@ -79,10 +79,12 @@ class Refused:
     Attributes:
         problem: Its error; ``retry_after`` is set if another attempt makes sense whatever the code.
         outputs: What is known of the real thing; None if as before.
+        unreachable: Whether this is no word of the handler: it could not be asked, or said nothing.
     """
 
     problem: Problem
     outputs: Mapping[str, Any] | None = None
+    unreachable: bool = False
 
 
 Said = Progress | Done | Refused

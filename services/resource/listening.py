@@ -12,6 +12,7 @@ from sutler.errors import Code, SutlerError
 
 from services.resource.handling import Done, Progress, Refused, Said
 from services.resource.problems import Problem, problem
+from services.resource.unreachable import no_answer
 
 PROGRESS_SECONDS = 0.1
 """The pause between two writes of progress; what comes between them is not stored."""
@@ -64,7 +65,7 @@ async def listen(
     except SutlerError as error:
         if telling.done() and not telling.cancelled() and telling.exception() is error:
             raise
-        return _with_known(Refused(problem(error)), teller.latest)
+        return _with_known(Refused(problem(error), unreachable=no_answer(error)), teller.latest)
     finally:
         for task in (telling, stopping):
             task.cancel()

@@ -12,7 +12,6 @@ from sutler.operations.model import Operation
 
 from services.resource import lifecycle
 from services.resource.announcing import Origin, event
-from services.resource.attempts import GIVES_UP
 from services.resource.callers import Caller
 from services.resource.declaring import MAX_REPEATS, Outcome
 from services.resource.deletable import check_deletable
@@ -26,6 +25,7 @@ from services.resource.resource import Resource
 from services.resource.resource_type import ResourceType, unknown_type
 from services.resource.states import State
 from services.resource.taking import check_may_take
+from services.resource.unreachable import goes_without
 from services.resource.work import operation_for, work_for
 
 AT_ONCE = 200
@@ -42,7 +42,7 @@ class Removal:
         name: Which resource.
         etag: The etag that must still be the current one; empty if any will do.
         allow_missing: Succeeds if there is none.
-        force: Deletes all below it too; and what a delete has failed to remove for want of its handler, without that.
+        force: Deletes all below it too, and goes on without a handler that an earlier delete could not reach.
         cause: What leads to it.
         uid: The uid that it must have; any if empty. Another of the same name is passed over as if there were none.
     """
@@ -216,12 +216,13 @@ def _accept(
     types = [type, *(_type(unit, name) for name in unit.types_below(resource.name))]
     if below <= AT_ONCE and all(found.made_by.records for found in types):
         return _remove_now(unit, caller, removal, resource)
+    without = removal.force and removal.cause is not Cause.EXPIRY and goes_without(resource.name, resource.error)
     work = replace(
         work_for(type, "delete", resource.uid, caller),
         children=below,
         cause=removal.cause,
         origin=caller.origin,
-        gives_up=removal.force and removal.cause is not Cause.EXPIRY and resource.state_reason in GIVES_UP,
+        gives_up=(resource.uid,) if without else (),
     )
     operation = operation_for(caller, resource.name, ended=False, work=work)
     entry = caller.entry(Change.PROGRESSED, operation.name, removal.cause)

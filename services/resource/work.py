@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -49,7 +49,8 @@ class Work:
         stack: The stack for which it is done; empty if for none.
         run: The operation of that stack, which goes on when this one has ended.
         force: Whether what stands below members of a stack goes with them.
-        gives_up: Whether resources go without their handlers where those cannot be asked.
+        gives_up: The uids of what goes without its handler if that cannot be asked once more.
+        unreachable: The uids of what a delete has called for last, in vain.
     """
 
     verb: Verb
@@ -67,14 +68,16 @@ class Work:
     stack: str = ""
     run: str = ""
     force: bool = False
-    gives_up: bool = False
+    gives_up: Sequence[str] = ()
+    unreachable: Sequence[str] = ()
     earlier: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, operation: Operation) -> Work:
         """Returns the work of a stored operation."""
         stored: dict[str, Any] = dict(operation.work)
-        return cls(**{**stored, "handler": Handler(**stored["handler"]), "cause": Cause(stored["cause"])})
+        lists = {name: tuple(stored.get(name) or ()) for name in ("gives_up", "unreachable")}
+        return cls(**{**stored, **lists, "handler": Handler(**stored["handler"]), "cause": Cause(stored["cause"])})
 
     def stored(self) -> Mapping[str, Any]:
         """Returns it as JSON data."""

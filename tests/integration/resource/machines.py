@@ -158,6 +158,8 @@ class Machines(handler_pb2_grpc.ResourceHandlerServicer):
             return pb.HandlerFailure(error=_status(_no_capacity()), retry_after=duration(0.05))
         if kind == "final":
             return pb.HandlerFailure(error=_status(_no_capacity()), outputs=to_struct({"machines": ["half"]}))
+        if kind == "passed on":
+            return pb.HandlerFailure(error=to_status(Unavailable("no store"), "resource.sutler.dev"))
         return None
 
 

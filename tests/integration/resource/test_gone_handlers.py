@@ -6,18 +6,20 @@ import pytest
 from google.longrunning.operations_pb2 import Operation
 from sutler.errors import Code, NotFound
 from sutler.resource.v1 import resource_pb2 as pb
+from sutler.status import from_status
 
 from tests.integration.resource.conftest import Tenant, everywhere, until
 from tests.integration.resource.stacking import ended
 from tests.integration.resource.test_lost_keys import reason
 
 MACHINES = "Custom.Org/machines"
+DISKS = "Custom.Org/machines/disks"
 NOWHERE = "127.0.0.1:1"
 
 
-async def answers_at(tenant: Tenant, address: str, **fields: object) -> None:
+async def answers_at(tenant: Tenant, address: str, type_id: str = "Custom.Org.machines", **fields: object) -> None:
     """Has the handler of the type be at another address."""
-    type = pb.ResourceType(name="resourceTypes/Custom.Org.machines")
+    type = pb.ResourceType(name=f"resourceTypes/{type_id}")
     type.handler.remote.address = address
     type.handler.min_backoff.FromMilliseconds(20)
     type.handler.max_backoff.FromMilliseconds(50)
@@ -33,6 +35,27 @@ async def deleted(tenant: Tenant, name: str, **fields: object) -> Operation:
 async def machine(tenant: Tenant, **fields: object) -> pb.Resource:
     group = await tenant.group()
     return await tenant.made(group, "a", await tenant.machine_type(), **fields)
+
+
+async def with_disks(tenant: Tenant, *disks: str, **properties: object) -> tuple[pb.Resource, list[pb.Resource]]:
+    """Makes a machine, and disks below it, which another type has."""
+    made = await machine(tenant)
+    await tenant.type("Custom.Org.machines.disks", address=tenant.server.handler)
+    return made, [await tenant.made(made.name, id, DISKS, properties or None) for id in disks]
+
+
+async def until_called(tenant: Tenant, method: str, name: str) -> None:
+    async def called() -> bool:
+        return bool(tenant.calls(method, name))
+
+    await until(called)
+
+
+async def why(tenant: Tenant, name: str) -> tuple[str, str]:
+    """Returns for which reason a resource has failed, and which one was the cause."""
+    found = await tenant.get(name)
+    error = from_status(found.error)
+    return error.reason, error.metadata.get("resource", "")
 
 
 @everywhere
@@ -103,3 +126,79 @@ async def test_nothing_goes_so_because_its_time_has_come(tenant: Tenant) -> None
 
     await until(failed_twice, 20)
     assert (await tenant.get(made.name)).state_reason in ("HANDLER_UNREACHABLE", "")
+
+
+@everywhere
+async def test_what_is_above_is_not_passed_over_for_what_is_below(tenant: Tenant) -> None:
+    made, (disk,) = await with_disks(tenant, "d")
+    await answers_at(tenant, NOWHERE, "Custom.Org.machines.disks", max_attempts=1)
+    assert reason(await deleted(tenant, made.name, force=True)) == "HANDLER_UNREACHABLE"
+    await answers_at(tenant, NOWHERE, max_attempts=1)
+    failed = await deleted(tenant, made.name, force=True)
+    assert (reason(failed), await why(tenant, made.name)) == ("HANDLER_UNREACHABLE", ("HANDLER_UNREACHABLE", made.name))
+    with pytest.raises(NotFound):
+        await tenant.get(disk.name)
+    assert (await deleted(tenant, made.name, force=True)).HasField("response")
+
+
+async def test_all_that_were_unreachable_till_the_end_go_at_once(tenant: Tenant) -> None:
+    made, disks = await with_disks(tenant, "a", "b")
+    await answers_at(tenant, NOWHERE, "Custom.Org.machines.disks")
+    type = await tenant.s.resources.GetResourceType(pb.GetResourceTypeRequest(name="resourceTypes/Custom.Org.machines"))
+    type.handler.timeout.FromSeconds(1)
+    await tenant.s.resources.UpdateResourceType(
+        pb.UpdateResourceTypeRequest(resource_type=pb.ResourceType(name=type.name, handler=type.handler))
+    )
+    assert reason(await deleted(tenant, made.name, force=True)) == "HANDLER_UNREACHABLE"
+    for disk in disks:
+        assert await why(tenant, disk.name) == ("HANDLER_UNREACHABLE", disk.name)
+    assert (await why(tenant, made.name))[1] != made.name
+    assert (await deleted(tenant, made.name, force=True)).HasField("response")
+    assert len(tenant.calls("Delete", made.name)) == 1
+
+
+async def test_a_later_attempt_knows_what_goes_without_its_handler(tenant: Tenant) -> None:
+    made, (disk,) = await with_disks(tenant, "d", end="transient")
+    await answers_at(tenant, NOWHERE, "Custom.Org.machines.disks", max_attempts=1)
+    assert reason(await deleted(tenant, made.name, force=True)) == "HANDLER_UNREACHABLE"
+    await answers_at(tenant, tenant.server.handler, "Custom.Org.machines.disks", max_attempts=1000)
+    deleting = await tenant.delete(made.name, force=True)
+
+    async def called_twice() -> bool:
+        return len(tenant.calls("Delete", disk.name)) >= 2
+
+    await until(called_twice)
+    await answers_at(tenant, NOWHERE, "Custom.Org.machines.disks")
+    assert (await ended(tenant, deleting)).HasField("response")
+
+
+async def test_an_abandoned_create_is_no_abandoned_delete(tenant: Tenant) -> None:
+    group = await tenant.group()
+    creating = await tenant.create(group, "a", await tenant.machine_type(), {"behave": "hang"})
+    name = f"{group}/providers/{MACHINES}/a"
+    await until_called(tenant, "Apply", name)
+    await tenant.s.resources.AbandonOperation(pb.AbandonOperationRequest(name=creating.name))
+    await answers_at(tenant, NOWHERE, max_attempts=1)
+    assert reason(await deleted(tenant, name, force=True)) == "HANDLER_UNREACHABLE"
+    assert (await deleted(tenant, name, force=True)).HasField("response")
+
+
+async def test_an_abandoned_delete_says_nothing_of_what_is_above(tenant: Tenant) -> None:
+    made, (disk,) = await with_disks(tenant, "d", end="hang")
+    deleting = await tenant.delete(made.name, force=True)
+    await until_called(tenant, "Delete", disk.name)
+    await tenant.s.resources.AbandonOperation(pb.AbandonOperationRequest(name=deleting.name))
+    assert await why(tenant, disk.name) == ("ABANDONED", disk.name)
+    assert await why(tenant, made.name) == ("ABANDONED", "")
+    for type_id in ("Custom.Org.machines.disks", "Custom.Org.machines"):
+        await answers_at(tenant, NOWHERE, type_id, max_attempts=1)
+    assert reason(await deleted(tenant, made.name, force=True)) == "HANDLER_UNREACHABLE"
+    assert await why(tenant, made.name) == ("HANDLER_UNREACHABLE", made.name)
+
+
+async def test_one_that_passes_on_an_error_is_not_passed_over(tenant: Tenant) -> None:
+    made = await machine(tenant, properties={"end": "passed on"})
+    await answers_at(tenant, tenant.server.handler, max_attempts=1)
+    for _ in range(2):
+        assert reason(await deleted(tenant, made.name, force=True)) == "HANDLER_FAILED"
+    assert len(tenant.calls("Delete", made.name)) == 2

@@ -78,6 +78,20 @@ async def test_error_of_the_call_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "unreachable"),
+    [
+        (Unavailable("gone"), True),
+        (Unavailable("not on the list", reason="ADDRESS_NOT_ALLOWED"), True),
+        (Unavailable("no store", domain="resource.sutler.dev"), False),
+        (Unavailable("busy", reason="BUSY"), False),
+    ],
+)
+async def test_an_error_that_the_handler_gives_is_an_answer(error: Unavailable, unreachable: bool) -> None:
+    found = await heard(Line(error))
+    assert isinstance(found, Refused) and found.unreachable is unreachable
+
+
+@pytest.mark.parametrize(
     ("line", "arguments", "why"),
     [
         (Line(Progress(1, "")), {}, Ended.WITHOUT_RESULT),
