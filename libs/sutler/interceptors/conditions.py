@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sutler.context import current
 from sutler.errors import Invalid, invalid
 from sutler.headers import IF_MATCH
 from sutler.interceptors.chain import Context, Single, Stream
 from sutler.methods import Method
+
+T = TypeVar("T")
 
 _STRONG = re.compile(r'\*|"[^"]*"')
 
@@ -23,25 +25,19 @@ class ConditionInterceptor:
 
     def single(self, method: Method, handler: Single) -> Single:
         """Wraps a handler with one response."""
-        if not method.area:
-            return handler
-
-        def call(request: Any, context: Context) -> Awaitable[Any]:
-            header = current().headers.get(IF_MATCH)
-            return handler(request if header is None else _conditional(method, request, header), context)
-
-        return call
+        return _conditioned(method, handler)
 
     def stream(self, method: Method, handler: Stream) -> Stream:
         """Wraps a handler with many responses."""
-        if not method.area:
-            return handler
+        return _conditioned(method, handler)
 
-        def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            header = current().headers.get(IF_MATCH)
-            return handler(request if header is None else _conditional(method, request, header), context)
 
-        return call
+def _conditioned(method: Method, handler: Callable[[Any, Context], T]) -> Callable[[Any, Context], T]:
+    def call(request: Any, context: Context) -> T:
+        header = current().headers.get(IF_MATCH)
+        return handler(request if header is None else _conditional(method, request, header), context)
+
+    return call if method.area else handler
 
 
 def _conditional(method: Method, request: Any, header: str | bytes) -> Any:
