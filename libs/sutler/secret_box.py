@@ -22,7 +22,7 @@ KEY_BYTES = 32
 NAME_BYTES = 8
 NONCE_BYTES = 12
 _NO_KEY = (
-    "is not the base64 of 32 bytes; put the one back that sealed the secrets, or make a new one with: "
+    "is not the base64 of 32 bytes; put the one back that was used so far, or make a new one with: "
     "openssl rand -base64 32"
 )
 
@@ -162,12 +162,18 @@ def _key(text: str | bytes) -> bytes | None:
 def _usable(keys: SecretStr) -> SecretStr:
     text = keys.get_secret_value()
     if text.strip() and not all(map(_key, _parts(text))):
-        raise ValueError(f"a key for secrets {_NO_KEY}")
+        raise ValueError(f"a key {_NO_KEY}")
     return keys
 
 
 SecretKeys = Annotated[SecretStr, AfterValidator(_usable)]
 """A setting with keys as :func:`make_box` takes them, checked at start; may be empty."""
+
+
+def decoded_keys(keys: SecretStr) -> list[bytes]:
+    """Returns the keys of a setting of type :data:`SecretKeys`, 32 bytes each; none if it is empty."""
+    text = keys.get_secret_value()
+    return [base64.b64decode(part.strip()) for part in _parts(text)] if text.strip() else []
 
 
 def _name(key: bytes) -> bytes:

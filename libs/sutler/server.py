@@ -56,6 +56,10 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 KEEPALIVE_MS = 30_000
 MIN_PING_MS = 5_000
 
+AHEAD_BYTES = 2 << 20
+"""How much of a request stream is received before it is read. Left to itself, gRPC lets that grow with the time that a
+busy server takes to answer its probes: to more than 100 MiB for one stream."""
+
 Servicer = tuple[Callable[[Any, Any], None], Any]
 """The generated ``add_…Servicer_to_server`` and the servicer."""
 
@@ -187,6 +191,8 @@ def make_server(
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", AHEAD_BYTES),
     ]
     server = _engine(settings.transport)(options=options)
     chain = Chain(server, interceptors, area=service.area, registered=settings.transport == "native")

@@ -90,6 +90,19 @@ class Watcher:
         """Returns the token of a watch for a position in its log."""
         return self.sealer.seal("watch", name, position)
 
+    def position(self, name: str, resume_token: str) -> int:
+        """Returns the position in its log for which :meth:`token` made a token.
+
+        Raises:
+            Invalid: If the token is not one of this watch.
+        """
+        try:
+            position = self.sealer.open("watch", name, resume_token)
+        except ValueError as error:
+            raise invalid("resume_token", "is not one of this watch", reason="RESUME_TOKEN_INVALID") from error
+        assert isinstance(position, int)
+        return position
+
     def too_slow(self, name: str, missed: Missed) -> Exhausted:
         """Returns what a watch ends with when its position is no longer kept."""
         return Exhausted(
@@ -117,11 +130,7 @@ class Watcher:
         if not resume_token:
             _, newest = await log.bounds()
             return newest, newest
-        try:
-            position = self.sealer.open("watch", name, resume_token)
-        except ValueError as error:
-            raise invalid("resume_token", "is not one of this watch", reason="RESUME_TOKEN_INVALID") from error
-        assert isinstance(position, int)
+        position = self.position(name, resume_token)
         return position, await self.check(log, name, position)
 
     @contextmanager

@@ -30,9 +30,12 @@ class Answers(Protocol):
     Attributes:
         late: The methods whose calls have no effect but the change that remembers the answer. A repeat runs into that,
             so their first answers are looked up only then, which spares all others the look.
+        cancellable: The methods whose calls mostly wait, recognise a repeat themselves and undo what nobody waits for
+            any more: their calls end with their callers.
     """
 
     late: Collection[str]
+    cancellable: Collection[str]
 
     async def find(self, tenant: str, method: str, request_id: str) -> tuple[bytes, bytes] | None:
         """Returns the hash of the request and the serialised answer, or None."""
@@ -67,8 +70,10 @@ class IdempotencyInterceptor:
         self._running: dict[Key, tuple[bytes, asyncio.Task[Any]]] = {}
 
     def single(self, method: Method, handler: Single) -> Single:
-        """Wraps a handler with one response; those that change nothing stay as they are."""
+        """Wraps a handler with one response; those that change nothing, or may be cancelled, stay as they are."""
         if not method.mutating or method.request_streaming:
+            return handler
+        if self._answers is not None and method.path in self._answers.cancellable:
             return handler
 
         async def call(request: Any, context: Context) -> Any:

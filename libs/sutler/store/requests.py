@@ -69,6 +69,7 @@ class StoredAnswers:
     def __init__(self, db: Database, *, late: Collection[str] = ()) -> None:
         self._db = db
         self.late = late
+        self.cancellable: Collection[str] = ()
 
     async def find(self, tenant: str, method: str, request_id: str) -> tuple[bytes, bytes] | None:
         """Returns the hash of the request and the serialised answer, or None."""

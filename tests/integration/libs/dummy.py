@@ -30,6 +30,7 @@ class Memory:
     """Remembers first answers in memory, as the store does on disk."""
 
     late = ()
+    cancellable = ()
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str, str], tuple[bytes, bytes]] = {}

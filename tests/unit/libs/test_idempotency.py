@@ -15,6 +15,7 @@ class Nothing:
     """Answers that remember nothing."""
 
     late = ()
+    cancellable: tuple[str, ...] = ()
 
     async def find(self, tenant: str, method: str, request_id: str) -> None:
         return None
@@ -50,3 +51,30 @@ async def test_who_comes_when_the_first_has_just_failed_is_a_first_itself() -> N
         await first
     assert (await second).name == "caches/a"
     assert calls == 2
+
+
+@pytest.mark.parametrize("cancellable", [False, True])
+async def test_only_calls_that_may_be_cancelled_end_with_their_callers(cancellable: bool) -> None:
+    method = find_method("/sutler.cache.v1.CacheService/CreateCache", False, False, area="cache")
+    entered, gate, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def handler(request: Any, context: Any) -> cache_pb2.Cache:
+        try:
+            entered.set()
+            await gate.wait()
+        finally:
+            ended.set()
+        return cache_pb2.Cache()
+
+    answers = Nothing()
+    answers.cancellable = (method.path,) if cancellable else ()
+    call = IdempotencyInterceptor(answers).single(method, handler)
+    set_current(Call(method.path))
+    calling = asyncio.create_task(call(REQUEST, None))  # type: ignore[arg-type]
+    await entered.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert ended.is_set() is cancellable
+    gate.set()
+    await ended.wait()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from sutler.errors import FailedPrecondition
-from sutler.secret_box import SecretBox, SecretKeys, data_folder, make_box
+from sutler.secret_box import SecretBox, SecretKeys, data_folder, decoded_keys, make_box
 
 GOOD = base64.b64encode(bytes(32)).decode()
 Keys: TypeAdapter[SecretStr] = TypeAdapter(SecretKeys)
@@ -47,6 +47,13 @@ def test_without_a_key_one_is_made_for_its_owner_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keys", ["", " ", GOOD, f"{GOOD}, {GOOD},"])
 def test_keys_of_settings(keys: str) -> None:
     assert Keys.validate_python(SecretStr(keys)).get_secret_value() == keys
+
+
+def test_keys_of_a_setting_one_by_one() -> None:
+    old, new = bytes(32), bytes(range(32))
+    text = ", ".join(base64.b64encode(key).decode() for key in (new, old)) + ","
+    assert decoded_keys(SecretStr(text)) == [new, old]
+    assert decoded_keys(SecretStr(" ")) == []
 
 
 def test_keys_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
