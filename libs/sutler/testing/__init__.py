@@ -9,11 +9,12 @@
 * :class:`ServiceProcess`: a service as a process of its own, to be killed, paused and started again.
 * :class:`Stack`: the whole local stack of a checkout, on free ports.
 * :func:`postgresql_database`, :func:`postgresql_schema`: places of one's own in PostgreSQL.
+* :func:`redis_prefix`: keys of one's own in the Redis at :func:`redis_url`.
 * :func:`wait_until`, :func:`wait_blocking`: instead of sleeping.
 * :func:`free_port`, :func:`free_ports`.
 """
 
-from sutler.testing.engines import missing, postgresql_database, postgresql_schema
+from sutler.testing.engines import missing, postgresql_database, postgresql_schema, redis_prefix, redis_url
 from sutler.testing.ports import free_port, free_ports
 from sutler.testing.processes import ServiceProcess, is_gone
 from sutler.testing.server import serve
@@ -29,6 +30,8 @@ __all__ = [
     "missing",
     "postgresql_database",
     "postgresql_schema",
+    "redis_prefix",
+    "redis_url",
     "serve",
     "wait_blocking",
     "wait_until",

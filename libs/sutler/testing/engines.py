@@ -11,6 +11,9 @@ from uuid import uuid4
 SERVER = "postgresql://postgres@127.0.0.1:5432"
 """Where PostgreSQL is looked for; ``SUTLER_TEST_POSTGRESQL`` names another server."""
 
+REDIS = "redis://127.0.0.1:6379/0"
+"""Where Redis is looked for; ``SUTLER_TEST_REDIS`` names another server."""
+
 CONNECT_SECONDS = 3
 
 
@@ -49,6 +52,33 @@ def postgresql_schema(database: str = "") -> Iterator[str]:
             yield f"{database}?schema={name}"
         finally:
             admin.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+
+
+def redis_url() -> str:
+    """Returns the URL of the Redis that tests use."""
+    return os.environ.get("SUTLER_TEST_REDIS", REDIS)
+
+
+@contextmanager
+def redis_prefix() -> Iterator[str]:
+    """Yields a prefix of one's own for keys at :func:`redis_url`, and removes what begins with it, in braces or not.
+
+    Without Redis: see :func:`missing`.
+    """
+    import redis
+
+    prefix = f"test-{uuid4().hex[:12]}"
+    with redis.Redis.from_url(redis_url(), socket_connect_timeout=CONNECT_SECONDS) as admin:
+        try:
+            admin.ping()
+        except redis.RedisError as error:
+            missing(f"Redis at {redis_url()} does not answer: {error}")
+        try:
+            yield prefix
+        finally:
+            for begin in (prefix, f"{{{prefix}}}"):
+                for key in admin.scan_iter(match=f"{begin}*", count=1000):
+                    admin.unlink(key)
 
 
 def _server() -> str:

@@ -165,6 +165,12 @@ def runtime() -> set[str]:
     return {name for name, _ in found}
 
 
+def for_clients() -> set[str]:
+    """Returns the packages of values in caches: the client loads them only in a program that has such a value."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return {canonicalize_name(Requirement(r).name) for extra in ("data", "dill") for r in extras[extra]}
+
+
 def _requirements(wanted: Requirement) -> list[Requirement]:
     all_of_it = map(Requirement, distribution(wanted.name).requires or ())
     extras = wanted.extras or {""}
@@ -188,7 +194,7 @@ def imported(folder: str) -> set[str]:
 @pytest.mark.parametrize("folder", ["libs", "services", "deploy"])
 def test_the_image_has_all_that_is_imported(folder: str) -> None:
     owners = packages_distributions()
-    packages = runtime()
+    packages = runtime() | for_clients()
     missing = {name for name in imported(folder) if not {canonicalize_name(d) for d in owners.get(name, ())} & packages}
     assert not missing
 
