@@ -80,6 +80,7 @@ def _links(area: str, layout: Layout, ports: Ports) -> dict[str, str]:
             "HANDLER_ADDRESSES": json.dumps([address["provider"]]),
             "LEASE_SECONDS": "4",
         },
+        "cache": {"RULE_ADDRESS": address["rule"]},
         "erp": {
             "RULE_ADDRESS": address["rule"],
             "CACHE_ADDRESS": address["cache"],

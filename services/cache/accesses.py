@@ -31,6 +31,7 @@ class Access:
         sliding: Whether its life is renewed.
         hits: How often it was accessed.
         last_time: When it was last accessed.
+        by_frequency: Whether its cache lets the least often used entries go first.
     """
 
     space: int
@@ -39,6 +40,7 @@ class Access:
     sliding: bool
     hits: int
     last_time: float
+    by_frequency: bool = False
 
 
 class Accesses:
@@ -47,6 +49,7 @@ class Accesses:
     def __init__(self) -> None:
         self._pending: dict[str, dict[tuple[int, str, float], list[float]]] = {}
         self._sliding: set[int] = set()
+        self._by_frequency: set[int] = set()
 
     def add(self, cache: Cache, entry: Entry, now: float) -> None:
         """Counts an access to a living entry."""
@@ -60,15 +63,17 @@ class Accesses:
             return
         if cache.rules.sliding:
             self._sliding.add(cache.space)
+        if cache.by_frequency:
+            self._by_frequency.add(cache.space)
         pending[cache.space, entry.key, entry.put_time] = [1, now]
 
     def take(self) -> dict[str, list[Access]]:
         """Returns what was remembered, by metadata backend, and forgets it."""
-        pending, sliding = self._pending, self._sliding
-        self._pending, self._sliding = {}, set()
+        pending, sliding, by_frequency = self._pending, self._sliding, self._by_frequency
+        self._pending, self._sliding, self._by_frequency = {}, set(), set()
         return {
             backend: [
-                Access(space, key, put_time, space in sliding, int(hits), last)
+                Access(space, key, put_time, space in sliding, int(hits), last, space in by_frequency)
                 for (space, key, put_time), (hits, last) in accesses.items()
             ]
             for backend, accesses in pending.items()
@@ -85,6 +90,8 @@ class Accesses:
             known[1] = max(known[1], access.last_time)
             if access.sliding:
                 self._sliding.add(access.space)
+            if access.by_frequency:
+                self._by_frequency.add(access.space)
         return 0
 
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Generic, TypeVar
 
-from sutler.errors import SutlerError
+from sutler.backends import BackendKind, BackendType, Capability
+from sutler.errors import SutlerError, Unavailable
 from sutler.filtering import Field, Kind, Schema
 from sutler.paging import Order
 
 from services.cache.caches import Cache, Rules, check_backend
+from services.cache.faults import backend_limit_exceeded, backends_incompatible
 from services.cache.ports import BlobBackend, MetadataBackend
 
-T = TypeVar("T", covariant=True)
+T = TypeVar("T")
 
 HEALTH_SECONDS = 2.0
-
-
-class BackendKind(IntEnum):
-    """What a backend keeps, by the contract's numbers."""
-
-    METADATA = 1
-    BLOB = 2
 
 
 class BackendState(IntEnum):
@@ -33,32 +28,7 @@ class BackendState(IntEnum):
     READY = 1
     UNAVAILABLE = 2
     NOT_CONFIGURED = 3
-
-
-class Capability(IntEnum):
-    """What a backend can do, by the contract's numbers."""
-
-    DURABLE = 1
-    SHARED = 2
-    FILTERS = 4
-    RANGES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class BackendType:
-    """A kind of place that this server knows.
-
-    Attributes:
-        kind: What it keeps.
-        type: Its name, such as ``sqlite``.
-        description: What it is, for people.
-        capabilities: What it can do.
-    """
-
-    kind: BackendKind
-    type: str
-    description: str
-    capabilities: tuple[Capability, ...]
+    NOT_INSTALLED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +40,16 @@ class Backend:
         type: What it is.
         state: Whether it can be used.
         state_reason: Why not, for people.
+        is_default: Whether caches that name none get this one.
+        compatible_types: Types of the other kind that it can be combined with; all if empty.
     """
 
     id: str
     type: BackendType
     state: BackendState
     state_reason: str = ""
+    is_default: bool = False
+    compatible_types: tuple[str, ...] = ()
 
     def item(self) -> Mapping[str, Any]:
         """Returns what lists filter and order by."""
@@ -86,9 +60,9 @@ class Backend:
             "description": self.type.description,
             "state": int(self.state),
             "state_reason": self.state_reason,
-            "default_backend": bool(self.id),
-            "builtin": True,
-            "max_entries": 0,
+            "default_backend": self.is_default,
+            "builtin": self.type.builtin,
+            "max_entries": self.type.max_entries,
         }
 
 
@@ -98,13 +72,15 @@ class Configured(Generic[T]):
 
     Attributes:
         id: The operator's name for it.
-        type: The name of its type.
+        type: What it is.
         backend: What does the work.
+        durable: Tells whether it keeps everything over a restart, where its type does not say.
     """
 
     id: str
-    type: str
+    type: BackendType
     backend: T
+    durable: Callable[[], Awaitable[bool]] | None = None
 
 
 BACKENDS = Schema(
@@ -113,9 +89,7 @@ BACKENDS = Schema(
         "kind": Field(Kind.ENUM, "kind", values={"KIND_METADATA": 1, "KIND_BLOB": 2}),
         "type": Field(Kind.STRING, "type"),
         "description": Field(Kind.STRING, "description"),
-        "state": Field(
-            Kind.ENUM, "state", values={"STATE_READY": 1, "STATE_UNAVAILABLE": 2, "STATE_NOT_CONFIGURED": 3}
-        ),
+        "state": Field(Kind.ENUM, "state", values={f"STATE_{state.name}": int(state) for state in BackendState}),
         "state_reason": Field(Kind.STRING, "state_reason"),
         "default_backend": Field(Kind.BOOL, "default_backend"),
         "builtin": Field(Kind.BOOL, "builtin"),
@@ -128,12 +102,14 @@ BACKEND_ORDER = (Order("kind"), Order("backend_id"), Order("type"))
 
 
 class Backends:
-    """All backends of this server. Of each kind the first that is configured is the default.
+    """All backends of this server.
 
     Args:
         types: Those that it knows.
         metadata: Those that are configured for metadata.
         blobs: Those that are configured for blobs.
+        default_metadata: The name of that which caches get that name none; the first if empty.
+        default_blobs: Likewise for blobs.
     """
 
     def __init__(
@@ -141,18 +117,25 @@ class Backends:
         types: Sequence[BackendType],
         metadata: Sequence[Configured[MetadataBackend]],
         blobs: Sequence[Configured[BlobBackend]],
+        default_metadata: str = "",
+        default_blobs: str = "",
     ) -> None:
         self._types = types
         self._metadata = {configured.id: configured for configured in metadata}
         self._blobs = {configured.id: configured for configured in blobs}
+        self._defaults = (default_metadata or metadata[0].id, default_blobs or blobs[0].id)
 
     def metadata(self, cache: Cache) -> MetadataBackend:
-        """Returns where the metadata of a cache are."""
-        return self._metadata[cache.rules.metadata_backend].backend
+        """Returns where the metadata of a cache are.
+
+        Raises:
+            Unavailable: If that is no longer configured.
+        """
+        return _configured(self._metadata, cache.rules.metadata_backend).backend
 
     def blobs(self, cache: Cache) -> BlobBackend:
-        """Returns where the blobs of a cache are."""
-        return self._blobs[cache.rules.blob_backend].backend
+        """Returns where the blobs of a cache are. Raises as :meth:`metadata`."""
+        return _configured(self._blobs, cache.rules.blob_backend).backend
 
     def all_metadata(self) -> Mapping[str, MetadataBackend]:
         """Returns every metadata backend by its name."""
@@ -163,42 +146,88 @@ class Backends:
         return {name: configured.backend for name, configured in self._blobs.items()}
 
     def chosen(self, rules: Rules) -> Rules:
-        """Returns rules that name their backends: the defaults where they name none.
+        """Returns rules that name their backends, the defaults where they name none, and no more entries than these
+        take.
 
         Raises:
-            Invalid: If they name one that is not configured (BACKEND_UNKNOWN).
+            Invalid: If they name one that is not configured (BACKEND_UNKNOWN), two that cannot serve one cache
+                (BACKENDS_INCOMPATIBLE), or one that holds too few entries (BACKEND_LIMIT_EXCEEDED).
         """
-        metadata = rules.metadata_backend or next(iter(self._metadata))
-        blobs = rules.blob_backend or next(iter(self._blobs))
+        metadata, blobs = rules.metadata_backend or self._defaults[0], rules.blob_backend or self._defaults[1]
         check_backend("cache.metadata_backend", metadata, tuple(self._metadata))
         check_backend("cache.blob_backend", blobs, tuple(self._blobs))
-        return replace(rules, metadata_backend=metadata, blob_backend=blobs)
+        kind = self._metadata[metadata].type
+        cause = incompatible(kind, self._blobs[blobs].type)
+        if cause:
+            raise backends_incompatible(metadata, blobs, cause)
+        if kind.max_entries and rules.max_entries > kind.max_entries:
+            raise backend_limit_exceeded(metadata, kind.max_entries, rules.max_entries)
+        most = rules.max_entries or kind.max_entries
+        return replace(rules, metadata_backend=metadata, blob_backend=blobs, max_entries=most)
 
     async def describe(self) -> list[Backend]:
         """Returns every backend, configured or not, and whether it answers."""
-        known = {(kind.kind, kind.type): kind for kind in self._types}
-        described = [
-            await _described(configured.id, known[kind, configured.type], configured.backend)
-            for kind, group in ((BackendKind.METADATA, self._metadata), (BackendKind.BLOB, self._blobs))
-            for configured in group.values()
-        ]
+        groups = ((self._metadata, self._defaults[0]), (self._blobs, self._defaults[1]))
+        described = await asyncio.gather(
+            *(
+                self._described(configured, is_default=configured.id == default)
+                for group, default in groups
+                for configured in group.values()
+            )
+        )
         used = {(backend.type.kind, backend.type.type) for backend in described}
-        unused = [kind for place, kind in known.items() if place not in used]
-        return described + [Backend("", kind, BackendState.NOT_CONFIGURED) for kind in unused]
+        unused = [kind for kind in self._types if (kind.kind, kind.type) not in used]
+        return described + [self._unused(kind) for kind in unused]
+
+    async def _described(
+        self, configured: Configured[MetadataBackend] | Configured[BlobBackend], *, is_default: bool
+    ) -> Backend:
+        state, why, kind = BackendState.READY, "", configured.type
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await configured.backend.health()
+                if configured.durable is not None and await configured.durable():
+                    kind = replace(kind, capabilities=tuple(sorted({Capability.DURABLE, *kind.capabilities})))
+        except (SutlerError, TimeoutError) as error:
+            state, why = BackendState.UNAVAILABLE, str(error) or "no answer in time"
+        return Backend(configured.id, kind, state, why, is_default, self._partners(configured.type))
+
+    def _unused(self, kind: BackendType) -> Backend:
+        state = BackendState.NOT_INSTALLED if kind.missing else BackendState.NOT_CONFIGURED
+        return Backend("", kind, state, kind.missing, compatible_types=self._partners(kind))
+
+    def _partners(self, kind: BackendType) -> tuple[str, ...]:
+        """Returns the types that a type can be combined with; nothing if all."""
+        others = [other for other in self._types if other.kind is not kind.kind]
+        if kind.kind is BackendKind.METADATA:
+            fitting = [other.type for other in others if not incompatible(kind, other)]
+        else:
+            fitting = [other.type for other in others if not incompatible(other, kind)]
+        return () if len(fitting) == len(others) else tuple(sorted(fitting))
 
 
-async def _described(name: str, kind: BackendType, backend: MetadataBackend | BlobBackend) -> Backend:
-    try:
-        async with asyncio.timeout(HEALTH_SECONDS):
-            await backend.health()
-    except (SutlerError, TimeoutError) as error:
-        return Backend(name, kind, BackendState.UNAVAILABLE, str(error) or "no answer in time")
-    return Backend(name, kind, BackendState.READY)
+def incompatible(metadata: BackendType, blobs: BackendType) -> str:
+    """Returns why two backends cannot serve one cache; empty if they can.
+
+    Values in the memory of one process are out of reach for other hosts that have the entries, and gone after a
+    restart that the entries outlive. A bucket that several hosts share is cleared of what no entry refers to, and the
+    entries of one host's file are known to that host only.
+    """
+    durable, shared = Capability.DURABLE, Capability.SHARED
+    passing = durable not in blobs.capabilities and shared not in blobs.capabilities
+    if shared in blobs.capabilities and shared not in metadata.capabilities:
+        return "only one is shared"
+    if passing and shared in metadata.capabilities:
+        return "only one is shared"
+    return "only one is durable" if passing and durable in metadata.capabilities else ""
 
 
-def in_order(backends: Sequence[Backend], orders: Sequence[Order]) -> list[Backend]:
-    """Returns backends in an order; they are few, so no store does it."""
-    ordered = list(backends)
-    for order in reversed(orders):
-        ordered.sort(key=lambda backend: backend.item()[order.field], reverse=order.descending)
-    return ordered
+def _configured(known: Mapping[str, Configured[T]], name: str) -> Configured[T]:
+    found = known.get(name)
+    if found is None:
+        raise Unavailable(
+            f"the backend {name} is not configured any more: the operator must bring it back",
+            reason="STORAGE_UNAVAILABLE",
+            metadata={"backend": name},
+        )
+    return found

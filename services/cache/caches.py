@@ -8,12 +8,13 @@ from enum import IntEnum
 from sutler.errors import Violation, invalid_fields
 from sutler.etags import make_etag
 
-from services.cache.faults import backend_unknown, not_offered
+from services.cache.faults import backend_unknown
 
 COLLECTION = "caches"
 DEFAULT_TTL_SECONDS = 86_400.0
 DEFAULT_MAX_BYTES = 2 << 30
 DEFAULT_INLINE_LIMIT = 64 << 10
+DEFAULT_COMPRESSION_THRESHOLD = 1024
 EVICT_TO = 0.8
 """Eviction ends at this part of the limit that was passed."""
 
@@ -129,9 +130,25 @@ class Cache:
         return DEFAULT_INLINE_LIMIT if self.rules.inline_limit is None else self.rules.inline_limit
 
     @property
+    def compression(self) -> Compression:
+        """How values are packed that are large enough."""
+        return self.rules.compression or Compression.NONE
+
+    def packing(self, size: int) -> Compression:
+        """Returns how a value of a size, in bytes, is packed."""
+        threshold = self.rules.compression_threshold
+        large = size >= (DEFAULT_COMPRESSION_THRESHOLD if threshold is None else threshold)
+        return self.compression if large else Compression.NONE
+
+    @property
     def evicts(self) -> bool:
         """Whether entries make room for others."""
         return not self.rules.storage_mode and self.rules.eviction is not Eviction.NONE
+
+    @property
+    def by_frequency(self) -> bool:
+        """Whether the entries that were used least often make room first, rather than least recently."""
+        return self.rules.eviction is Eviction.LFU
 
     @property
     def stale_retention(self) -> float:
@@ -163,11 +180,10 @@ def passes_limit(cache: Cache, usage: Usage, part: float = 1.0) -> bool:
 
 
 def check_rules(rules: Rules) -> None:
-    """Checks rules that belong together, and refuses what this release does not offer.
+    """Checks rules that belong together.
 
     Raises:
         Invalid: If they contradict each other.
-        Unimplemented: If they ask for something that is not built yet (NOT_IMPLEMENTED); nothing is ever ignored.
     """
     if rules.storage_mode:
         broken = {
@@ -182,14 +198,6 @@ def check_rules(rules: Rules) -> None:
         ]
         if found:
             raise invalid_fields(found)
-    if rules.signing:
-        raise not_offered("cache.signing", "signing of entries")
-    if rules.compression in (Compression.ZSTD, Compression.LZ4):
-        raise not_offered("cache.compression", f"compression {rules.compression.name}")
-    if rules.eviction is Eviction.LFU:
-        raise not_offered("cache.eviction", "eviction LFU")
-    if rules.publish_invalidations:
-        raise not_offered("cache.publish_invalidations", "the event cache.invalidated")
 
 
 def check_backend(field_name: str, wanted: str, known: tuple[str, ...]) -> None:

@@ -9,6 +9,8 @@ from typing import Protocol, TypeAlias
 from services.cache.caches import Cache, Usage
 from services.cache.entries import Blob, Entry, living, touch_life
 from services.cache.faults import cache_full, entry_changed
+from services.cache.leases import Lease
+from services.cache.signing import NO_KEYS, Signer
 
 
 class View(Protocol):
@@ -17,6 +19,11 @@ class View(Protocol):
     @property
     def entry(self) -> Entry | None:
         """What stands under the key, alive or expired."""
+        ...
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease of the key, if it lasts; for a row that looks at it."""
         ...
 
     @property
@@ -49,7 +56,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The entry takes the place of what is there."""
+    """The entry takes the place of what is there, and a lease of the key ends."""
 
     entry: Entry
 
@@ -63,7 +70,7 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """What is there goes."""
+    """What is there goes, and a lease of the key ends."""
 
     entry: Entry
 
@@ -75,7 +82,19 @@ class Leave:
     entry: Entry | None
 
 
-Decision: TypeAlias = Store | Renew | Remove | Leave
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The lease is given, or takes the place of the one that is there; the entry stays as it is."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The lease of the key ends; the entry stays as it is."""
+
+
+Decision: TypeAlias = Store | Renew | Remove | Leave | Grant | Release
 Decide: TypeAlias = Callable[[View], Decision]
 
 
@@ -87,25 +106,28 @@ class Row:
         key: Which.
         decide: What to do; raises a SutlerError to refuse, and may be called again.
         with_value: Whether it looks at the value.
+        with_lease: Whether it looks at the lease of the key.
         draft: The blob that the entry would refer to.
     """
 
     key: str
     decide: Decide
     with_value: bool = False
+    with_lease: bool = False
     draft: Draft | None = None
 
 
 def delete(cache: Cache, key: str, etag: str, allow_missing: bool) -> Row:
     """Returns the change that deletes an entry.
 
-    It refuses with NotFound (ENTRY_NOT_FOUND, ENTRY_EXPIRED) unless ``allow_missing``, and with Conflict.
+    It refuses with NotFound (ENTRY_NOT_FOUND, ENTRY_EXPIRED) unless ``allow_missing``, and with Conflict. A lease of
+    the key ends also if there is no entry: what is computed under it may be what is to be forgotten.
     """
 
     def decide(view: View) -> Decision:
         found = view.entry
         if allow_missing and (found is None or not found.alive(view.now)):
-            return Leave(None) if found is None else Remove(found)
+            return Release() if found is None else Remove(found)
         entry = living(cache, key, found, view.now)
         _check_etag(cache, entry, etag)
         return Remove(entry)
@@ -113,14 +135,15 @@ def delete(cache: Cache, key: str, etag: str, allow_missing: bool) -> Row:
     return Row(key, decide)
 
 
-def touch(cache: Cache, key: str, ttl: float | None, etag: str) -> Row:
+def touch(cache: Cache, key: str, ttl: float | None, etag: str, signer: Signer = NO_KEYS) -> Row:
     """Returns the change that gives an entry a new life.
 
-    It refuses with NotFound (ENTRY_NOT_FOUND, ENTRY_EXPIRED), Conflict, and Invalid (EXPIRY_NOT_ALLOWED).
+    It refuses with NotFound (ENTRY_NOT_FOUND, ENTRY_EXPIRED, SIGNATURE_INVALID), Conflict, and Invalid
+    (EXPIRY_NOT_ALLOWED).
     """
 
     def decide(view: View) -> Decision:
-        entry = living(cache, key, view.entry, view.now)
+        entry = signer.checked(cache, living(cache, key, view.entry, view.now))
         _check_etag(cache, entry, etag)
         life = touch_life(cache, entry, ttl, view.now)
         return Renew(replace(entry, ttl=life.ttl, expire_time=life.expire_time, life_time=view.now))

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 from sutler.errors import SutlerError, Unavailable
 from sutler.idempotency import Once
 
 from services.cache.backends import Backends
 from services.cache.caches import Cache, Usage
-from services.cache.changes import Draft, Row, delete, touch
+from services.cache.changes import Decision, Draft, Remove, Row, View, delete, touch
 from services.cache.counters import increment
-from services.cache.entries import Blob, Entry, Kind
+from services.cache.counting import Count, Counts
+from services.cache.entries import Blob, Entry
 from services.cache.evicting import Evictor
 from services.cache.faults import BlobGoneError, DamagedError
+from services.cache.leases import Lease
 from services.cache.ports import MetadataBackend
+from services.cache.preparing import fits, prepared
+from services.cache.publishing import Publishing
 from services.cache.puts import Put, check_size, put
 from services.cache.reach import Reach
+from services.cache.results import Result
+from services.cache.selectors import Selector
+from services.cache.signing import Signer, sha256_of
 
 ATTEMPTS = 3
 AT_ONCE = 8
 """How many blobs of one batch are written at once."""
-
-Result = Entry | SutlerError | None
-"""What became of a row: the entry as it is now, None if it is gone, or why it was refused."""
 
 
 def granted(result: Result) -> Entry:
     """Returns the entry that a change left. Raises what refused it."""
     if isinstance(result, SutlerError):
         raise result
-    assert result is not None
+    assert isinstance(result, Entry)
     return result
 
 
@@ -46,12 +50,26 @@ class Changes:
         reach: Finds caches.
         backends: Where blobs are.
         evictor: Makes room afterwards.
+        signer: Signs entries.
+        counts: Counts what is put and deleted.
+        publishing: Tells of what is deleted.
     """
 
-    def __init__(self, reach: Reach, backends: Backends, evictor: Evictor) -> None:
+    def __init__(
+        self,
+        reach: Reach,
+        backends: Backends,
+        evictor: Evictor,
+        signer: Signer,
+        counts: Counts,
+        publishing: Publishing,
+    ) -> None:
         self._reach = reach
         self._backends = backends
         self._evictor = evictor
+        self._signer = signer
+        self._counts = counts
+        self._publishing = publishing
 
     async def put(self, tenant: str, name: str, wanted: Sequence[Put]) -> Sequence[Result]:
         """Puts entries, in order; what refuses a row is its result (see :func:`services.cache.puts.put`).
@@ -61,16 +79,23 @@ class Changes:
             Exhausted: If a disk is full (STORAGE_FULL).
             Unavailable: If a backend does not answer.
         """
-        return await self._reach.on(tenant, name, lambda cache, backend: self._put(cache, backend, wanted))
+
+        async def change(cache: Cache, backend: MetadataBackend) -> Sequence[Result]:
+            results = await self._put(cache, backend, wanted)
+            self._counts.put(cache.space, results)
+            return results
+
+        return await self._reach.on(tenant, name, change)
 
     async def put_draft(self, tenant: str, name: str, wanted: Put, draft: Draft) -> Result:
         """Puts an entry whose value was written as a blob. Raises as :meth:`put`."""
 
         async def change(cache: Cache, backend: MetadataBackend) -> Result:
             try:
-                changed = await backend.change(cache, [put(cache, wanted, draft)])
+                changed = await backend.change(cache, [put(cache, wanted, draft, self._signer)])
             except BlobGoneError as error:
                 raise _too_slow() from error
+            self._counts.put(cache.space, changed.results)
             await self._clean(cache, changed.results, [draft])
             self._evictor.notice(cache, changed.usage)
             return changed.results[0]
@@ -83,7 +108,15 @@ class Changes:
         """Deletes entries, each given as key and etag. Raises as :meth:`put`."""
 
         async def change(cache: Cache, backend: MetadataBackend) -> Sequence[Result]:
-            return await self._change(cache, backend, [delete(cache, *row, allow_missing) for row in rows])
+            removed: dict[int, bool] = {}
+            wanted = [delete(cache, *row, allow_missing) for row in rows]
+            noted = [_noted(row, partial(removed.__setitem__, index)) for index, row in enumerate(wanted)]
+            results = await self._change(cache, backend, noted)
+            keys = tuple(row.key for index, row in enumerate(wanted) if removed[index])
+            if keys:
+                self._counts.add(cache.space, Count.DELETE, len(keys))
+                await self._publishing.tell(cache, Selector(keys=keys), len(keys))
+            return results
 
         return await self._reach.on(tenant, name, change)
 
@@ -113,7 +146,7 @@ class Changes:
         """Touches entries, each given as key, ttl and etag. Raises as :meth:`put`."""
 
         async def change(cache: Cache, backend: MetadataBackend) -> Sequence[Result]:
-            return await self._change(cache, backend, [touch(cache, *row) for row in rows])
+            return await self._change(cache, backend, [touch(cache, *row, self._signer) for row in rows])
 
         return await self._reach.on(tenant, name, change)
 
@@ -136,7 +169,7 @@ class Changes:
         """
 
         async def change(cache: Cache, backend: MetadataBackend) -> Result:
-            row = increment(cache, key, delta, initial, ttl, seed)
+            row = increment(cache, key, delta, initial, ttl, seed, self._signer)
             return (await self._change(cache, backend, [row], once))[0]
 
         return await self._reach.on(tenant, name, change)
@@ -149,8 +182,9 @@ class Changes:
         return changed.results
 
     async def _put(self, cache: Cache, backend: MetadataBackend, wanted: Sequence[Put]) -> Sequence[Result]:
-        if all(_fits(cache, each) for each in wanted):
-            return await self._change(cache, backend, [put(cache, each) for each in wanted])
+        wanted = await prepared(cache, wanted)
+        if all(fits(cache, each) for each in wanted):
+            return await self._change(cache, backend, [put(cache, each, signer=self._signer) for each in wanted])
         for _ in range(ATTEMPTS):
             rows, drafts = await self._rows(cache, backend, wanted)
             try:
@@ -169,14 +203,14 @@ class Changes:
         few = asyncio.Semaphore(AT_ONCE)
 
         async def draft(each: Put) -> Draft | None:
-            if _fits(cache, each):
+            if fits(cache, each):
                 return None
             async with few:
                 return await self._written(cache, backend, each)
 
         drafts = await asyncio.gather(*map(draft, wanted))
         rows = [
-            put(cache, each if made is None else _in_blob(each, made.blob), made)
+            put(cache, each if made is None else _in_blob(each, made.blob), made, self._signer)
             for each, made in zip(wanted, drafts, strict=True)
         ]
         return rows, drafts
@@ -190,18 +224,17 @@ class Changes:
             check_size(cache, len(value))
         except SutlerError:
             return None  # the put itself will refuse it, in its turn
-        sha256 = await asyncio.to_thread(_sha256, value)
+        sha256 = await asyncio.to_thread(sha256_of, value)
         known = await backend.blob(cache, sha256)
-        if known is not None and await self._is_whole(cache, known):
+        if known is not None and await self._is_whole(cache, known, value):
             return Draft(replace(known, locator=""), 0.0)
-        return await self._backends.blobs(cache).store(cache.tenant, value)
+        return await self._backends.blobs(cache).store(cache.tenant, value, cache.packing(len(value)))
 
-    async def _is_whole(self, cache: Cache, blob: Blob) -> bool:
+    async def _is_whole(self, cache: Cache, blob: Blob, value: bytes) -> bool:
         try:
-            await self._backends.blobs(cache).load(blob)
+            return await self._backends.blobs(cache).load(blob) == value
         except DamagedError:
             return False
-        return True
 
     async def _clean(self, cache: Cache, results: Sequence[Result], drafts: Sequence[Draft | None]) -> None:
         """Removes files that were written for rows that did not take them; what fails here, the sweep does."""
@@ -214,31 +247,34 @@ class Changes:
                     await self._backends.blobs(cache).delete(draft.blob.locator)
 
 
+def _noted(row: Row, note: Callable[[bool], None]) -> Row:
+    """Returns a change that notes, whenever it is decided, whether it removes a living entry."""
+
+    def decide(view: View) -> Decision:
+        note(False)
+        decision = row.decide(view)
+        note(isinstance(decision, Remove) and decision.entry.alive(view.now))
+        return decision
+
+    return replace(row, decide=decide)
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What a look at one key gave, for a decision that only looks at the entry."""
 
     entry: Entry | None
     now: float
+    lease: Lease | None = None
     usage: Usage = field(default_factory=Usage)
 
     def blob(self, sha256: str) -> Blob | None:
         return None
 
 
-def _fits(cache: Cache, wanted: Put) -> bool:
-    """Returns whether a put needs no blob to be written. Counters never do: they are a few bytes."""
-    content = wanted.content
-    return content is None or content.kind is Kind.COUNTER or content.size <= cache.inline_limit
-
-
 def _in_blob(wanted: Put, blob: Blob) -> Put:
     assert wanted.content is not None
     return replace(wanted, content=replace(wanted.content, value=None, blob=blob))
-
-
-def _sha256(value: bytes) -> str:
-    return hashlib.sha256(value).hexdigest()
 
 
 def _too_slow() -> Unavailable:

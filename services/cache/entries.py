@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import xxhash
 
-from services.cache.caches import Cache
+from services.cache.caches import Cache, Compression
 from services.cache.faults import entry_expired, entry_not_found, expiry_not_allowed
 
 MAX_INLINE_BYTES = 1 << 20
@@ -33,6 +33,8 @@ class Blob:
         chunks: The xxh3-128 over the checksums of its chunks; empty if one chunk is all.
         locator: Where the blob backend has it; never used a second time.
         id: The number under which the metadata backend knows it; 0 until then.
+        packing: How its bytes are packed at rest.
+        stored_size: The bytes that it takes at rest.
     """
 
     sha256: str
@@ -41,6 +43,8 @@ class Blob:
     chunks: str
     locator: str
     id: int = 0
+    packing: Compression = Compression.NONE
+    stored_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,11 @@ class Entry:
         tags: Groups that it belongs to.
         hit_count: How often it was accessed since it was put.
         access_time: When it was last accessed; None if it was not.
-        value: The bytes of the value; None if it is in a blob, or was not read.
+        value: The bytes of the value; None if it is in a blob, or was not read. As stored, where a backend gives it.
         blob: Where the value is, if it is in a blob.
+        packing: How ``value`` is packed.
+        signature: Proves who put it; empty if it was not signed.
+        verified: Whether the cache signs and the signature was found right; never stored.
     """
 
     key: str
@@ -91,6 +98,9 @@ class Entry:
     access_time: float | None = None
     value: bytes | None = None
     blob: Blob | None = None
+    packing: Compression = Compression.NONE
+    signature: str = ""
+    verified: bool = False
 
     def alive(self, now: float) -> bool:
         """Returns whether it is still there for readers. Every read path asks this."""

@@ -12,8 +12,9 @@ from sutler.errors import SutlerError
 from services.cache.backends import Backends
 from services.cache.caches import Cache, Usage, passes_limit
 from services.cache.chunks import until_done
+from services.cache.counting import Count, Counts
 from services.cache.faults import CacheMovedError
-from services.cache.ports import Catalogue
+from services.cache.ports import Catalogue, MetadataBackend
 
 log = structlog.get_logger("sutler.cache")
 
@@ -22,7 +23,7 @@ PAUSE_SECONDS = 1.0
 
 
 class Evictor:
-    """Removes what was not used for the longest time, in small steps, until a cache is at 80 % of its limits.
+    """Removes what is worth least, in small steps, until a cache is at 80 % of its limits.
 
     Any process may do it, and several at once: each step looks at what the cache takes then.
 
@@ -30,12 +31,16 @@ class Evictor:
         catalogue: The caches.
         backends: Where their entries are.
         flush: Stores accesses, so that what was just read does not go.
+        counts: Counts what goes.
     """
 
-    def __init__(self, catalogue: Catalogue, backends: Backends, flush: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, backends: Backends, flush: Callable[[], Awaitable[None]], counts: Counts
+    ) -> None:
         self._catalogue = catalogue
         self._backends = backends
         self._flush = flush
+        self._counts = counts
         self._waiting: dict[int, Cache] = {}
         self._woken = asyncio.Event()
 
@@ -66,10 +71,15 @@ class Evictor:
                 return
             backend = self._backends.metadata(cache)
             if passes_limit(cache, await backend.usage(cache)):
-                await until_done(partial(backend.evict, cache))
+                await until_done(partial(self._step, cache, backend))
         except CacheMovedError:
             self._waiting[known.space] = known
         except SutlerError as error:
             log.warning("cache.eviction_failed", cache=known.name, error=str(error))
             await asyncio.sleep(PAUSE_SECONDS)
             self._waiting.setdefault(known.space, known)
+
+    async def _step(self, cache: Cache, backend: MetadataBackend) -> bool:
+        swept = await backend.evict(cache)
+        self._counts.swept(Count.EVICTION, swept.counts)
+        return swept.more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sutler.errors import (
     AlreadyExists,
@@ -13,9 +13,11 @@ from sutler.errors import (
     Invalid,
     NotFound,
     OutOfRange,
-    Unimplemented,
     invalid,
 )
+
+SIGNING_KEYS = "SUTLER_CACHE_SIGNING_KEYS"
+"""The setting with the keys that sign entries."""
 
 
 class CacheMovedError(Exception):
@@ -30,7 +32,8 @@ class DamagedError(Exception):
     """A stored value is not what was put.
 
     Args:
-        cause: ``missing``, ``size`` or ``checksum``.
+        cause: ``missing``, ``size``, ``checksum`` or ``packing``; ``altered`` if it has another SHA-256 than was
+            signed.
     """
 
     def __init__(self, cause: str) -> None:
@@ -45,6 +48,16 @@ def cache_not_found(cache: str) -> NotFound:
     )
 
 
+def has_children(cache: str, count: int, *, more: bool) -> FailedPrecondition:
+    """A cache has entries, and may not be deleted with them."""
+    return FailedPrecondition(
+        f"{cache} has entries ({count}{' or more' if more else ''}); delete it with force",
+        reason="HAS_CHILDREN",
+        metadata={"children": str(count)},
+        resource=cache,
+    )
+
+
 def entry_not_found(cache: str, key: str) -> NotFound:
     """There is no entry of this key. Keys stay out of messages: they may be long, and headers are small."""
     return NotFound(
@@ -54,7 +67,7 @@ def entry_not_found(cache: str, key: str) -> NotFound:
 
 def entry_expired(cache: str, key: str, expire_time: float) -> NotFound:
     """The entry of this key has expired."""
-    when = datetime.fromtimestamp(expire_time, UTC).isoformat().replace("+00:00", "Z")
+    when = _text(expire_time)
     return NotFound(
         f"the entry of this key in {cache} expired at {when}",
         reason="ENTRY_EXPIRED",
@@ -71,6 +84,31 @@ def entry_corrupt(cache: str, key: str, cause: str) -> NotFound:
     )
 
 
+def signature_invalid(cache: str, key: str, cause: str) -> NotFound:
+    """The cache signs, and an entry is not given out.
+
+    Args:
+        cache: The cache.
+        key: The key.
+        cause: ``unsigned``, ``unknown key`` or ``altered``.
+    """
+    return NotFound(
+        f"the entry of this key in {cache} has no right signature ({cause}): take it as a miss and put it again",
+        reason="SIGNATURE_INVALID",
+        metadata={"cache": cache, "key": key, "cause": cause},
+    )
+
+
+def signing_key_missing() -> FailedPrecondition:
+    """A cache signs, but there is no key to sign with."""
+    return FailedPrecondition(
+        f"signing needs a key: set {SIGNING_KEYS} to the base64 of 32 random bytes (openssl rand -base64 32), "
+        "the same in all replicas",
+        reason="SIGNING_KEY_MISSING",
+        metadata={"setting": SIGNING_KEYS},
+    )
+
+
 def already_exists(cache: str, key: str) -> AlreadyExists:
     """A put was to find no entry, but there is one."""
     return AlreadyExists(f"{cache} has an entry of this key already", metadata={"cache": cache, "key": key})
@@ -84,10 +122,21 @@ def entry_changed(cache: str, key: str) -> Conflict:
     )
 
 
-def lease_lost(cache: str, key: str) -> Conflict:
-    """The lease of a put has ended."""
+def lease_held(cache: str, key: str, expire_time: float, now: float) -> Conflict:
+    """Another caller computes the value of this key."""
+    when = _text(expire_time)
     return Conflict(
-        f"the lease of this key in {cache} has ended: what was computed under it is not taken",
+        f"another caller has the lease of this key in {cache}, until {when} at the latest; ask again",
+        reason="LEASE_HELD",
+        metadata={"cache": cache, "key": key, "expire_time": when},
+        retry_after=timedelta(seconds=max(expire_time - now, 0.0)),
+    )
+
+
+def lease_lost(cache: str, key: str) -> Conflict:
+    """The lease that a caller shows has ended."""
+    return Conflict(
+        f"the lease of this key in {cache} has ended: what was computed under it is not taken, so ask for a new one",
         reason="LEASE_LOST",
         metadata={"cache": cache, "key": key},
     )
@@ -198,6 +247,37 @@ def backend_unknown(field: str, wanted: str, known: Sequence[str]) -> Invalid:
     )
 
 
-def not_offered(field: str, what: str) -> Unimplemented:
-    """A cache asks for something that this release does not do."""
-    return Unimplemented(f"{field}: this release does not offer {what}", metadata={"field": field})
+def backends_incompatible(metadata: str, blobs: str, cause: str) -> Invalid:
+    """Two backends cannot serve one cache together."""
+    return invalid(
+        "cache.blob_backend",
+        f"the metadata backend {metadata!r} and the blob backend {blobs!r} do not go together: {cause}",
+        reason="BACKENDS_INCOMPATIBLE",
+        metadata={"metadata_backend": metadata, "blob_backend": blobs, "cause": cause},
+    )
+
+
+def backend_limit_exceeded(backend: str, limit: int, max_entries: int) -> Invalid:
+    """A backend cannot hold as many entries as a cache may have."""
+    return invalid(
+        "cache.max_entries",
+        f"is {max_entries}, but a cache on {backend!r} may have {limit} entries at most",
+        reason="BACKEND_LIMIT_EXCEEDED",
+        metadata={"backend": backend, "limit": str(limit), "max_entries": str(max_entries)},
+    )
+
+
+def verification_in_progress(cache: str, operation: str) -> Conflict:
+    """Another run verifies the cache."""
+    return Conflict(
+        f"{operation} verifies {cache} already; wait until it has ended, or cancel it",
+        reason="OPERATION_IN_PROGRESS",
+        metadata={"operation": operation},
+        resource=cache,
+    )
+
+
+def _text(time: float) -> str:
+    """Returns a time as text, to the same microsecond as in a message."""
+    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=round(time * 1_000_000))
+    return when.isoformat().replace("+00:00", "Z")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import structlog
@@ -12,14 +14,26 @@ from sutler.errors import SutlerError
 from services.cache.accesses import Accesses
 from services.cache.backends import Backends
 from services.cache.chunks import until_done
+from services.cache.counting import Count, Counts
 from services.cache.evicting import Evictor
-from services.cache.ports import BlobBackend, Catalogue
+from services.cache.orphans import Orphans
+from services.cache.ports import Catalogue, MetadataBackend
 
 log = structlog.get_logger("sutler.cache")
 
 CHUNK = 500
 DROPPED_SECONDS = 3600.0
 """How long a deleted cache is remembered: what a late put brought into it is removed until then."""
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Tells in the log what could not be done, and leaves it to the next time: a backend that does not answer holds up
+    no other."""
+    try:
+        yield
+    except SutlerError as error:
+        log.warning("cache.work_postponed", what=what, error=str(error))
 
 
 class Flusher:
@@ -62,16 +76,27 @@ class Housekeeping:
         catalogue: The caches.
         backends: Where their entries and blobs are.
         evictor: Looks after caches that are over a limit since before this process began.
+        counts: Counts what is removed because it has expired.
+        orphans: Finds blobs that nobody refers to.
         every: Seconds between two sweeps.
         orphans_every: Seconds between two searches for files that nobody refers to.
     """
 
     def __init__(
-        self, catalogue: Catalogue, backends: Backends, evictor: Evictor, every: float, orphans_every: float
+        self,
+        catalogue: Catalogue,
+        backends: Backends,
+        evictor: Evictor,
+        counts: Counts,
+        orphans: Orphans,
+        every: float,
+        orphans_every: float,
     ) -> None:
         self._catalogue = catalogue
         self._backends = backends
         self._evictor = evictor
+        self._counts = counts
+        self._orphans = orphans
         self._every = every
         self._orphans_every = orphans_every
 
@@ -79,21 +104,23 @@ class Housekeeping:
         """Works until it is cancelled.
 
         Raises:
-            SutlerError: If a backend does not answer; whoever runs this begins again.
+            SutlerError: If the catalogue does not answer; whoever runs this begins again.
         """
         await self._look_at_limits()
         next_search = 0.0
         while True:
             await self.sweep()
             if time.monotonic() >= next_search:
-                await self.remove_orphans()
+                with told("orphans"):
+                    await self.remove_orphans()
                 next_search = time.monotonic() + self._orphans_every
             await asyncio.sleep(self._every)
 
     async def sweep(self) -> None:
         """Removes expired entries, those of deleted caches, and blobs that nobody refers to."""
-        for backend in self._backends.all_metadata().values():
-            await until_done(backend.expire)
+        for name, backend in self._backends.all_metadata().items():
+            with told(name):
+                await until_done(partial(self._expire, backend))
         await self._drop()
         await self._collect()
 
@@ -102,11 +129,8 @@ class Housekeeping:
         for name, blobs in self._backends.all_blobs().items():
             await blobs.tidy()
             count = 0
-            async for locators in blobs.old():
-                known: set[str] = set()
-                for backend in self._backends.all_metadata().values():
-                    known |= await backend.known(locators)
-                for locator in set(locators) - known:
+            async for locators in self._orphans.among(blobs):
+                for locator in locators:
                     await blobs.delete(locator)
                     count += 1
             if count:
@@ -116,23 +140,31 @@ class Housekeeping:
         after = 0
         while caches := await self._catalogue.after(after, CHUNK):
             for cache in caches:
-                self._evictor.notice(cache, await self._backends.metadata(cache).usage(cache))
+                with told(cache.rules.metadata_backend):
+                    self._evictor.notice(cache, await self._backends.metadata(cache).usage(cache))
             after = caches[-1].space
 
     async def _drop(self) -> None:
         for dropped in await self._catalogue.dropped(CHUNK):
-            backend = self._backends.all_metadata()[dropped.metadata_backend]
-            await until_done(partial(backend.drop, dropped.space))
-            if time.time() - dropped.drop_time > DROPPED_SECONDS:
-                await backend.forget(dropped.space)
-                await self._catalogue.forget(dropped.space)
+            backend = self._backends.all_metadata().get(dropped.metadata_backend)
+            if backend is None:  # the operator took it away; what is there goes when it is back
+                continue
+            with told(dropped.metadata_backend):
+                await until_done(partial(backend.drop, dropped.space))
+                if time.time() - dropped.drop_time > DROPPED_SECONDS:
+                    await backend.forget(dropped.space)
+                    await self._catalogue.forget(dropped.space)
 
     async def _collect(self) -> None:
-        for backend in self._backends.all_metadata().values():
-            while garbage := await backend.garbage(CHUNK):
-                for name, locator in garbage:
-                    await self._blobs(name).delete(locator)
-                await backend.collected([locator for _, locator in garbage])
+        blobs = self._backends.all_blobs()
+        for metadata, backend in self._backends.all_metadata().items():
+            with told(metadata):
+                while garbage := [each for each in await backend.garbage(CHUNK) if each[0] in blobs]:
+                    for name, locator in garbage:
+                        await blobs[name].delete(locator)
+                    await backend.collected([locator for _, locator in garbage])
 
-    def _blobs(self, name: str) -> BlobBackend:
-        return self._backends.all_blobs()[name]
+    async def _expire(self, backend: MetadataBackend) -> bool:
+        swept = await backend.expire()
+        self._counts.swept(Count.EXPIRATION, swept.counts)
+        return swept.more

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import orjson
+from sutler.errors import invalid
 from sutler.filtering import Field, Filter, Kind, Schema
 from sutler.paging import Order
 
 from services.cache.caches import Cache, Compression, Eviction
 from services.cache.entries import Entry
+from services.cache.telling import Cause, Invalidation
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,35 @@ ENTRIES = Schema(
 
 ENTRY_ORDER = (Order("key"),)
 
+T = TypeVar("T", bound="Item")
+
+
+class Item(Protocol):
+    """Something of which there are few, so that no store orders it."""
+
+    def item(self) -> Mapping[str, Any]:
+        """Returns what lists filter and order by."""
+        ...
+
+
+def in_order(items: Sequence[T], orders: Sequence[Order]) -> list[T]:
+    """Returns items in an order."""
+    ordered = list(items)
+    for order in reversed(orders):
+        ordered.sort(key=lambda each: each.item()[order.field], reverse=order.descending)
+    return ordered
+
+
+def check_filter(wanted: Filter) -> None:
+    """Refuses a filter that cannot be compared with keys in every backend: some escape control characters.
+
+    Raises:
+        Invalid: If it holds U+0001 (FILTER_INVALID).
+    """
+    if "\x01" in wanted.text:
+        position = str(wanted.text.index("\x01") + 1)
+        raise invalid("filter", "must not hold U+0001", reason="FILTER_INVALID", metadata={"position": position})
+
 
 def entry_item(entry: Entry) -> Mapping[str, Any]:
     """Returns what lists of entries order by."""
@@ -119,3 +150,18 @@ def entry_item(entry: Entry) -> Mapping[str, Any]:
         "create_time": entry.create_time,
         "update_time": entry.update_time,
     }
+
+
+INVALIDATIONS = Schema(
+    {
+        "key": Field(Kind.STRING, "key", required=True),
+        "cause": Field(Kind.ENUM, "cause", required=True, values={f"CAUSE_{c.name}": int(c) for c in Cause}),
+        "event_time": Field(Kind.TIME, "event_time", required=True),
+    }
+)
+"""The fields of an invalidation of a key."""
+
+
+def invalidation_item(told: Invalidation) -> Mapping[str, Any]:
+    """Returns what watches filter by."""
+    return {"key": told.text, "cause": int(told.cause), "event_time": told.time}

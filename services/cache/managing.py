@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from sutler.auth import authorize
 from sutler.context import Principal
 from sutler.errors import not_found
 from sutler.etags import check_etag
+from sutler.filtering import parse
 from sutler.idempotency import Once
 
 from services.cache.backends import Backends
 from services.cache.caches import COLLECTION, Cache, Rules, check_rules
 from services.cache.evicting import Evictor
-from services.cache.listing import Query
+from services.cache.faults import CacheMovedError, has_children
+from services.cache.listing import ENTRIES, ENTRY_ORDER, Query
 from services.cache.ports import Catalogue
+from services.cache.publishing import Publishing
 from services.cache.results import Deletion
+from services.cache.signing import Signer
 
 CREATE = "cache.caches.create"
+FIRST = Query(parse("", ENTRIES), ENTRY_ORDER, None, limit=1000)
 
 
 class Caches:
@@ -28,12 +34,18 @@ class Caches:
         catalogue: Where they are.
         backends: Where their entries can be.
         evictor: Makes room where a limit became lower.
+        signer: Signs entries.
+        publishing: Tells of caches that are deleted.
     """
 
-    def __init__(self, catalogue: Catalogue, backends: Backends, evictor: Evictor) -> None:
+    def __init__(
+        self, catalogue: Catalogue, backends: Backends, evictor: Evictor, signer: Signer, publishing: Publishing
+    ) -> None:
         self._catalogue = catalogue
         self._backends = backends
         self._evictor = evictor
+        self._signer = signer
+        self._publishing = publishing
 
     async def get(self, tenant: str, cache_id: str) -> Cache:
         """Returns a cache.
@@ -58,7 +70,7 @@ class Caches:
         Raises:
             AlreadyExists: If there is one.
             Invalid: If the rules contradict each other, or a backend is not configured (BACKEND_UNKNOWN).
-            Unimplemented: If they ask for something that is not built yet.
+            FailedPrecondition: If they want entries signed, and there is no key (SIGNING_KEY_MISSING).
         """
         cache = Cache(tenant=tenant, id=cache_id, rules=self._checked(rules))
         return await self._catalogue.create(cache, once, validate_only=validate_only)
@@ -91,7 +103,7 @@ class Caches:
             NotFound: If there is none.
             PermissionDenied: If there is none, and the principal may not create it.
             Conflict: If it has another etag.
-            Invalid, Unimplemented: As :meth:`create`.
+            Invalid, FailedPrecondition: As :meth:`create`.
         """
 
         def decide(found: Cache | None) -> Cache:
@@ -111,8 +123,22 @@ class Caches:
 
     async def delete(self, deletion: Deletion, once: Once | None, *, validate_only: bool) -> None:
         """Deletes a cache. Raises as :meth:`services.cache.ports.Catalogue.delete`."""
-        await self._catalogue.delete(deletion, once, validate_only=validate_only)
+        await self._check_empty(deletion)
+        await self._catalogue.delete(deletion, once, validate_only=validate_only, event=self._publishing.of_deleted())
+
+    async def _check_empty(self, deletion: Deletion) -> None:
+        """Checks that a cache whose entries are not beside the catalogue has none, where they may not go with it."""
+        found = None if deletion.force else await self._catalogue.get(deletion.tenant, deletion.cache_id)
+        if found is None:
+            return
+        check_etag(deletion.etag, found.etag, found.name)
+        with suppress(CacheMovedError):  # then the catalogue decides by what the cache is now
+            listed = await self._backends.metadata(found).page(found, FIRST)
+            if listed.entries:
+                raise has_children(found.name, len(listed.entries), more=listed.more)
 
     def _checked(self, rules: Rules) -> Rules:
         check_rules(rules)
+        if rules.signing:
+            self._signer.check_key()
         return self._backends.chosen(rules)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from sutler.errors import SutlerError
 from sutler.etags import make_etag
 
-from services.cache.caches import Cache
+from services.cache.caches import Cache, Compression
 from services.cache.changes import Decision, Draft, Leave, Row, Store, View, check_room
 from services.cache.entries import Blob, Entry, Kind, living, put_life
 from services.cache.faults import already_exists, blob_not_found, entry_changed, lease_lost, value_too_large
+from services.cache.leases import Lease
+from services.cache.signing import NO_KEYS, Signer, signed_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,10 @@ class Content:
         kind: What it is.
         size: In bytes.
         checksum: The xxh3-128, as 32 hexadecimal digits.
-        value: The bytes; None if they are in a blob.
+        value: The bytes as stored; None if they are in a blob.
         blob: Where they are, if they are in a blob.
+        packing: How ``value`` is packed.
+        sha256: The SHA-256, as 64 hexadecimal digits; empty if it was not asked for, or in the blob.
     """
 
     kind: Kind
@@ -48,6 +52,15 @@ class Content:
     checksum: str
     value: bytes | None = None
     blob: Blob | None = None
+    packing: Compression = Compression.NONE
+    sha256: str = ""
+
+    @property
+    def stored_size(self) -> int:
+        """The bytes that it takes at rest."""
+        if self.blob is not None:
+            return self.blob.stored_size
+        return self.size if self.value is None else len(self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,29 +110,31 @@ def check_size(cache: Cache, size: int) -> None:
         raise value_too_large("entry", size, min(limits))
 
 
-def put(cache: Cache, wanted: Put, draft: Draft | None = None) -> Row:
+def put(cache: Cache, wanted: Put, draft: Draft | None = None, signer: Signer = NO_KEYS) -> Row:
     """Returns the change that puts an entry.
 
     It refuses with AlreadyExists or Conflict (ETAG_MISMATCH, LEASE_LOST) if the condition does not hold, unless it
     fails only because a first try of the same request wrote the entry; with NotFound (BLOB_NOT_FOUND, and as a get if
-    the value is kept), Invalid (TOO_LARGE, EXPIRY_NOT_ALLOWED) and Exhausted (CACHE_FULL).
+    the value is kept), Invalid (TOO_LARGE, EXPIRY_NOT_ALLOWED), Exhausted (CACHE_FULL) and FailedPrecondition
+    (SIGNING_KEY_MISSING).
 
     Args:
         cache: The cache.
         wanted: What to put.
         draft: The blob that holds the value, if one does.
+        signer: Signs the entry, where the cache wants that.
     """
 
     etag = _etag(wanted)
 
     def decide(view: View) -> Decision:
         found = view.entry if view.entry is not None and view.entry.alive(view.now) else None
-        refusal = unmet(cache, wanted, found)
+        refusal = unmet(cache, wanted, found, view.lease)
         if refusal is not None:
             if found is not None and found.etag == etag:
-                return Leave(found)
+                return Leave(signer.checked(cache, found))
             raise refusal
-        content = _content(cache, wanted, view)
+        content = _content(cache, wanted, view, signer)
         check_size(cache, content.size)
         life = put_life(cache, wanted.ttl, wanted.expire_time, view.now)
         entry = Entry(
@@ -130,7 +145,7 @@ def put(cache: Cache, wanted: Put, draft: Draft | None = None) -> Row:
             expire_time=life.expire_time,
             life_time=view.now,
             size=content.size,
-            stored_size=content.size,
+            stored_size=content.stored_size,
             checksum=content.checksum,
             create_time=view.now if found is None else found.create_time,
             put_time=view.now,
@@ -141,31 +156,35 @@ def put(cache: Cache, wanted: Put, draft: Draft | None = None) -> Row:
             tags=wanted.tags,
             value=content.value,
             blob=content.blob,
+            packing=content.packing,
         )
         check_room(cache, view, entry)
-        return Store(entry)
+        return Store(signer.signed(cache, entry, content.blob.sha256 if content.blob else content.sha256))
 
-    return Row(wanted.key, decide, with_value=wanted.keeps_value, draft=draft)
+    with_lease = bool(wanted.condition.lease_token)
+    return Row(wanted.key, decide, with_value=wanted.keeps_value, with_lease=with_lease, draft=draft)
 
 
-def unmet(cache: Cache, wanted: Put, found: Entry | None) -> SutlerError | None:
+def unmet(cache: Cache, wanted: Put, found: Entry | None, lease: Lease | None) -> SutlerError | None:
     """Returns why the condition of a put does not hold; None if it does.
 
     Args:
         cache: The cache.
         wanted: What to put.
         found: The living entry that is there.
+        lease: The lease of the key, if it lasts.
     """
     condition = wanted.condition
     if condition.absent and found is not None:
         return already_exists(cache.name, wanted.key)
     if condition.etag and (found is None or found.etag.strip('"') != condition.etag.strip('"')):
         return entry_changed(cache.name, wanted.key)
-    # No lease is ever given by this release, so every token is one of a lease that has ended.
-    return lease_lost(cache.name, wanted.key) if condition.lease_token else None
+    if condition.lease_token and (lease is None or not lease.proven_by(condition.lease_token)):
+        return lease_lost(cache.name, wanted.key)
+    return None
 
 
-def _content(cache: Cache, wanted: Put, view: View) -> Content:
+def _content(cache: Cache, wanted: Put, view: View, signer: Signer) -> Content:
     if wanted.content is not None:
         return wanted.content
     if wanted.reference:
@@ -173,8 +192,9 @@ def _content(cache: Cache, wanted: Put, view: View) -> Content:
         if blob is None:
             raise blob_not_found(cache.name, wanted.reference)
         return Content(Kind.BYTES, blob.size, blob.checksum, blob=blob)
-    kept = living(cache, wanted.key, view.entry, view.now)
-    return Content(kept.kind, kept.size, kept.checksum, kept.value, kept.blob)
+    kept = signer.checked(cache, living(cache, wanted.key, view.entry, view.now))
+    sha256 = signed_sha256(kept) if kept.verified else ""
+    return Content(kept.kind, kept.size, kept.checksum, kept.value, kept.blob, kept.packing, sha256)
 
 
 def _etag(wanted: Put) -> str:

@@ -6,21 +6,21 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-import structlog
 from sutler.errors import NotFound
 from sutler.paging import MAX_PAGE_BYTES
 
 from services.cache.accesses import Access, Accesses, must_store, renewed
 from services.cache.backends import Backends
-from services.cache.caches import DEFAULT_INLINE_LIMIT, Cache
-from services.cache.entries import MAX_INLINE_BYTES, Entry, checksum, living
-from services.cache.faults import DamagedError, entry_changed, entry_corrupt, offset_invalid
+from services.cache.caches import DEFAULT_INLINE_LIMIT, Cache, Compression
+from services.cache.counting import Count, Counts
+from services.cache.entries import MAX_INLINE_BYTES, Entry, living
+from services.cache.faults import DamagedError, entry_changed, offset_invalid
 from services.cache.listing import Query
 from services.cache.ports import MetadataBackend
 from services.cache.reach import Reach
 from services.cache.results import Listed
-
-log = structlog.get_logger("sutler.cache")
+from services.cache.signing import Signer
+from services.cache.values import refusal, stream_of, value_of
 
 GROUP = 25
 SMALL_GROUP = 5
@@ -55,24 +55,29 @@ class Reading:
 
 
 class Reads:
-    """Reads entries. Every way to an entry asks whether it is alive and whether its value is whole.
+    """Reads entries. Every way to an entry asks whether it is alive, signed right, and whether its value is whole.
 
     Args:
         reach: Finds caches.
         backends: Where blobs are.
         accesses: Remembers what was read.
+        signer: Checks signatures.
+        counts: Counts what reads find, but not those without a value.
     """
 
-    def __init__(self, reach: Reach, backends: Backends, accesses: Accesses) -> None:
+    def __init__(self, reach: Reach, backends: Backends, accesses: Accesses, signer: Signer, counts: Counts) -> None:
         self._reach = reach
         self._backends = backends
         self._accesses = accesses
+        self._signer = signer
+        self._counts = counts
 
     async def get(self, tenant: str, name: str, key: str, reading: Reading) -> Entry:
         """Returns an entry, with its value if that is wanted and at most 1 MiB.
 
         Raises:
-            NotFound: If there is none: CACHE_NOT_FOUND, ENTRY_NOT_FOUND, ENTRY_EXPIRED, ENTRY_CORRUPT.
+            NotFound: If there is none: CACHE_NOT_FOUND, ENTRY_NOT_FOUND, ENTRY_EXPIRED, ENTRY_CORRUPT,
+                SIGNATURE_INVALID.
         """
 
         async def read(cache: Cache, backend: MetadataBackend) -> Entry:
@@ -106,34 +111,50 @@ class Reads:
         return await self._reach.on(tenant, name, read)
 
     async def page(self, tenant: str, name: str, query: Query) -> Listed:
-        """Returns one page of living entries, without their values.
+        """Returns one page of living entries, without their values; tells those that are not to be given out.
 
         Raises:
             NotFound: If there is no such cache (CACHE_NOT_FOUND).
         """
-        return await self._reach.on(tenant, name, lambda cache, backend: backend.page(cache, query))
+
+        async def read(cache: Cache, backend: MetadataBackend) -> Listed:
+            listed = await backend.page(cache, query)
+            if not cache.rules.signing:
+                return replace(listed, entries=[self._signer.checked(cache, entry) for entry in listed.entries])
+            refused = {place for place, entry in enumerate(listed.entries) if self._signer.fault(cache, entry)}
+            entries = [replace(entry, verified=place not in refused) for place, entry in enumerate(listed.entries)]
+            return replace(listed, entries=entries, refused=frozenset(refused))
+
+        return await self._reach.on(tenant, name, read)
 
     async def stream(
         self, tenant: str, name: str, key: str, offset: int, limit: int, etag: str
     ) -> AsyncIterator[Entry | bytes]:
         """Yields an entry, then its value from ``offset`` on, ``limit`` bytes or all, in chunks of at most 1 MiB.
 
+        Where the cache signs, the last chunk comes when the whole value has the SHA-256 that was signed.
+
         Raises:
-            NotFound: As :meth:`get`; after the first chunk if a later one is corrupt.
+            NotFound: As :meth:`get`; after the first chunk if a later one is corrupt, or the value was altered.
             Conflict: If the entry has another etag than the caller knows.
             OutOfRange: If the offset is past the end (OFFSET_INVALID).
         """
 
         async def begin(cache: Cache, backend: MetadataBackend) -> tuple[Cache, Entry]:
             found = await backend.get(cache, key, value=True)
-            entry = living(cache, key, found.entry, found.now)
+            try:
+                entry = self._signer.checked(cache, living(cache, key, found.entry, found.now))
+                if entry.blob is None:
+                    entry = await self._with_value(cache, backend, entry)
+            except NotFound as missing:
+                self._counts.missed(cache.space, missing)
+                raise
+            self._counts.add(cache.space, Count.HIT)
             if etag and etag.strip('"') != entry.etag.strip('"'):
                 raise entry_changed(cache.name, key)
             if offset > entry.size:
                 raise offset_invalid(offset, entry.size)
-            if entry.blob is None:
-                _check(cache, entry)
-            return cache, await self._accessed(cache, backend, entry, found.now)
+            return cache, await self.accessed(cache, backend, entry, found.now)
 
         cache, entry = await self._reach.on(tenant, name, begin)
         yield replace(entry, value=None)
@@ -144,10 +165,12 @@ class Reads:
                 yield entry.value[start : min(start + CHUNK, end)]
             return
         try:
-            async for data in self._backends.blobs(cache).read(entry.blob, offset, limit):
+            async for data in stream_of(entry, self._backends.blobs(cache), offset, limit):
                 yield data
         except DamagedError as error:
-            raise _corrupt(cache, key, error.cause) from error
+            told = refusal(cache, key, error)
+            self._counts.missed(cache.space, told)
+            raise told from error
 
     async def _result(
         self, cache: Cache, backend: MetadataBackend, key: str, entry: Entry | None, now: float, reading: Reading
@@ -161,59 +184,64 @@ class Reads:
         self, cache: Cache, backend: MetadataBackend, key: str, found: Entry | None, now: float, reading: Reading
     ) -> Entry:
         """Returns a found entry as it is given out, and counts the access."""
-        entry = living(cache, key, found, now)
         if reading.view is View.BASIC:
-            return entry
-        if not reading.wants_value(entry):
-            entry = replace(entry, value=None)
-        elif entry.blob is None:
-            _check(cache, entry)
-        elif entry.size <= MAX_INLINE_BYTES:
-            entry = await self._loaded(cache, backend, entry)
-        return await self._accessed(cache, backend, entry, now)
+            return self._signer.checked(cache, living(cache, key, found, now))
+        try:
+            entry = living(cache, key, found, now)
+            if reading.wants_value(entry):
+                entry = await self.whole(cache, backend, entry)
+            else:
+                entry = replace(self._signer.checked(cache, entry), value=None)
+        except NotFound as missing:
+            self._counts.missed(cache.space, missing)
+            raise
+        self._counts.add(cache.space, Count.HIT)
+        return await self.accessed(cache, backend, entry, now)
 
-    async def _accessed(self, cache: Cache, backend: MetadataBackend, entry: Entry, now: float) -> Entry:
+    async def whole(self, cache: Cache, backend: MetadataBackend, entry: Entry) -> Entry:
+        """Returns an entry that was read with its value as it is given out: checked, and with a value from a blob.
+
+        Raises:
+            NotFound: If it cannot be given out (ENTRY_CORRUPT, SIGNATURE_INVALID), or has gone meanwhile.
+        """
+        entry = self._signer.checked(cache, entry)
+        if entry.blob is None or entry.size <= MAX_INLINE_BYTES:
+            return await self._with_value(cache, backend, entry)
+        return entry
+
+    async def accessed(self, cache: Cache, backend: MetadataBackend, entry: Entry, now: float) -> Entry:
+        """Counts an access to a living entry, and returns it with the life that it has now."""
         if must_store(cache, entry, now):
-            await backend.record([Access(cache.space, entry.key, entry.put_time, True, 1, now)])
+            await backend.record([Access(cache.space, entry.key, entry.put_time, True, 1, now, cache.by_frequency)])
         else:
             self._accesses.add(cache, entry, now)
         return renewed(cache, entry, now)
 
-    async def _loaded(self, cache: Cache, backend: MetadataBackend, entry: Entry) -> Entry:
-        """Returns an entry with its value from a blob.
+    async def _with_value(self, cache: Cache, backend: MetadataBackend, entry: Entry) -> Entry:
+        """Returns an entry with its value as it was put.
 
         A blob that is missing may have been removed since the entry was read, because the entry was put anew.
         """
         blobs = self._backends.blobs(cache)
-        assert entry.blob is not None
         try:
-            return replace(entry, value=await blobs.load(entry.blob))
+            return _with(entry, await value_of(entry, blobs))
         except DamagedError as error:
+            if entry.blob is None:
+                raise refusal(cache, entry.key, error) from error
             again = await backend.get(cache, entry.key, value=True)
-            newer = living(cache, entry.key, again.entry, again.now)
+            newer = self._signer.checked(cache, living(cache, entry.key, again.entry, again.now))
             if newer.blob == entry.blob:
-                raise _corrupt(cache, entry.key, error.cause) from error
-        if newer.blob is None:
-            _check(cache, newer)
-            return newer
+                raise refusal(cache, entry.key, error) from error
         if newer.size > MAX_INLINE_BYTES:
             return newer
         try:
-            return replace(newer, value=await blobs.load(newer.blob))
+            return _with(newer, await value_of(newer, blobs))
         except DamagedError as error:
-            raise _corrupt(cache, entry.key, error.cause) from error
+            raise refusal(cache, entry.key, error) from error
 
 
-def _check(cache: Cache, entry: Entry) -> None:
-    """Checks a value that was stored beside its metadata."""
-    assert entry.value is not None
-    if checksum(entry.value) != entry.checksum:
-        raise _corrupt(cache, entry.key, "checksum")
-
-
-def _corrupt(cache: Cache, key: str, cause: str) -> NotFound:
-    log.warning("cache.entry_corrupt", cache=cache.name, tenant=cache.tenant, cause=cause)
-    return entry_corrupt(cache.name, key, cause)
+def _with(entry: Entry, value: bytes) -> Entry:
+    return entry if value is entry.value else replace(entry, value=value, packing=Compression.NONE)
 
 
 def _size(result: Entry | NotFound) -> int:

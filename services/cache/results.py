@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sutler.errors import SutlerError
 
 from services.cache.caches import Usage
 from services.cache.entries import Entry
+from services.cache.leases import Lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,16 @@ class Found:
     Attributes:
         entry: What stands there, alive or expired.
         now: The time of the look, in seconds since 1970.
+        lease: The lease of the key, if it lasts and was asked for.
     """
 
     entry: Entry | None
     now: float
+    lease: Lease | None = None
+
+
+Result: TypeAlias = Entry | Lease | SutlerError | None
+"""What became of a row: the entry as it is now, None if it is gone, the lease that was given, or why it was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +71,38 @@ class Changed:
     """What became of the rows of a change.
 
     Attributes:
-        results: For each row the entry as it is now, None if it is gone, or why it was refused.
+        results: One for each row.
         usage: What the cache takes now.
     """
 
-    results: Sequence[Entry | SutlerError | None]
+    results: Sequence[Result]
     usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry whose metadata cannot be read.
+
+    Attributes:
+        key: Its key.
+        why: What is wrong, in words.
+    """
+
+    key: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one piece of work removed.
+
+    Attributes:
+        counts: How many entries of each cache, by its number.
+        more: Whether there is more to do.
+    """
+
+    counts: Mapping[int, int]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +113,10 @@ class Listed:
         entries: In order.
         positions: For each, where a page begins that comes after it; values that JSON can carry.
         more: Whether others come after them.
+        refused: The places of entries that are not given out, because their signature is not right.
     """
 
     entries: Sequence[Entry]
     positions: Sequence[Sequence[Any]]
     more: bool
+    refused: frozenset[int] = frozenset()

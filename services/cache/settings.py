@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
-from sutler.settings import ServerSettings
+from sutler.backends import BackendKind
+from sutler.secret_box import SecretKeys
+from sutler.settings import SEPARATOR, ServerSettings
+
+from services.cache.adapters import FILES, LOCAL, registry
+from services.cache.adapters.configuring import problems
 
 SQLITE = "sqlite:///"
+BACKEND_NAME = re.compile("[A-Za-z][A-Za-z0-9._-]{0,62}")
 
 
 class Settings(ServerSettings):
@@ -36,12 +43,53 @@ class Settings(ServerSettings):
     orphan_sweep_seconds: float = Field(
         600.0, ge=0.05, le=86_400, description="Pause between two searches for files that no entry refers to"
     )
+    signing_keys: SecretKeys = Field(
+        SecretStr(""),
+        description="Keys that sign entries, where a cache wants that: base64 of 32 bytes, comma-separated, the first "
+        "signs, all verify",
+    )
+    rule_address: str = Field(
+        "", description="Address of RuleService, for events of caches that publish them; empty tells nobody"
+    )
+    operation_retention_days: float = Field(30.0, gt=0, description="How long operations are kept after their end")
+    metadata_backends: dict[str, dict[str, Any]] = Field(
+        {},
+        repr=False,
+        description='Further metadata backends: {"NAME": {"type": "redis", "url": "redis://HOST:6379/0"}}; '
+        "ListBackends tells types and options",
+    )
+    blob_backends: dict[str, dict[str, Any]] = Field(
+        {},
+        repr=False,
+        description='Further blob backends: {"NAME": {"type": "s3", "bucket": "BUCKET"}}',
+    )
+    default_metadata_backend: str = Field("local", description="What caches get that name no metadata backend")
+    default_blob_backend: str = Field("files", description="What caches get that name no blob backend")
     request_retention_days: float = Field(7.0, gt=0, description="How long answers to request ids are remembered")
 
     @property
     def blob_folder(self) -> Path:
         """Where large values are."""
         return self.blobs or Path(unquote(self.data.removeprefix(SQLITE)) + ".blobs")
+
+    @model_validator(mode="after")
+    def _backends_are_usable(self) -> Self:
+        types, found = registry(), list[str]()
+        for name, kind, given, own, default in (
+            ("metadata_backends", BackendKind.METADATA, self.metadata_backends, LOCAL, self.default_metadata_backend),
+            ("blob_backends", BackendKind.BLOB, self.blob_backends, FILES, self.default_blob_backend),
+        ):
+            found += [
+                f"{name}[{each}]: is no name: letters, digits, - _ ., first a letter, and not {own}"
+                for each in given
+                if each == own or not BACKEND_NAME.fullmatch(each)
+            ]
+            found += [f"{name}{problem}" for problem in problems(types, kind, given, workers=self.workers)]
+            if default not in (own, *given):
+                found.append(f"default_{name[:-1]}: {default} is none of {', '.join((own, *given))}")
+        if found:
+            raise ValueError(SEPARATOR.join(found))
+        return self
 
     @model_validator(mode="after")
     def _blobs_have_a_place(self) -> Self:

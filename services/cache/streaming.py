@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from sutler.errors import SutlerError
+
 from services.cache.backends import Backends
 from services.cache.caches import Cache
 from services.cache.changes import Draft
-from services.cache.changing import Changes, Result
+from services.cache.changing import Changes
+from services.cache.counting import Counts
 from services.cache.entries import Kind, put_life
 from services.cache.faults import blob_incomplete, blob_mismatch, stream_order
 from services.cache.ports import MetadataBackend
 from services.cache.puts import Content, Put, check_size, unmet, written_by
 from services.cache.reach import Reach
+from services.cache.results import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,14 @@ class Streams:
         reach: Finds caches.
         backends: Where blobs are.
         changes: Puts the entry at the end.
+        counts: Counts puts that are refused at their beginning.
     """
 
-    def __init__(self, reach: Reach, backends: Backends, changes: Changes) -> None:
+    def __init__(self, reach: Reach, backends: Backends, changes: Changes, counts: Counts) -> None:
         self._reach = reach
         self._backends = backends
         self._changes = changes
+        self._counts = counts
 
     async def write(self, tenant: str, parts: AsyncIterator[Part]) -> tuple[str, Result]:
         """Puts an entry from a stream; returns the name of the cache, and the entry or what refuses it.
@@ -76,7 +82,11 @@ class Streams:
             raise stream_order("header", _name(header))
 
         async def check(cache: Cache, backend: MetadataBackend) -> Cache:
-            await _check_condition(cache, backend, header.put)
+            try:
+                await _check_condition(cache, backend, header.put)
+            except SutlerError as refusal:
+                self._counts.put(cache.space, [refusal])
+                raise
             return cache
 
         cache = await self._reach.on(tenant, header.cache, check)
@@ -87,7 +97,7 @@ class Streams:
 
     async def _take(self, cache: Cache, parts: AsyncIterator[Part]) -> Draft:
         size = 0
-        async with self._backends.blobs(cache).writer(cache.tenant) as writer:
+        async with self._backends.blobs(cache).writer(cache.tenant, cache.compression) as writer:
             async for part in parts:
                 if isinstance(part, Header):
                     raise stream_order("data or trailer", "header")
@@ -95,7 +105,7 @@ class Streams:
                     after = await anext(parts, None)
                     if after is not None:
                         raise stream_order("its end", _name(after))
-                    _check_trailer(part, size, writer.sha256)
+                    _check_trailer(part, size, await writer.sha256())
                     return await writer.finish()
                 size += len(part)
                 check_size(cache, size)
@@ -105,9 +115,9 @@ class Streams:
 
 async def _check_condition(cache: Cache, backend: MetadataBackend, wanted: Put) -> None:
     """Refuses a put that cannot succeed before its value is sent; a repeat of one that did may go on."""
-    found = await backend.get(cache, wanted.key, value=False)
+    found = await backend.get(cache, wanted.key, value=False, lease=True)
     living = found.entry if found.entry is not None and found.entry.alive(found.now) else None
-    refusal = unmet(cache, wanted, living)
+    refusal = unmet(cache, wanted, living, found.lease)
     if refusal is not None and not written_by(wanted, living):
         raise refusal
     put_life(cache, wanted.ttl, wanted.expire_time, found.now)

@@ -4,18 +4,6 @@ from __future__ import annotations
 
 UNBUILT = frozenset(
     {
-        "sutler.cache.v1.CacheService.CancelOperation",
-        "sutler.cache.v1.CacheService.ExtendLease",
-        "sutler.cache.v1.CacheService.GetCacheStats",
-        "sutler.cache.v1.CacheService.GetOperation",
-        "sutler.cache.v1.CacheService.LeaseEntry",
-        "sutler.cache.v1.CacheService.ListDataTypes",
-        "sutler.cache.v1.CacheService.ListOperations",
-        "sutler.cache.v1.CacheService.ReleaseLease",
-        "sutler.cache.v1.CacheService.VerifyCache",
-        "sutler.cache.v1.CacheService.WaitOperation",
-        "sutler.cache.v1.CacheService.WatchInvalidations",
-        "sutler.cache.v1.CacheService.WatchOperation",
         "sutler.erp.v1.ErpGateway.AggregateRecords",
         "sutler.erp.v1.ErpGateway.BatchDeleteRecords",
         "sutler.erp.v1.ErpGateway.BatchUpdateRecords",

@@ -11,8 +11,8 @@ from sutler.filtering import parse, position
 from sutler.interceptors.idempotency import once
 from sutler.paging import page_size, parse_order_by
 
-from services.cache.backends import BACKEND_ORDER, BACKENDS, in_order
-from services.cache.listing import CACHE_ORDER, CACHES, Query, cache_item
+from services.cache.backends import BACKEND_ORDER, BACKENDS
+from services.cache.listing import CACHE_ORDER, CACHES, Query, cache_item, in_order
 from services.cache.results import Deletion
 from services.cache.servicer.work import Rpcs
 from services.cache.wire.caches import cache_id, rules, to_backend, to_cache, updated_rules

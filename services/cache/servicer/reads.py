@@ -45,9 +45,13 @@ class ReadRpcs(Rpcs):
             prefix=request.prefix,
         )
         found = await self._work.reads.page(tenant, request.cache, query)
-        entries = [to_entry(request.cache, entry) for entry in found.entries]
+        entries = [
+            pb.Entry() if place in found.refused else to_entry(request.cache, entry)
+            for place, entry in enumerate(found.entries)
+        ]
         count = fitting(entry.ByteSize() for entry in entries)
-        answer = pb.ListEntriesResponse(entries=entries[:count])
+        given = [entry for place, entry in enumerate(entries[:count]) if place not in found.refused]
+        answer = pb.ListEntriesResponse(entries=given)
         if found.more or count < len(entries):
             last = found.positions[count - 1]
             answer.next_page_token = self._work.pager.token(tenant, "ListEntries", request, last)

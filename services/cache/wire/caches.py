@@ -10,6 +10,9 @@ from services.cache.backends import Backend
 from services.cache.caches import COLLECTION, Cache, Compression, Eviction, Rules
 from services.cache.wire.text import checked_text
 
+MAX_REASON = 256
+"""How many characters of the reason for a state are shown."""
+
 
 def cache_id(name: str) -> str:
     """Returns the last part of the name of a cache."""
@@ -91,14 +94,19 @@ def updated_rules(cache: Cache, request: pb.UpdateCacheRequest) -> Rules:
 
 def to_backend(backend: Backend) -> pb.Backend:
     """Returns a backend as the API shows it."""
-    return pb.Backend(
+    message = pb.Backend(
         backend_id=backend.id,
         kind=int(backend.type.kind),  # type: ignore[arg-type]
         type=backend.type.type,
         description=backend.type.description,
         state=int(backend.state),  # type: ignore[arg-type]
-        state_reason=backend.state_reason,
-        default_backend=bool(backend.id),
-        builtin=True,
+        state_reason=backend.state_reason[:MAX_REASON],
+        default_backend=backend.is_default,
+        builtin=backend.type.builtin,
         capabilities=[int(capability) for capability in backend.type.capabilities],  # type: ignore[misc]
+        required_packages=backend.type.required_packages,
+        max_entries=backend.type.max_entries,
+        compatible_types=backend.compatible_types,
     )
+    message.options_schema.update(backend.type.options.model_json_schema())
+    return message

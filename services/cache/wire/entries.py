@@ -12,7 +12,9 @@ from sutler.status import to_status
 from sutler.wire import duration, timestamp, to_struct, to_value
 
 from services.cache.entries import MAX_INLINE_BYTES, Entry, Kind
+from services.cache.leases import Lease
 from services.cache.reading import View
+from services.cache.results import Result
 
 DOMAIN = "cache.sutler.dev"
 VIEWS = {
@@ -40,6 +42,7 @@ def to_entry(cache: str, entry: Entry, view: View = View.BASIC) -> pb.Entry:
         message.ttl.CopyFrom(duration(entry.ttl))
     if entry.expire_time is not None:
         message.expire_time.CopyFrom(timestamp(entry.expire_time))
+    message.signature_verified = entry.verified
     if view is not View.VALUE:
         _describe(message, cache, entry)
     return message
@@ -70,14 +73,15 @@ def _set_value(message: pb.Entry, entry: Entry) -> None:
         message.json_value.CopyFrom(to_value(orjson.loads(entry.value)))
 
 
-def to_result(cache: str, result: Entry | SutlerError | None, view: View = View.BASIC) -> pb.EntryResult:
-    """Returns what became of a row."""
+def to_result(cache: str, result: Result, view: View = View.BASIC) -> pb.EntryResult:
+    """Returns what became of a row that gives no lease."""
+    assert not isinstance(result, Lease)
     if isinstance(result, SutlerError):
         return pb.EntryResult(status=_status(result))
     return pb.EntryResult() if result is None else pb.EntryResult(entry=to_entry(cache, result, view))
 
 
-def to_delete_result(result: Entry | SutlerError | None) -> pb.DeleteEntryResult:
+def to_delete_result(result: Result) -> pb.DeleteEntryResult:
     """Returns what became of a row that was to be deleted."""
     if isinstance(result, SutlerError):
         return pb.DeleteEntryResult(status=_status(result))

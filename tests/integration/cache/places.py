@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sutler.testing import postgresql_schema
+from sutler.testing import postgresql_schema, redis_prefix, redis_url
 
 from services.cache.settings import Settings
 
@@ -18,20 +22,31 @@ class Place:
     """Attributes:
     data: The URL of the database.
     blobs: The folder of large values.
+    metadata: The name of the metadata backend that caches get.
+    backends: Metadata backends beside the database, as in the settings.
     """
 
     data: str
     blobs: Path
+    metadata: str = "local"
+    backends: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @contextmanager
 def place_of(engine: str, folder: Path) -> Iterator[Place]:
-    """Yields a place of an engine; its PostgreSQL schema is dropped afterwards."""
+    """Yields a place of an engine; its PostgreSQL schema, or its keys in Redis, are removed afterwards."""
+    file = f"sqlite:///{folder}/cache.db"
     if engine == "sqlite":
-        yield Place(f"sqlite:///{folder}/cache.db", folder / "blobs")
-        return
-    with postgresql_schema() as url:
-        yield Place(url, folder / "blobs")
+        yield Place(file, folder / "blobs")
+    elif engine == "json":
+        yield Place(file, folder / "blobs", "kv", {"kv": {"type": "json", "file": str(folder / "cache.json")}})
+    elif engine == "redis":
+        with redis_prefix() as prefix:
+            backends = {"kv": {"type": "redis", "url": redis_url(), "prefix": prefix}}
+            yield Place(file, folder / "blobs", "kv", backends)
+    else:
+        with postgresql_schema() as url:
+            yield Place(url, folder / "blobs")
 
 
 def settings_of(place: Place, **more: Any) -> Settings:
@@ -41,6 +56,8 @@ def settings_of(place: Place, **more: Any) -> Settings:
         "port": 0,
         "data": place.data,
         "blobs": place.blobs,
+        "metadata_backends": place.backends,
+        "default_metadata_backend": place.metadata,
         "log_level": "warning",
         "drain_seconds": 1,
         "drain_pause_seconds": 0,
@@ -50,3 +67,26 @@ def settings_of(place: Place, **more: Any) -> Settings:
         **more,
     }
     return Settings(**given)
+
+
+@asynccontextmanager
+async def process(settings: Settings, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A server as a process of its own, which ends with the block."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": "libs:.",
+        "SUTLER_CACHE_PORT": str(port),
+        "SUTLER_CACHE_DATA": settings.data,
+        "SUTLER_CACHE_BLOBS": str(settings.blob_folder),
+        "SUTLER_CACHE_LOG_LEVEL": "error",
+        "SUTLER_CACHE_SWEEP_SECONDS": "0.1",
+        "SUTLER_CACHE_BLOB_GRACE_SECONDS": "0",
+        "SUTLER_CACHE_ORPHAN_SWEEP_SECONDS": "1",
+    }
+    running = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.cache", env=environment)
+    try:
+        yield running
+    finally:
+        with suppress(ProcessLookupError):
+            running.send_signal(signal.SIGKILL)
+        await running.wait()

@@ -14,6 +14,7 @@ from sutler.client import Sutler
 from sutler.errors import AlreadyExists, Code, Invalid
 
 from tests.integration.cache.calls import Shelf, eventually, refused
+from tests.integration.cache.places import Place
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -39,7 +40,7 @@ async def delete(client: Sutler, name: str, **fields: Any) -> None:
     await client.cache.DeleteCache(pb.DeleteCacheRequest(name=name, **fields))
 
 
-async def test_a_new_cache_is_there_as_it_was_asked_for(client: Sutler) -> None:
+async def test_a_new_cache_is_there_as_it_was_asked_for(client: Sutler, place: Place) -> None:
     cache_id = fresh()
     wanted = pb.Cache(
         display_name="Prices",
@@ -58,7 +59,7 @@ async def test_a_new_cache_is_there_as_it_was_asked_for(client: Sutler) -> None:
     assert made == await get(client, f"caches/{cache_id}")
     assert uuid.UUID(made.uid).version == 4
     assert made.create_time == made.update_time
-    assert (made.metadata_backend, made.blob_backend) == ("local", "files")
+    assert (made.metadata_backend, made.blob_backend) == (place.metadata, "files")
     for name in ("name", "uid", "etag", "create_time", "update_time", "metadata_backend", "blob_backend"):
         made.ClearField(name)
     assert made == wanted
@@ -90,43 +91,35 @@ async def test_of_concurrent_creates_one_succeeds(client: Sutler) -> None:
     assert sum(isinstance(answer, AlreadyExists) for answer in answers) == 9
 
 
-async def test_validate_only_creates_nothing(client: Sutler) -> None:
+async def test_validate_only_creates_nothing(client: Sutler, place: Place) -> None:
     cache_id = fresh()
     would_be = await create(client, cache_id, pb.Cache(display_name="x"), validate_only=True)
-    assert (would_be.name, would_be.display_name, would_be.metadata_backend) == (f"caches/{cache_id}", "x", "local")
+    assert (would_be.name, would_be.display_name) == (f"caches/{cache_id}", "x")
+    assert would_be.metadata_backend == place.metadata
     assert not would_be.uid
     assert not would_be.HasField("create_time")
     with refused(Code.NOT_FOUND, "NOT_FOUND", resource=f"caches/{cache_id}"):
         await get(client, f"caches/{cache_id}")
 
 
-@pytest.mark.parametrize(
-    ("cache", "field"),
-    [
-        (pb.Cache(signing=True), "cache.signing"),
-        (pb.Cache(compression=pb.Cache.COMPRESSION_ZSTD), "cache.compression"),
-        (pb.Cache(compression=pb.Cache.COMPRESSION_LZ4), "cache.compression"),
-        (pb.Cache(eviction=pb.Cache.EVICTION_LFU), "cache.eviction"),
-        (pb.Cache(publish_invalidations=True), "cache.publish_invalidations"),
-    ],
-)
-async def test_what_is_not_offered_is_refused_and_not_ignored(client: Sutler, cache: pb.Cache, field: str) -> None:
-    with refused(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", field=field):
-        await create(client, fresh(), cache)
-    made = await create(client, fresh())
-    cache.name = made.name
-    with refused(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", field=field):
-        await update(client, cache)
+async def test_signing_needs_a_key(client: Sutler) -> None:
+    signing = pb.Cache(signing=True)
+    with refused(Code.FAILED_PRECONDITION, "SIGNING_KEY_MISSING", setting="SUTLER_CACHE_SIGNING_KEYS"):
+        await create(client, fresh(), signing)
+    signing.name = (await create(client, fresh())).name
+    with refused(Code.FAILED_PRECONDITION, "SIGNING_KEY_MISSING"):
+        await update(client, signing)
 
 
-async def test_unknown_backends_are_refused(client: Sutler) -> None:
+async def test_unknown_backends_are_refused(client: Sutler, place: Place) -> None:
     with refused(Code.INVALID_ARGUMENT, "BACKEND_UNKNOWN", field="cache.blob_backend", backend="s4", known="files"):
         await create(client, fresh(), pb.Cache(blob_backend="s4"))
-    with refused(Code.INVALID_ARGUMENT, "BACKEND_UNKNOWN", field="cache.metadata_backend", known="local"):
+    known = ", ".join(("local", *place.backends))
+    with refused(Code.INVALID_ARGUMENT, "BACKEND_UNKNOWN", field="cache.metadata_backend", known=known):
         await create(client, fresh(), pb.Cache(metadata_backend="files"))
 
 
-async def test_an_update_changes_what_it_names(client: Sutler) -> None:
+async def test_an_update_changes_what_it_names(client: Sutler, place: Place) -> None:
     made = await create(client, fresh(), pb.Cache(display_name="a", max_entries=5))
     populated = await update(client, pb.Cache(name=made.name, max_entries=6))
     assert (populated.display_name, populated.max_entries) == ("a", 6)
@@ -138,7 +131,7 @@ async def test_an_update_changes_what_it_names(client: Sutler) -> None:
     cleared = await update(client, pb.Cache(name=made.name), ["max_entries"])
     assert cleared.max_entries == 0
     replaced = await update(client, pb.Cache(name=made.name, max_entry_bytes=3), ["*"])
-    assert (replaced.display_name, replaced.max_entry_bytes, replaced.metadata_backend) == ("", 3, "local")
+    assert (replaced.display_name, replaced.max_entry_bytes, replaced.metadata_backend) == ("", 3, place.metadata)
 
 
 async def test_updates_that_are_refused(client: Sutler) -> None:
@@ -238,7 +231,7 @@ async def test_a_cache_whose_entries_have_expired_is_empty(client: Sutler) -> No
     await delete(client, made.name)
 
 
-async def test_lists_come_in_pages_and_are_filtered_and_ordered(client: Sutler) -> None:
+async def test_lists_come_in_pages_and_are_filtered_and_ordered(client: Sutler, place: Place) -> None:
     mark = uuid4().hex
     for number in range(5):
         await create(client, f"{'BdAeC'[number]}{mark[:8]}", pb.Cache(display_name=mark, max_entries=number))
@@ -258,7 +251,8 @@ async def test_lists_come_in_pages_and_are_filtered_and_ordered(client: Sutler) 
     assert await pages(50, filter=mine, order_by="max_entries desc") == [[4, 3, 2, 1, 0]]
     assert await pages(2, filter=f"{mine} AND max_entries > 1", order_by="max_entries") == [[2, 3], [4]]
     assert await pages(50, filter=f'{mine} AND eviction = "EVICTION_LRU"') == [[]]
-    assert await pages(50, filter=f"{mine} AND NOT sliding = true AND metadata_backend = local") == [[2, 0, 4, 1, 3]]
+    mine_here = f"{mine} AND NOT sliding = true AND metadata_backend = {place.metadata}"
+    assert await pages(50, filter=mine_here) == [[2, 0, 4, 1, 3]]
 
 
 async def test_lists_that_are_refused(client: Sutler) -> None:
@@ -270,11 +264,3 @@ async def test_lists_that_are_refused(client: Sutler) -> None:
         await client.cache.ListCaches(pb.ListCachesRequest(page_token="AAAA"))
     with pytest.raises(Invalid):
         await client.cache.ListCaches(pb.ListCachesRequest(page_size=-1))
-
-
-async def test_what_is_not_built_says_so(client: Sutler) -> None:
-    with refused(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", method="GetCacheStats"):
-        await client.cache.GetCacheStats(pb.GetCacheStatsRequest(name="caches/c"))
-    with refused(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", method="WatchInvalidations"):
-        async for _ in client.cache.WatchInvalidations(pb.WatchInvalidationsRequest(cache="caches/c")):
-            pass

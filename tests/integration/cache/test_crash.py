@@ -7,22 +7,24 @@ import os
 import random
 import signal
 import sqlite3
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import time
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sutler.cache.v1 import cache_pb2 as pb
-from sutler.client import connect
+from sutler.client import Sutler, connect
 from sutler.errors import SutlerError
 
 from services.cache.settings import Settings
 from tests.integration.cache.calls import Shelf, eventually
+from tests.integration.cache.places import process
 
 KILLS = 5
+MANY_KILLS = 200
 WORKERS = 6
+EVICTING = "caches/evicting"
+ORPHAN_SECONDS = 60
 SEED = 20261121
 
 
@@ -39,27 +41,6 @@ class Ledger:
         self.values: dict[str, bytes | None] = {}
         self.doubtful: dict[str, bytes | None] = {}
         self.counted = 0
-
-
-@asynccontextmanager
-async def process(settings: Settings, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": "libs:.",
-        "SUTLER_CACHE_PORT": str(port),
-        "SUTLER_CACHE_DATA": settings.data,
-        "SUTLER_CACHE_BLOBS": str(settings.blob_folder),
-        "SUTLER_CACHE_LOG_LEVEL": "error",
-        "SUTLER_CACHE_SWEEP_SECONDS": "0.1",
-        "SUTLER_CACHE_BLOB_GRACE_SECONDS": "0",
-    }
-    running = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.cache", env=environment)
-    try:
-        yield running
-    finally:
-        with suppress(ProcessLookupError):
-            running.send_signal(signal.SIGKILL)
-        await running.wait()
 
 
 async def work(shelf: Shelf, ledger: Ledger, name: str, chance: random.Random) -> None:
@@ -82,6 +63,7 @@ async def work(shelf: Shelf, ledger: Ledger, name: str, chance: random.Random) -
         ledger.values[key] = ledger.doubtful.pop(key)
         await shelf.increment("counter", request_id=str(uuid4()))
         ledger.counted += 1
+        await Shelf(shelf.client, EVICTING).write(f"{name}/{number}", chance.randbytes(chance.choice([10, 2_000])))
 
 
 async def check(shelf: Shelf, ledger: Ledger) -> None:
@@ -99,20 +81,36 @@ async def check(shelf: Shelf, ledger: Ledger) -> None:
 
 @pytest.mark.timeout(120)
 async def test_what_was_answered_is_there_after_a_kill(sqlite_settings: Settings, free_port: int) -> None:
-    chance, ledgers = random.Random(SEED), [Ledger() for _ in range(WORKERS)]
-    for kill in range(KILLS + 1):
-        async with process(sqlite_settings, free_port) as server, connect(f"127.0.0.1:{free_port}") as client:
-            await eventually(lambda: _ready(Shelf(client, "caches/c")), 60)
+    await killed(KILLS, SEED, sqlite_settings, free_port)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(1200)
+async def test_what_was_answered_is_there_after_many_kills(sqlite_settings: Settings, free_port: int) -> None:
+    chosen = int(os.environ.get("SEED") or random.SystemRandom().getrandbits(32))
+    print(f"SEED={chosen}")
+    await killed(MANY_KILLS, chosen, sqlite_settings, free_port)
+
+
+async def killed(kills: int, seed: int, settings: Settings, port: int) -> None:
+    """Kills a server again and again while workers change entries, and checks each time what they were told."""
+    chance, ledgers = random.Random(seed), [Ledger() for _ in range(WORKERS)]
+    for kill in range(kills + 1):
+        async with process(settings, port) as server, connect(f"127.0.0.1:{port}") as client:
             shelf = Shelf(client, "caches/c")
+            await eventually(lambda shelf=shelf: _ready(shelf), 60)  # type: ignore[misc]
             for ledger in ledgers:
                 await check(shelf, ledger)
             answered = sum(ledger.counted for ledger in ledgers)
             if answered:
                 counted = (await shelf.get("counter")).counter_value
                 assert answered <= counted <= answered + WORKERS * kill
-            if kill == KILLS:
+            if kill == kills:
                 assert answered
-                everything_fits(sqlite_settings)
+                await eventually(lambda client=client: _within_limit(client))  # type: ignore[misc]
+                for name in (shelf.name, EVICTING):
+                    await verified(client, name)
+                everything_fits(settings)
                 return
             workers = [
                 asyncio.create_task(work(shelf, ledger, f"w{number}", random.Random(chance.random())))
@@ -127,32 +125,38 @@ async def test_what_was_answered_is_there_after_a_kill(sqlite_settings: Settings
 
 
 async def _ready(shelf: Shelf) -> bool:
+    caches = (
+        pb.Cache(name=shelf.name, inline_limit_bytes=1000),
+        pb.Cache(name=EVICTING, inline_limit_bytes=1000, max_entries=20),
+    )
     try:
-        await shelf.client.cache.UpdateCache(
-            pb.UpdateCacheRequest(cache=pb.Cache(name=shelf.name, inline_limit_bytes=1000), allow_missing=True),
-            timeout=1,
-        )
+        for cache in caches:
+            await shelf.client.cache.UpdateCache(pb.UpdateCacheRequest(cache=cache, allow_missing=True), timeout=1)
     except SutlerError:
         return False
     return True
 
 
+async def _within_limit(client: Sutler) -> bool:
+    stats = await client.cache.GetCacheStats(pb.GetCacheStatsRequest(name=EVICTING))
+    return stats.entry_count <= 20
+
+
+async def verified(client: Sutler, name: str) -> None:
+    """Checks that VerifyCache finds nothing."""
+    found = await client.wait(await client.cache.VerifyCache(pb.VerifyCacheRequest(name=name)))
+    assert isinstance(found, pb.VerifyCacheResponse)
+    assert list(found.problems) == []
+    assert found.problem_count == 0
+
+
 def everything_fits(settings: Settings) -> None:
-    """Checks that totals, tags, blobs and files agree."""
+    """Checks that blobs and files agree: none is missing, and none that nobody refers to is older than a minute."""
     path, folder = Path(settings.data.removeprefix("sqlite:///")), settings.blob_folder
-
-    def one(sql: str) -> tuple[int, ...]:
-        with sqlite3.connect(path) as raw:
-            return tuple(raw.execute(sql).fetchone())
-
-    entries = one("SELECT COUNT(*), COALESCE(SUM(size_bytes), 0) FROM entries")
-    inline = one("SELECT COALESCE(SUM(stored_bytes), 0) FROM entries WHERE blob_id IS NULL")
-    blobs = one("SELECT COUNT(*), COALESCE(SUM(size_bytes), 0) FROM blobs")
-    assert one("SELECT entries, size_bytes FROM spaces") == entries
-    assert one("SELECT blobs, stored_bytes FROM spaces") == (blobs[0], blobs[1] + inline[0])
-    assert one("SELECT COUNT(DISTINCT blob_id) FROM entries WHERE blob_id IS NOT NULL") == (blobs[0],)
-    tagged = one("SELECT COUNT(*) FROM entries WHERE tags <> '[]'")
-    assert one("SELECT COUNT(*) FROM entry_tags") == tagged
     with sqlite3.connect(path) as raw:
         wanted = {folder / row[0] for row in raw.execute("SELECT locator FROM blobs")}
-    assert wanted <= {file for file in folder.rglob("*") if file.is_file()}
+        garbage = {folder / row[0] for row in raw.execute("SELECT locator FROM garbage")}
+    files = {file: file.stat().st_mtime for file in folder.rglob("*") if file.is_file()}
+    assert wanted <= set(files)
+    oldest = time.time() - ORPHAN_SECONDS
+    assert {file for file, written in files.items() if written < oldest} <= wanted | garbage

@@ -72,13 +72,16 @@ async def test_a_full_disk_is_told_and_changes_nothing(
     await own.put("k", b"new" * 100)
 
 
-async def test_a_spoilt_value_beside_its_metadata_is_a_miss(own: Shelf, sqlite_settings: Settings) -> None:
+@pytest.mark.parametrize(("spoilt", "cause"), [(b"other", "checksum"), (b"valu", "size")])
+async def test_a_spoilt_value_beside_its_metadata_is_a_miss(
+    own: Shelf, sqlite_settings: Settings, spoilt: bytes, cause: str
+) -> None:
     await own.put("k", b"value")
     with sqlite3.connect(sqlite_settings.data.removeprefix("sqlite:///")) as raw:
-        raw.execute("UPDATE entries SET value = X'00'")
-    with refused(Code.NOT_FOUND, "ENTRY_CORRUPT", cause="checksum", key="k"):
+        raw.execute("UPDATE entries SET value = ?", (spoilt,))
+    with refused(Code.NOT_FOUND, "ENTRY_CORRUPT", cause=cause, key="k"):
         await own.get("k")
-    with refused(Code.NOT_FOUND, "ENTRY_CORRUPT", cause="checksum"):
+    with refused(Code.NOT_FOUND, "ENTRY_CORRUPT", cause=cause):
         await own.read("k")
     await own.put("k", b"value")
     assert (await own.get("k")).inline_value == b"value"

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.integration.cache.calls import Shelf, eventually, refused
 from tests.integration.cache.places import Place, settings_of
 
 LONG_AGO = time.time() - 3600
+MIB = 1 << 20
 
 
 @asynccontextmanager
@@ -68,7 +69,8 @@ async def test_a_file_that_is_being_written_is_not_taken_for_abandoned(tmp_path:
 
         async def slowly() -> AsyncIterator[pb.WriteBlobRequest]:
             yield pb.WriteBlobRequest(header=pb.WriteBlobHeader(cache=shelf.name, key="k"))
-            yield pb.WriteBlobRequest(data=b"x" * 100)
+            for number in range(12):
+                yield pb.WriteBlobRequest(data=bytes([number]) * MIB)
             await eventually(begun)
             [path] = (tmp_path / "blobs" / "incoming").iterdir()
             os.utime(path, (LONG_AGO, LONG_AGO))
@@ -76,13 +78,14 @@ async def test_a_file_that_is_being_written_is_not_taken_for_abandoned(tmp_path:
             abandoned.write_bytes(b"y")
             os.utime(abandoned, (LONG_AGO, LONG_AGO))
             await eventually(lambda: _missing(abandoned))
-            yield pb.WriteBlobRequest(trailer=pb.WriteBlobTrailer(size_bytes=100))
+            yield pb.WriteBlobRequest(trailer=pb.WriteBlobTrailer(size_bytes=12 * MIB))
 
         async def begun() -> bool:
             return any((tmp_path / "blobs" / "incoming").iterdir())
 
         await shelf.client.cache.WriteBlob(slowly())
-        assert (await shelf.get("k")).inline_value == b"x" * 100
+        read = b"".join(message.data for message in await shelf.read("k"))
+        assert read == b"".join(bytes([number]) * MIB for number in range(12))
 
 
 async def _missing(path: Path) -> bool:
@@ -161,3 +164,18 @@ async def test_all_is_there_after_a_restart(tmp_path: Path) -> None:
         assert (got.inline_value, got.etag, got.hit_count) == (b"s", put.etag, 1)
         assert (await shelf.get("large")).inline_value == b"L" * 1000
         assert await shelf.invalidate(tags=["t"]) == 1
+
+
+async def test_what_cannot_be_read_does_not_stop_the_sweep(tmp_path: Path) -> None:
+    async with serving(tmp_path, sweep_seconds=0.5) as shelf:
+        for key in ("broken", "whole"):
+            await shelf.put(key, b"x" * 100, ttl=Duration(nanos=300_000_000), tags=["t"])
+        with closing(sqlite3.connect(tmp_path / "cache.db", timeout=30, isolation_level=None)) as raw:
+            raw.execute("UPDATE entries SET tags = '[broken' WHERE key = 'broken'")
+
+        async def swept() -> bool:
+            return not any(count(tmp_path, table) for table in ("entries", "entry_tags", "blobs"))
+
+        await eventually(swept)
+        await shelf.put("next", b"x", ttl=Duration(nanos=1_000_000))
+        await eventually(swept)

@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.errors import Code
 
-from tests.integration.cache.calls import Shelf, eventually, refused
+from tests.integration.cache.calls import Shelf, accesses_stored, eventually, refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -36,6 +36,56 @@ async def test_too_many_entries_make_the_least_used_ones_go(client: Any, make_ca
     left = await shelf.keys(page_size=100)
     assert len(left) == 40
     assert set(keys[:10]) | {"new"} <= set(left)
+
+
+async def test_with_lfu_what_is_read_often_stays(client: Any, make_cache: Any) -> None:
+    shelf = Shelf(client, await make_cache(max_entries=60, eviction=pb.Cache.EVICTION_LFU))
+    often, rarely = [f"often{number}" for number in range(10)], [f"rarely{number}" for number in range(40)]
+    await put_many(shelf, often + rarely)
+    for _ in range(8):
+        for key in often:
+            await shelf.get(key)
+    await accesses_stored(shelf)
+    for key in rarely[:25]:  # later than all others, but only once
+        await shelf.get(key)
+    await accesses_stored(shelf)
+    await shelf.put("often3", b"replaced")
+    await put_many(shelf, [f"new{number}" for number in range(10)])
+    await eventually(evicted_to(shelf, 48))
+    assert set(often) <= set(await shelf.keys(page_size=100))
+
+
+async def test_with_lru_what_was_read_last_stays(client: Any, make_cache: Any) -> None:
+    shelf = Shelf(client, await make_cache(max_entries=60))
+    often, late = [f"often{number}" for number in range(10)], [f"late{number}" for number in range(40)]
+    await put_many(shelf, often + late)
+    for _ in range(8):
+        for key in often:
+            await shelf.get(key)
+    await accesses_stored(shelf)
+    for key in late:
+        await shelf.get(key)
+    await accesses_stored(shelf)
+    await put_many(shelf, [f"new{number}" for number in range(10)])
+    await eventually(evicted_to(shelf, 48))
+    left = set(await shelf.keys(page_size=100))
+    assert not left & set(often)
+
+
+async def test_a_cache_can_turn_from_lru_to_lfu(client: Any, make_cache: Any) -> None:
+    shelf = Shelf(client, await make_cache())
+    keys = [f"k{number:02}" for number in range(20)]
+    await put_many(shelf, keys)
+    wanted = pb.Cache(name=shelf.name, max_entries=10, eviction=pb.Cache.EVICTION_LFU)
+    await client.cache.UpdateCache(pb.UpdateCacheRequest(cache=wanted))
+    await eventually(evicted_to(shelf, 8))
+    kept = await shelf.keys()
+    for _ in range(3):
+        await shelf.get(kept[0])
+    await accesses_stored(shelf)
+    await put_many(shelf, [f"new{number}" for number in range(3)])
+    await eventually(evicted_to(shelf, 8))
+    assert kept[0] in await shelf.keys()
 
 
 async def test_too_many_bytes_make_the_least_used_ones_go(client: Any, make_cache: Any) -> None:

@@ -9,6 +9,7 @@ from sutler.cache.v1 import cache_pb2 as pb
 from sutler.errors import Code
 
 from tests.integration.cache.calls import Shelf, eventually, refused
+from tests.integration.cache.places import Place
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -62,8 +63,9 @@ async def test_filters_and_orders(shelf: Shelf) -> None:
     assert await shelf.keys(filter="ttl = 86400s AND expire_time > 2020-01-01T00:00:00Z") == list("abcde")
 
 
-async def test_bad_filters_and_orders(shelf: Shelf) -> None:
-    for text in ("value = x", "size_bytes = many", "key", 'key = "\x01"'):
+async def test_bad_filters_and_orders(shelf: Shelf, place: Place) -> None:
+    escaped = ['key = "\x01"'] if place.metadata == "local" else []
+    for text in ("value = x", "size_bytes = many", "key", *escaped):
         with refused(Code.INVALID_ARGUMENT, "FILTER_INVALID"):
             await shelf.keys(filter=text)
     with refused(Code.INVALID_ARGUMENT, "ORDER_BY_INVALID"):

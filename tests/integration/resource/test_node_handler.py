@@ -1,10 +1,8 @@
 """The example of a remote handler, in Node: a real process, installed as its README says."""
 
 import asyncio
-import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -20,10 +18,11 @@ from sutler.errors import Cancelled, Conflict, Invalid, NotFound, Unauthenticate
 from sutler.resource.v1 import handler_pb2
 from sutler.resource.v1 import resource_pb2 as pb
 from sutler.server import running
-from sutler.testing import free_port, missing, wait_blocking
+from sutler.testing import free_port, wait_blocking
 from sutler.wire import from_struct, timestamp, to_struct
 
 from services.resource.app import app
+from tests.integration.node import node_modules
 from tests.integration.resource.conftest import SECRET, Tenant, settings_for, token, until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,20 +36,7 @@ pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(180)]
 @pytest.fixture(scope="session")
 def modules() -> Path:
     """The packages of the lock file, installed once for each state of it."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        missing("node and npm are needed for the example in Node")
-    lock = (EXAMPLE / "package-lock.json").read_bytes()
-    folder = ROOT / f".build/node/{hashlib.sha256(lock).hexdigest()[:16]}"
-    if not folder.exists():
-        making = folder.with_name(f"{folder.name}.{os.getpid()}")
-        making.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(EXAMPLE / name, making)
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=making, capture_output=True, text=True, check=False, timeout=150)
-        assert done.returncode == 0, done.stderr
-        making.rename(folder)
-    return folder / "node_modules"
+    return node_modules(EXAMPLE)
 
 
 class Node:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sutler.errors import Invalid, Unimplemented
+from sutler.errors import Invalid
 
 from services.cache.caches import Compression, Eviction, Rules, Usage, check_rules, passes_limit
 from tests.unit.cache.views import cache
@@ -33,22 +33,6 @@ def test_a_durable_store_has_no_rules_that_lose_things(rules: dict[str, object],
     check_rules(replace(wanted, storage_mode=False))
 
 
-@pytest.mark.parametrize(
-    ("rules", "field"),
-    [
-        (Rules(signing=True), "cache.signing"),
-        (Rules(compression=Compression.ZSTD), "cache.compression"),
-        (Rules(compression=Compression.LZ4), "cache.compression"),
-        (Rules(eviction=Eviction.LFU), "cache.eviction"),
-        (Rules(publish_invalidations=True), "cache.publish_invalidations"),
-    ],
-)
-def test_what_is_not_offered_is_refused(rules: Rules, field: str) -> None:
-    with pytest.raises(Unimplemented) as caught:
-        check_rules(rules)
-    assert caught.value.metadata["field"] == field
-
-
 def test_the_defaults_of_the_contract() -> None:
     plain = cache()
     assert (plain.ttl, plain.max_bytes, plain.inline_limit, plain.evicts) == (86_400, 2 * GIB, 65_536, True)
@@ -73,6 +57,22 @@ def test_the_defaults_of_the_contract() -> None:
 )
 def test_limits(rules: dict[str, int], usage: Usage, part: float, passed: bool) -> None:
     assert passes_limit(cache(**rules), usage, part) is passed
+
+
+@pytest.mark.parametrize(
+    ("rules", "size", "packing"),
+    [
+        ({}, 5000, Compression.NONE),
+        ({"compression": Compression.NONE}, 5000, Compression.NONE),
+        ({"compression": Compression.ZSTD}, 1023, Compression.NONE),
+        ({"compression": Compression.ZSTD}, 1024, Compression.ZSTD),
+        ({"compression": Compression.LZ4, "compression_threshold": 0}, 0, Compression.LZ4),
+        ({"compression": Compression.LZ4, "compression_threshold": 7}, 6, Compression.NONE),
+        ({"compression": Compression.LZ4, "compression_threshold": 7}, 7, Compression.LZ4),
+    ],
+)
+def test_which_values_are_packed(rules: dict[str, object], size: int, packing: Compression) -> None:
+    assert cache(**rules).packing(size) is packing
 
 
 def test_an_etag_follows_the_revision_and_the_identity() -> None:

@@ -12,7 +12,7 @@ from services.cache.entries import Blob, Entry, Kind, checksum
 from services.cache.puts import Condition, Content, Put, put, written_by
 from tests.unit.cache.views import NOW, Seen, cache
 
-BLOB = Blob("a" * 64, 500, "b" * 32, "", "t/aa/file", 7)
+BLOB = Blob("a" * 64, 500, "b" * 32, "", "t/aa/file", 7, stored_size=500)
 
 
 def content(value: bytes = b"value") -> Content:

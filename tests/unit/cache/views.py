@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.cache.caches import Cache, Rules, Usage
 from services.cache.entries import Blob, Entry
+from services.cache.leases import Lease
 
 NOW = 1_000_000.0
 
@@ -18,6 +19,7 @@ class Seen:
     usage: Usage = field(default_factory=Usage)
     now: float = NOW
     blobs: tuple[Blob, ...] = ()
+    lease: Lease | None = None
 
     def blob(self, sha256: str) -> Blob | None:
         return next((blob for blob in self.blobs if blob.sha256 == sha256), None)

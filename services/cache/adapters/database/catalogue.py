@@ -8,16 +8,19 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-from sutler.errors import AlreadyExists, FailedPrecondition, not_found
+from sutler.errors import AlreadyExists, not_found
 from sutler.etags import check_etag
+from sutler.events import Event
 from sutler.filtering import after_sql, order_sql
 from sutler.idempotency import Once
 from sutler.ids import new_id
-from sutler.store import Database, Transaction
+from sutler.store import Database, Transaction, outbox
 from sutler.store.requests import remember
 from sutler.store.sequences import draw
 
+from services.cache.adapters.database import totals
 from services.cache.caches import COLLECTION, Cache, Compression, Eviction, Rules
+from services.cache.faults import has_children
 from services.cache.listing import CACHES, Query
 from services.cache.results import Deletion, Dropped
 
@@ -99,7 +102,14 @@ class StoredCatalogue:
 
         return await self._db.write(update)
 
-    async def delete(self, deletion: Deletion, once: Once | None, *, validate_only: bool) -> None:
+    async def delete(
+        self,
+        deletion: Deletion,
+        once: Once | None,
+        *,
+        validate_only: bool,
+        event: Callable[[Cache, int], Event] | None = None,
+    ) -> None:
         """Deletes a cache."""
         if validate_only:
             await self._db.read(lambda tx: _deletable(tx, deletion))
@@ -108,6 +118,8 @@ class StoredCatalogue:
         def remove(tx: Transaction) -> None:
             found = _deletable(tx, deletion)
             if found is not None:
+                if event is not None and found.rules.publish_invalidations:
+                    outbox.append(tx, event(found, totals.load(tx, found.tenant, found.space).entries))
                 _drop(tx, found)
             remember(tx, once, None, self._keep)
 
@@ -212,16 +224,12 @@ def _check_empty(tx: Transaction, cache: Cache) -> None:
         (cache.space, tx.now, MAX_COUNTED),
     )
     if row is not None and row[0]:
-        raise FailedPrecondition(
-            f"{cache.name} has entries ({row[0]}{' or more' if row[0] == MAX_COUNTED else ''}); delete it with force",
-            reason="HAS_CHILDREN",
-            metadata={"children": str(row[0])},
-            resource=cache.name,
-        )
+        raise has_children(cache.name, row[0], more=row[0] == MAX_COUNTED)
 
 
 def _drop(tx: Transaction, cache: Cache) -> None:
-    tx.execute("DELETE FROM caches WHERE space = ?", (cache.space,))
+    for table in ("caches", "counters", "gauges"):
+        tx.execute(f"DELETE FROM {table} WHERE space = ?", (cache.space,))
     tx.execute(
         "INSERT INTO dropped_caches (space, tenant, metadata_backend, drop_time) VALUES (?, ?, ?, ?)",
         (cache.space, cache.tenant, cache.rules.metadata_backend, tx.now),

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from sutler.errors import SutlerError
 from sutler.idempotency import Once
 from sutler.store import Database, Transaction
 from sutler.store.requests import remember
+from sutler.tails import Log, Signal
 
 from services.cache.accesses import Access
-from services.cache.adapters.database import blobs, rows, selecting, sweeping, writing
+from services.cache.adapters.database import (
+    blobs,
+    feed,
+    inspecting,
+    leases,
+    recounting,
+    rows,
+    selecting,
+    sweeping,
+    writing,
+)
 from services.cache.caches import Cache, Usage
 from services.cache.changes import Row
 from services.cache.entries import Blob, Entry
-from services.cache.listing import Query
-from services.cache.results import Changed, Found, Listed
+from services.cache.listing import Query, check_filter
+from services.cache.results import Changed, Found, Listed, Swept, Unreadable
 from services.cache.selectors import Mark, Selector
+from services.cache.telling import Cause, Invalidation, Scope
+
+QUICK_ROWS = 8
+"""Up to how many rows are changed on the event loop; each takes some 0.1 ms. Where nothing is evicted a put may first
+have to remove what has expired, which takes longer."""
 
 
 class DatabaseEntries:
@@ -34,8 +50,10 @@ class DatabaseEntries:
         self._keep = keep
         self._grace = grace
 
-    async def get(self, cache: Cache, key: str, *, value: bool) -> Found:
+    async def get(self, cache: Cache, key: str, *, value: bool, lease: bool = False) -> Found:
         """Returns what stands under a key."""
+        if lease:
+            return await self._db.read(lambda tx: rows.leased(tx, cache, key))
         return await self._db.read(lambda tx: Found(rows.one(tx, cache, key, value=value), tx.now))
 
     async def get_many(self, cache: Cache, keys: Sequence[str], *, value: bool) -> tuple[Mapping[str, Entry], float]:
@@ -51,27 +69,97 @@ class DatabaseEntries:
                 remember(tx, once, changed.results[0], self._keep)
             return changed
 
-        return await self._db.write(apply)
+        return await self._db.write(apply, quick=len(changes) <= QUICK_ROWS and cache.evicts)
 
     async def page(self, cache: Cache, query: Query) -> Listed:
         """Returns one page of entries."""
-        selecting.check_filter(query.filter)
+        check_filter(query.filter)
         return await self._db.scan(lambda tx: selecting.page(tx, cache, query))
 
     async def select(self, cache: Cache, selector: Selector, after: str, limit: int, *, living: bool) -> Sequence[Mark]:
         """Returns entries that an invalidation means."""
         if selector.filter is not None:
-            selecting.check_filter(selector.filter)
+            check_filter(selector.filter)
         return await self._db.scan(lambda tx: selecting.select(tx, cache, selector, after, limit, living=living))
 
-    async def discard(self, cache: Cache, marks: Sequence[Mark], *, expire_only: bool) -> int:
+    async def discard(
+        self, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None = None
+    ) -> int:
         """Removes selected entries, or lets them expire."""
-        return await self._db.write(lambda tx: selecting.discard(tx, cache, marks, expire_only=expire_only))
+        return await self._db.write(
+            lambda tx: selecting.discard(tx, cache, marks, expire_only=expire_only, cause=cause)
+        )
 
-    async def remember(self, once: Once | None, result: object) -> None:
-        """Remembers the answer to a request."""
-        if once is not None:
-            await self._db.write(lambda tx: remember(tx, once, result, self._keep))
+    async def announce(
+        self,
+        cache: Cache,
+        scopes: Sequence[tuple[Scope, str]],
+        cause: Cause,
+        *,
+        ending: Selector | None = None,
+        once: Once | None = None,
+        result: object = None,
+    ) -> None:
+        """Tells followers what to forget, ends leases, and remembers the answer to a request."""
+        if once is None and not await self._db.read(lambda tx: selecting.concerns_somebody(tx, cache)):
+            return
+
+        def apply(tx: Transaction) -> None:
+            selecting.announce(tx, cache, scopes, cause, ending)
+            remember(tx, once, result, self._keep)
+
+        await self._db.write(apply)
+
+    async def follow(self, cache: Cache) -> None:
+        """Has changes of a cache told for the next minute."""
+        if not await self._db.read(lambda tx: feed.is_followed(tx, cache)):
+            await self._db.write(lambda tx: feed.follow(tx, cache))
+
+    def feed(self, cache: Cache) -> Log[Invalidation]:
+        """Returns what followers of a cache are told."""
+        return feed.Feed(self._db, cache)
+
+    @property
+    def changes(self) -> Signal:
+        """Wakes those who wait for changes."""
+        return self._db.changes
+
+    async def inspect(self, cache: Cache, after: str, limit: int) -> Sequence[Entry | Unreadable]:
+        """Returns entries as they really stand."""
+        return await self._db.scan(lambda tx: inspecting.inspect(tx, cache, after, limit))
+
+    async def recount(self, cache: Cache, *, repair: bool) -> Sequence[str]:
+        """Compares usage and tags with the entries."""
+        wrong = list(await self._db.scan(lambda tx: recounting.wrong_totals(tx, cache)))
+        if wrong and repair:
+            await self._db.write(lambda tx: recounting.counted(tx, cache).save(tx))
+        missing = await self._compare(cache, recounting.missing_tags, repair=repair)
+        stale = await self._compare(cache, recounting.stale_tags, repair=repair)
+        if missing:
+            wrong.append(f"{missing} tags of entries are not in the index of tags")
+        if stale:
+            wrong.append(f"{stale} tags in the index of tags are not those of an entry")
+        return wrong
+
+    async def _compare(
+        self,
+        cache: Cache,
+        compare: Callable[[Transaction, Cache, tuple[str, str]], recounting.TagPage],
+        *,
+        repair: bool,
+    ) -> int:
+        """Compares tags page by page, and returns how many are wrong."""
+        count, after, more = 0, ("", ""), True
+        while more:
+            page = await self._db.scan(lambda tx, after=after: compare(tx, cache, after))  # type: ignore[misc]
+            if page.wrong and repair:
+                await self._db.write(lambda tx, page=page: recounting.mend_tags(tx, cache, page.wrong))  # type: ignore[misc]
+            count, after, more = count + len(page.wrong), page.last, page.more
+        return count
+
+    async def data_types(self, tenant: str) -> Mapping[str, int]:
+        """Returns how many entries of a tenant have each data type."""
+        return await self._db.scan(lambda tx: inspecting.data_types(tx, tenant))
 
     async def record(self, accesses: Sequence[Access]) -> None:
         """Adds accesses to their entries."""
@@ -85,16 +173,20 @@ class DatabaseEntries:
         """Returns what a cache takes."""
         return await self._db.read(lambda tx: sweeping.usage(tx, cache))
 
-    async def evict(self, cache: Cache) -> bool:
+    async def evict(self, cache: Cache) -> Swept:
         """Removes entries of a cache that is over a limit."""
         return await self._db.write(lambda tx: sweeping.evict(tx, cache))
 
-    async def expire(self) -> bool:
-        """Removes expired entries, some of each cache."""
+    async def expire(self) -> Swept:
+        """Removes expired entries, some of each cache, and leases and news that are over."""
         more = False
+        for table in (leases, feed):
+            if await self._db.scan(table.overdue):
+                more |= await self._db.write(table.sweep)
+        counts: dict[int, int] = {}
         for tenant, space in await self._db.scan(sweeping.overdue):
-            more |= await self._db.write(lambda tx, t=tenant, s=space: sweeping.purge(tx, t, s))  # type: ignore[misc]
-        return more
+            counts[space] = await self._db.write(lambda tx, t=tenant, s=space: sweeping.purge(tx, t, s))  # type: ignore[misc]
+        return Swept(counts, more or any(count == sweeping.CHUNK for count in counts.values()))
 
     async def drop(self, space: int) -> bool:
         """Removes entries of a deleted cache."""

@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from sutler.store import Row as StoredRow
 from sutler.store import Transaction
 
-from services.cache.caches import Cache
+from services.cache.caches import Cache, Compression
 from services.cache.entries import Blob, Entry, Kind
 from services.cache.faults import CacheMovedError
+from services.cache.leases import Lease
+from services.cache.results import Found
 
-_BLOB = "b.sha256, b.size_bytes, b.checksum, b.chunks, b.locator, b.id"
+_BLOB = "b.sha256, b.size_bytes, b.checksum, b.chunks, b.locator, b.id, b.packing, b.stored_bytes"
 _COLUMNS = (
     "e.key, e.kind, e.etag, e.ttl, e.expire_time, e.life_time, e.size_bytes, e.stored_bytes, e.checksum,"
     " e.create_time, e.put_time, e.update_time, e.content_type, e.data_type, e.metadata, e.tags, e.hit_count,"
-    " e.access_time"
+    " e.access_time, e.packing, e.signature"
 )
 _WITHOUT_VALUE = f"{_COLUMNS}, NULL, {_BLOB}"
 _WITH_VALUE = f"{_COLUMNS}, e.value, {_BLOB}"
@@ -37,6 +40,12 @@ _ONE = (
 )
 _ONE_WITHOUT = _ONE.format(columns=_WITHOUT_VALUE)
 _ONE_WITH = _ONE.format(columns=_WITH_VALUE)
+
+_LEASED = (
+    f"SELECT c.revision, l.token, l.tags, l.expire_time, {_WITH_VALUE} FROM caches c"
+    " LEFT JOIN key_leases l ON l.space = c.space AND l.key = ?"
+    f" LEFT JOIN entries e ON e.space = c.space AND e.key = ? {_BLOB_JOIN} WHERE c.space = ?"
+)
 
 GROUPS = (1, 5, 25)
 """How many keys one statement looks up: few sizes, so that few statements are prepared."""
@@ -61,7 +70,7 @@ def given_key(stored: str) -> str:
 
 def to_entry(row: Sequence[Any]) -> Entry:
     """Returns the entry in a row; positions rather than names, for this is on the way of every read."""
-    tags, sha256 = row[15], row[19]
+    tags, sha256 = row[15], row[21]
     return Entry(
         given_key(row[0]),
         _KINDS[row[1]],
@@ -81,12 +90,17 @@ def to_entry(row: Sequence[Any]) -> Entry:
         () if tags == "[]" else tuple(orjson.loads(tags)),
         row[16],
         row[17],
-        row[18],
-        None if sha256 is None else Blob(sha256, row[20], row[21], row[22], row[23], row[24]),
+        row[20],
+        None
+        if sha256 is None
+        else Blob(sha256, row[22], row[23], row[24], row[25], row[26], _PACKINGS[row[27]], row[28]),
+        _PACKINGS[row[18]],
+        row[19],
     )
 
 
 _KINDS = {int(kind): kind for kind in Kind}
+_PACKINGS = {int(packing): packing for packing in Compression}
 
 
 def one(tx: Transaction, cache: Cache, key: str, *, value: bool) -> Entry | None:
@@ -101,14 +115,36 @@ def one(tx: Transaction, cache: Cache, key: str, *, value: bool) -> Entry | None
     return None if row[1] is None else to_entry(row[1:])
 
 
+def leased(tx: Transaction, cache: Cache, key: str) -> Found:
+    """Returns what stands under a key of a cache, with its value, and the lease of the key. Raises as :func:`one`."""
+    stored = stored_key(key)
+    row = tx.one(_LEASED, (stored, stored, cache.space))
+    if row is None or row[0] != cache.revision:
+        raise CacheMovedError
+    lease = None if row[1] is None else to_lease(key, row[1:4])
+    entry = None if row[4] is None else to_entry(row[4:])
+    return Found(entry, tx.now, lease if lease is not None and lease.alive(tx.now) else None)
+
+
+def to_lease(key: str, row: Sequence[Any]) -> Lease:
+    """Returns the lease in a row of token, tags and end."""
+    token, tags, expire_time = row
+    return Lease(key, token, tuple(orjson.loads(tags)), expire_time)
+
+
 def some(tx: Transaction, cache: Cache, keys: Sequence[str], *, value: bool) -> Mapping[str, Entry]:
     """Returns what stands under up to 25 keys of a cache. Raises as :func:`one`."""
     check_cache(tx, cache)
+    found = group(tx, cache.space, list(map(stored_key, keys)), value=value)
+    return {entry.key: entry for entry in map(to_entry, found)}
+
+
+def group(tx: Transaction, space: int, keys: Sequence[str], *, value: bool) -> list[StoredRow]:
+    """Returns the rows of up to 25 stored keys, for :func:`to_entry`."""
     select = _SELECT_WITH_VALUE if value else SELECT
     size = next(size for size in GROUPS if size >= len(keys))
-    padded = [*map(stored_key, keys), *[stored_key(keys[-1])] * (size - len(keys))]
-    sql = f"{select} WHERE e.space = ? AND e.key IN ({', '.join('?' * size)})"
-    return {entry.key: entry for entry in map(to_entry, tx.all(sql, (cache.space, *padded)))}
+    padded = [*keys, *[keys[-1]] * (size - len(keys))]
+    return tx.all(f"{select} WHERE e.space = ? AND e.key IN ({', '.join('?' * size)})", (space, *padded))
 
 
 def check_cache(tx: Transaction, cache: Cache) -> None:

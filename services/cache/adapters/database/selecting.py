@@ -1,35 +1,26 @@
-"""Lists of entries, and the entries that an invalidation means."""
+"""Lists of entries, the entries that an invalidation means, and what it does to them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from sutler.errors import invalid
-from sutler.filtering import Filter, after_sql, order_sql, position
+from sutler.filtering import after_sql, order_sql, position
 from sutler.paging import MAX_PAGE_BYTES
 from sutler.store import Transaction
 
-from services.cache.adapters.database import rows, totals, writing
+from services.cache.adapters.database import feed, inspecting, leases, rows, totals, writing
+from services.cache.adapters.database.totals import Totals
 from services.cache.caches import Cache
 from services.cache.entries import Entry
 from services.cache.listing import ENTRIES, ENTRY_ORDER, Query, entry_item
 from services.cache.results import Listed
 from services.cache.selectors import Mark, Selector
+from services.cache.telling import Cause, Scope
 
 _ALIVE = "(expire_time IS NULL OR expire_time > ?)"
-
-
-def check_filter(wanted: Filter) -> None:
-    """Refuses a filter that cannot be compared with stored keys, whose control characters are escaped.
-
-    Raises:
-        Invalid: If it holds U+0001 (FILTER_INVALID).
-    """
-    if "\x01" in wanted.text:
-        position = str(wanted.text.index("\x01") + 1)
-        raise invalid("filter", "must not hold U+0001", reason="FILTER_INVALID", metadata={"position": position})
 
 
 def page(tx: Transaction, cache: Cache, query: Query) -> Listed:
@@ -121,21 +112,33 @@ def _selection(tx: Transaction, cache: Cache, selector: Selector) -> tuple[str, 
     return "TRUE", ()
 
 
-def discard(tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only: bool) -> int:
-    """Removes marked entries, or lets them expire, unless they were put anew; returns how many were alive."""
+def discard(tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None) -> int:
+    """Removes marked entries, or lets them expire, unless they were put anew; returns how many were alive.
+
+    Leases of their keys end; with ``cause`` followers are told of each. What cannot be read goes, whatever its mark
+    says.
+    """
     rows.check_cache(tx, cache)
     total = totals.load(tx, cache.tenant, cache.space)
+    before = replace(total)
     count = 0
     for mark in marks:
-        entry = rows.held(tx, cache.space, mark.key)
-        if entry is None or entry.put_time != mark.put_time:
-            continue
-        count += entry.alive(tx.now)
-        if not expire_only:
-            writing.remove(tx, total, entry)
-        elif entry.alive(tx.now):
-            _expire(tx, cache, entry)
-    if not expire_only and marks:
+        try:
+            entry = rows.held(tx, cache.space, mark.key)
+        except inspecting.UNREADABLE:
+            inspecting.remove_unreadable(tx, total, mark.key)
+        else:
+            if entry is None or entry.put_time != mark.put_time:
+                continue
+            count += entry.alive(tx.now)
+            if not expire_only:
+                writing.remove(tx, total, entry)
+            elif entry.alive(tx.now):
+                _expire(tx, cache, entry)
+        leases.end(tx, total, mark.key)
+        if cause is not None:
+            feed.tell(tx, total, Scope.KEY, mark.key, cause)
+    if total != before:
         total.save(tx)
     return count
 
@@ -145,3 +148,36 @@ def _expire(tx: Transaction, cache: Cache, entry: Entry) -> None:
         "UPDATE entries SET expire_time = ?, purge_time = ?, life_time = ? WHERE space = ? AND key = ?",
         (tx.now, writing.purge_time(cache, tx.now), tx.now, cache.space, rows.stored_key(entry.key)),
     )
+
+
+def concerns_somebody(tx: Transaction, cache: Cache) -> bool:
+    """Returns whether there are leases that could end, or followers who could be told."""
+    rows.check_cache(tx, cache)
+    total = totals.load(tx, cache.tenant, cache.space)
+    return total.leases > 0 or total.followed_until > tx.now
+
+
+def announce(
+    tx: Transaction, cache: Cache, scopes: Sequence[tuple[Scope, str]], cause: Cause, ending: Selector | None
+) -> None:
+    """Tells followers what to forget, and ends leases."""
+    rows.check_cache(tx, cache)
+    total = totals.load(tx, cache.tenant, cache.space)
+    before = replace(total)
+    if ending is not None and total.leases:
+        _end_leases(tx, total, ending)
+    for scope, text in scopes:
+        feed.tell(tx, total, scope, text, cause)
+    if total != before:
+        total.save(tx)
+
+
+def _end_leases(tx: Transaction, total: Totals, ending: Selector) -> None:
+    for key in ending.keys:
+        leases.end(tx, total, key)
+    if ending.tags:
+        leases.end_tagged(tx, total, ending.tags)
+    if ending.prefix:
+        leases.end_where(tx, total, *_prefix(ending.prefix))
+    if ending.filter is not None or ending.everything:
+        leases.end_where(tx, total, "TRUE", ())

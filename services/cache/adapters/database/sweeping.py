@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from sutler.store import Transaction
 
 from services.cache.accesses import Access
-from services.cache.adapters.database import rows, totals, writing
+from services.cache.adapters.database import leases, rows, totals, writing
 from services.cache.caches import EVICT_TO, Cache, Usage, passes_limit
+from services.cache.ranks import frequent
+from services.cache.results import Swept
 
 CHUNK = 200
 """How many entries one piece of work touches: some milliseconds, so that no call waits long."""
@@ -18,6 +22,7 @@ _COUNT = (
     " access_time = CASE WHEN access_time IS NULL OR access_time < ? THEN ? ELSE access_time END,"
     " used_time = CASE WHEN used_time < ? THEN ? ELSE used_time END WHERE space = ? AND key = ? AND put_time = ?"
 )
+_RANKS = "SELECT key, used_time FROM entries WHERE space = ? AND key IN ({marks})"
 # An access does not bring back what a later touch or invalidation has ended: its life was decided after the access.
 _RENEW = (
     "UPDATE entries SET purge_time = purge_time - expire_time + ? + ttl, expire_time = ? + ttl"
@@ -27,9 +32,13 @@ _RENEW = (
 
 def record(tx: Transaction, accesses: Sequence[Access]) -> None:
     """Adds accesses to their entries, and renews the lives of those that slide."""
+    ranks = _ranks(tx, [a for a in accesses if a.by_frequency])
     tx.many(
         _COUNT,
-        [(a.hits, *[a.last_time] * 4, a.space, rows.stored_key(a.key), a.put_time) for a in accesses],
+        [
+            (a.hits, a.last_time, a.last_time, rank, rank, a.space, rows.stored_key(a.key), a.put_time)
+            for a, rank in ((a, ranks.get((a.space, a.key), a.last_time)) for a in accesses)
+        ],
     )
     tx.many(
         _RENEW,
@@ -41,17 +50,38 @@ def record(tx: Transaction, accesses: Sequence[Access]) -> None:
     )
 
 
-def evict(tx: Transaction, cache: Cache) -> bool:
-    """Removes entries of a cache that is over a limit, least recently used first; returns whether there is more."""
+def _ranks(tx: Transaction, accesses: Sequence[Access]) -> dict[tuple[int, str], float]:
+    """Returns the ranks that entries have after accesses, where the least often used ones go first."""
+    ranks: dict[tuple[int, str], float] = {}
+    for space, group in groupby(sorted(accesses, key=_place), attrgetter("space")):
+        used = {access.key: access for access in group}
+        keys = [rows.stored_key(key) for key in used]
+        for start in range(0, len(keys), CHUNK):
+            some = keys[start : start + CHUNK]
+            found = tx.all(_RANKS.format(marks=", ".join("?" * len(some))), (space, *some))
+            for stored, rank in found:
+                access = used[rows.given_key(stored)]
+                ranks[space, access.key] = frequent(rank, access.hits, access.last_time)
+    return ranks
+
+
+def _place(access: Access) -> tuple[int, str]:
+    return access.space, access.key
+
+
+def evict(tx: Transaction, cache: Cache) -> Swept:
+    """Removes entries of a cache that is over a limit, those first that are worth least."""
     rows.check_cache(tx, cache)
     total = totals.load(tx, cache.tenant, cache.space)
+    count = 0
     found = tx.all(f"{rows.SELECT_BARE} WHERE e.space = ? ORDER BY e.used_time LIMIT ?", (cache.space, CHUNK))
     for row in found:
         if not passes_limit(cache, total.usage, EVICT_TO):
             break
-        writing.remove(tx, total, rows.to_entry(row))
+        writing.remove_row(tx, total, row)
+        count += 1
     total.save(tx)
-    return passes_limit(cache, total.usage, EVICT_TO) and bool(found)
+    return Swept({cache.space: count}, passes_limit(cache, total.usage, EVICT_TO) and bool(found))
 
 
 def overdue(tx: Transaction) -> list[tuple[str, int]]:
@@ -66,13 +96,13 @@ def overdue(tx: Transaction) -> list[tuple[str, int]]:
     ]
 
 
-def purge(tx: Transaction, tenant: str, space: int) -> bool:
-    """Removes entries of a cache whose time and retention are over; returns whether there is more."""
+def purge(tx: Transaction, tenant: str, space: int) -> int:
+    """Removes entries of a cache whose time and retention are over, at most :data:`CHUNK`; returns how many."""
     total = totals.load(tx, tenant, space)
     count = writing.purge(tx, total, CHUNK)
     if count:
         total.save(tx)
-    return count == CHUNK
+    return count
 
 
 def drop(tx: Transaction, space: int) -> bool:
@@ -83,7 +113,8 @@ def drop(tx: Transaction, space: int) -> bool:
     total = totals.load(tx, row[0], space)
     found = tx.all(f"{rows.SELECT_BARE} WHERE e.space = ? LIMIT ?", (space, CHUNK))
     for entry in found:
-        writing.remove(tx, total, rows.to_entry(entry))
+        writing.remove_row(tx, total, entry)
+    leases.end_where(tx, total, "TRUE", ())
     total.save(tx)
     return len(found) == CHUNK
 

@@ -1,4 +1,4 @@
-"""What the entries of a cache take, kept up to date in the transactions that change them."""
+"""What a cache takes and whom it tells, kept up to date in the transactions that change its entries."""
 
 from __future__ import annotations
 
@@ -8,10 +8,25 @@ from sutler.store import Transaction
 
 from services.cache.caches import Usage
 
+_KEPT = (
+    "entries",
+    "blobs",
+    "size_bytes",
+    "stored_bytes",
+    "leases",
+    "told",
+    "followed_from",
+    "followed_until",
+)
+_SAVE = (
+    f"INSERT INTO spaces (space, tenant, {', '.join(_KEPT)}) VALUES (?, ?{', ?' * len(_KEPT)})"
+    f" ON CONFLICT (space) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _KEPT)}"
+)
+
 
 @dataclass(slots=True)
 class Totals:
-    """The usage of one cache while one transaction changes it.
+    """What is known of one cache, in all, while one transaction changes it.
 
     Attributes:
         tenant: Whose cache it is.
@@ -20,6 +35,10 @@ class Totals:
         blobs: Likewise.
         size_bytes: Likewise.
         stored_bytes: Likewise.
+        leases: How many leases there are, those included that have ended on their own and are not swept yet.
+        told: The number of what followers were told last.
+        followed_from: The number after which all is kept that they were told.
+        followed_until: Until when they are told, in seconds since 1970.
     """
 
     tenant: str
@@ -28,6 +47,10 @@ class Totals:
     blobs: int = 0
     size_bytes: int = 0
     stored_bytes: int = 0
+    leases: int = 0
+    told: int = 0
+    followed_from: int = 0
+    followed_until: float = 0.0
 
     @property
     def usage(self) -> Usage:
@@ -36,15 +59,10 @@ class Totals:
 
     def save(self, tx: Transaction) -> None:
         """Stores it."""
-        tx.execute(
-            "INSERT INTO spaces (space, tenant, entries, blobs, size_bytes, stored_bytes) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (space) DO UPDATE SET entries = excluded.entries, blobs = excluded.blobs,"
-            " size_bytes = excluded.size_bytes, stored_bytes = excluded.stored_bytes",
-            (self.space, self.tenant, self.entries, self.blobs, self.size_bytes, self.stored_bytes),
-        )
+        tx.execute(_SAVE, (self.space, self.tenant, *(getattr(self, name) for name in _KEPT)))
 
 
 def load(tx: Transaction, tenant: str, space: int) -> Totals:
-    """Returns the usage of a cache; zeros if nothing was ever put."""
-    row = tx.one("SELECT entries, blobs, size_bytes, stored_bytes FROM spaces WHERE space = ?", (space,))
+    """Returns what is known of a cache; zeros if nothing was ever put or told."""
+    row = tx.one(f"SELECT {', '.join(_KEPT)} FROM spaces WHERE space = ?", (space,))
     return Totals(tenant, space, *(row or ()))

@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 
 import orjson
 from sutler.errors import Exhausted, SutlerError
+from sutler.store import Row as StoredRow
 from sutler.store import Transaction
 
-from services.cache.adapters.database import blobs, rows, totals
+from services.cache.adapters.database import blobs, feed, inspecting, leases, rows, totals
 from services.cache.adapters.database.totals import Totals
 from services.cache.caches import Cache, Usage
-from services.cache.changes import Decision, Leave, Remove, Renew, Row, Store
+from services.cache.changes import Decision, Grant, Leave, Release, Remove, Renew, Row, Store
 from services.cache.entries import Blob, Entry
-from services.cache.results import Changed
+from services.cache.leases import Lease
+from services.cache.results import Changed, Result
+from services.cache.telling import Cause, Scope, shortens
 
 PURGE = 200
 """How many expired entries a put removes at most to make room."""
@@ -21,12 +24,18 @@ PURGE = 200
 _STORED = (
     "space, key, tenant, kind, etag, ttl, expire_time, purge_time, life_time, size_bytes, stored_bytes, checksum,"
     " create_time, put_time, update_time, used_time, hit_count, access_time, listed_bytes, blob_id, content_type,"
-    " data_type, tags, metadata, value"
+    " data_type, tags, metadata, packing, signature, value"
 )
 _PUT = (
     f"INSERT INTO entries ({_STORED}) VALUES ({', '.join('?' * (_STORED.count(',') + 1))})"
     " ON CONFLICT (space, key) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _STORED.split(", ")[3:])
+    + ", ".join(
+        # What a key has earned by being used often stays when its value is replaced.
+        f"{name} = CASE WHEN entries.{name} > excluded.{name} THEN entries.{name} ELSE excluded.{name} END"
+        if name == "used_time"
+        else f"{name} = excluded.{name}"
+        for name in _STORED.split(", ")[3:]
+    )
 )
 _LISTED_OVERHEAD = 250
 
@@ -40,6 +49,7 @@ class _View:
     now: float
     tx: Transaction
     cache: Cache
+    lease: Lease | None
 
     def blob(self, sha256: str) -> Blob | None:
         found = blobs.find(self.tx, self.cache.tenant, self.cache.rules.blob_backend, sha256)
@@ -55,8 +65,8 @@ def change(tx: Transaction, cache: Cache, changes: list[Row]) -> Changed:
     """
     rows.check_cache(tx, cache)
     total = totals.load(tx, cache.tenant, cache.space)
-    before = total.usage
-    results: list[Entry | SutlerError | None] = []
+    before = replace(total)
+    results: list[Result] = []
     for row in changes:
         found = rows.held(tx, cache.space, row.key, value=row.with_value)
         try:
@@ -65,38 +75,51 @@ def change(tx: Transaction, cache: Cache, changes: list[Row]) -> Changed:
             results.append(refusal)
         else:
             results.append(_apply(tx, cache, total, row, found, decision))
-    if total.usage != before:
+    if total != before:
         total.save(tx)
     return Changed(results, total.usage)
 
 
 def _decide(tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry | None) -> Decision:
+    lease = leases.find(tx, total, row.key) if row.with_lease else None
     try:
-        return row.decide(_View(found, total.usage, tx.now, tx, cache))
+        return row.decide(_View(found, total.usage, tx.now, tx, cache, lease))
     except Exhausted:
         # What has expired but was not swept yet must not take room from what is put.
         if not purge(tx, total, PURGE, keep=row.key):
             raise
-        return row.decide(_View(found, total.usage, tx.now, tx, cache))
+        return row.decide(_View(found, total.usage, tx.now, tx, cache, lease))
 
 
 def _apply(
     tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry | None, decision: Decision
-) -> Entry | None:
+) -> Entry | Lease | None:
     match decision:
         case Leave(entry):
             return entry
+        case Grant(lease):
+            leases.grant(tx, total, lease)
+            return lease
+        case Release():
+            leases.end(tx, total, row.key)
+            return None
         case Remove(entry):
             remove(tx, total, entry)
+            leases.end(tx, total, row.key)
+            feed.tell(tx, total, Scope.KEY, row.key, Cause.DELETE)
             return None
         case Renew(entry):
             _renew(tx, cache, entry)
+            if found is not None and shortens(cache, found, entry, tx.now):
+                feed.tell(tx, total, Scope.KEY, row.key, Cause.TOUCH)
             return entry
         case Store(entry):
             if row.draft is not None:
-                blob = blobs.adopt(tx, cache.tenant, cache.rules.blob_backend, row.draft)
+                blob = blobs.adopt(tx, total, cache.rules.blob_backend, row.draft)
                 entry = replace(entry, blob=blob)
             _put(tx, cache, total, found, entry)
+            leases.end(tx, total, row.key)
+            feed.tell(tx, total, Scope.KEY, row.key, Cause.PUT, entry.etag)
             return entry
 
 
@@ -134,8 +157,18 @@ def purge(tx: Transaction, total: Totals, limit: int, keep: str = "") -> int:
         (total.space, tx.now, rows.stored_key(keep), limit),
     )
     for row in found:
-        remove(tx, total, rows.to_entry(row))
+        remove_row(tx, total, row)
     return len(found)
+
+
+def remove_row(tx: Transaction, total: Totals, row: StoredRow) -> None:
+    """Removes an entry in a row of :data:`rows.SELECT_BARE`, also one that cannot be read."""
+    try:
+        entry = rows.to_entry(row)
+    except inspecting.UNREADABLE:
+        inspecting.remove_unreadable(tx, total, rows.given_key(row[0]))
+    else:
+        remove(tx, total, entry)
 
 
 def _renew(tx: Transaction, cache: Cache, entry: Entry) -> None:
@@ -185,6 +218,8 @@ def _parameters(cache: Cache, entry: Entry) -> tuple[str | bytes | int | float |
         entry.data_type,
         tags,
         entry.metadata,
+        int(entry.packing),
+        entry.signature,
         None if entry.blob else entry.value,
     )
 

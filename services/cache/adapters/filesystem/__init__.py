@@ -1,5 +1,10 @@
-"""Blobs as files in a folder."""
+"""Objects as files in a folder."""
 
-from services.cache.adapters.filesystem.blobs import FilesystemBlobs, open_blobs
+from sutler.backends import Capability
 
-__all__ = ["FilesystemBlobs", "open_blobs"]
+from services.cache.adapters.filesystem.store import FilesystemBytes, FilesystemOptions
+
+DESCRIPTION = "Files in a folder; for several hosts if all of them mount it"
+CAPABILITIES = (Capability.DURABLE, Capability.RANGES)
+
+__all__ = ["CAPABILITIES", "DESCRIPTION", "FilesystemBytes", "FilesystemOptions"]

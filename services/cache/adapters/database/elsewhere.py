@@ -1,0 +1,47 @@
+"""A database that is not the service's own: it has copies of the caches, for its statements compare with them."""
+
+from __future__ import annotations
+
+from sutler.store import Database, Transaction
+
+from services.cache.caches import Cache
+
+_COPY = (
+    "INSERT INTO caches (tenant, name, folded, uid, space, revision, create_time, update_time, rules)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, '{}') ON CONFLICT (space) DO UPDATE"
+    " SET revision = excluded.revision WHERE caches.revision < excluded.revision"
+)
+
+
+class CopiedCaches:
+    """Keeps what the statements of a database need to know of a cache: that it is there, and its revision.
+
+    Args:
+        database: Where the entries are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def copy(self, cache: Cache) -> None:
+        """Has the database know a cache as it is now."""
+
+        def copy(tx: Transaction) -> None:
+            # A deleted cache of the same name may still be known.
+            tx.execute(
+                "DELETE FROM caches WHERE tenant = ? AND folded = ? AND space < ?",
+                (cache.tenant, cache.id.lower(), cache.space),
+            )
+            tx.execute(
+                _COPY,
+                (
+                    *(cache.tenant, cache.name, cache.id.lower(), cache.uid, cache.space, cache.revision),
+                    *(cache.create_time, cache.update_time),
+                ),
+            )
+
+        await self._db.write(copy)
+
+    async def forget(self, space: int) -> None:
+        """Forgets a deleted cache."""
+        await self._db.write(lambda tx: tx.execute("DELETE FROM caches WHERE space = ?", (space,)))

@@ -1,0 +1,90 @@
+"""Entries as they really stand in the tables, readable or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sutler.store import Transaction
+
+from services.cache.adapters.database import blobs, rows
+from services.cache.adapters.database.totals import Totals
+from services.cache.caches import Cache
+from services.cache.entries import Entry
+from services.cache.results import Unreadable
+
+MAX_BYTES = 8 << 20
+"""The most bytes of values in one page, unless its first entry alone has more."""
+
+UNREADABLE = (KeyError, TypeError, ValueError)
+"""What :func:`services.cache.adapters.database.rows.to_entry` raises for a row that is no entry."""
+
+
+def inspect(tx: Transaction, cache: Cache, after: str, limit: int) -> list[Entry | Unreadable]:
+    """Returns entries with their values, alive or not, whose key is greater than ``after``, by key."""
+    rows.check_cache(tx, cache)
+    found = tx.all(
+        "SELECT key, COALESCE(LENGTH(value), 0) FROM entries WHERE space = ? AND key > ? ORDER BY key LIMIT ?",
+        (cache.space, rows.stored_key(after), limit),
+    )
+    keys = _fitting(found)
+    most = rows.GROUPS[-1]
+    raw: dict[str, Sequence[Any]] = {}
+    for start in range(0, len(keys), most):
+        group = rows.group(tx, cache.space, keys[start : start + most], value=True)
+        raw |= {row[0]: row for row in group}
+    return [_read(raw[key]) for key in keys]
+
+
+def _fitting(found: Sequence[tuple[str, int]]) -> list[str]:
+    total = 0
+    keys: list[str] = []
+    for key, size in found:
+        total += size
+        if keys and total > MAX_BYTES:
+            break
+        keys.append(key)
+    return keys
+
+
+def _read(row: Sequence[Any]) -> Entry | Unreadable:
+    try:
+        return rows.to_entry(row)
+    except UNREADABLE as error:
+        return Unreadable(rows.given_key(row[0]), f"{type(error).__name__} in its row")
+
+
+def remove_unreadable(tx: Transaction, total: Totals, key: str) -> None:
+    """Removes a row that is no entry, with its tags."""
+    stored = rows.stored_key(key)
+    row = tx.one(
+        "DELETE FROM entries WHERE space = ? AND key = ? RETURNING size_bytes, stored_bytes, blob_id",
+        (total.space, stored),
+    )
+    assert row is not None
+    size, stored_size, blob_id = row
+    total.entries -= 1
+    total.size_bytes -= size
+    blob = None if blob_id is None else blobs.numbered(tx, blob_id)
+    if blob is not None:
+        blobs.released(tx, total, blob)
+    elif blob_id is None:
+        total.stored_bytes -= stored_size
+    tx.execute("DELETE FROM entry_tags WHERE space = ? AND key = ?", (total.space, stored))
+
+
+def data_types(tx: Transaction, tenant: str) -> Mapping[str, int]:
+    """Returns how many entries of a tenant have each data type, but not those of deleted caches."""
+    counts: dict[str, int] = dict(
+        tx.all(
+            "SELECT data_type, COUNT(*) FROM entries WHERE tenant = ? AND data_type <> '' GROUP BY data_type", (tenant,)
+        )
+    )
+    dropped = tx.all(
+        "SELECT data_type, COUNT(*) FROM entries WHERE data_type <> '' AND space IN"
+        " (SELECT space FROM dropped_caches WHERE tenant = ?) GROUP BY data_type",
+        (tenant,),
+    )
+    for name, number in dropped:
+        counts[name] -= number
+    return {name: number for name, number in counts.items() if number}

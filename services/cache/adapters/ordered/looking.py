@@ -1,0 +1,167 @@
+"""Reads that go through many entries, a piece at a time."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from sutler.backends import OrderedStore
+from sutler.errors import DataLoss
+from sutler.paging import fitting
+
+from services.cache.adapters.ordered import keys
+from services.cache.adapters.ordered.ordering import Ordering, Place
+from services.cache.adapters.ordered.records import Held, load_blob, load_entry, with_blob
+from services.cache.adapters.ordered.steps import PAGE
+from services.cache.caches import Cache
+from services.cache.entries import Entry
+from services.cache.listing import ENTRY_ORDER, Query, entry_item
+from services.cache.results import Listed, Unreadable
+from services.cache.selectors import Mark, Selector
+
+INSPECTED_BYTES = 8 * 1024 * 1024
+_LISTED_OVERHEAD = 250
+
+
+async def records(store: OrderedStore, first: bytes, end: bytes) -> AsyncIterator[Sequence[tuple[bytes, bytes]]]:
+    """Yields keys from ``first`` on and before ``end``, with their values, in order, in groups."""
+    while found := await store.scan(first, end, PAGE):
+        yield found
+        first = keys.after(found[-1][0])
+
+
+async def entries(store: OrderedStore, space: int, first: bytes, end: bytes) -> AsyncIterator[list[Held]]:
+    """Yields entries of a cache, in groups."""
+    start = len(keys.entries(space))
+    async for found in records(store, first, end):
+        yield [load_entry(keys.text(key[start:]), record) for key, record in found]
+
+
+async def with_blobs(store: OrderedStore, cache: Cache, found: Sequence[Held]) -> list[Entry]:
+    """Returns entries with their blobs."""
+    sums = [held.sha256 for held in found if held.sha256]
+    wanted = [keys.blob(cache.tenant, cache.rules.blob_backend, sha256) for sha256 in sums]
+    known = dict(zip(sums, await store.get(wanted) if wanted else (), strict=True))
+    blobs = {sha256: load_blob(record) for sha256, record in known.items() if record is not None}
+    return [with_blob(held, blobs.get(held.sha256)) for held in found]
+
+
+async def page(store: OrderedStore, cache: Cache, query: Query, now: float) -> Listed:
+    """Returns one page of living entries."""
+    first, end = _bounds(cache, query.prefix)
+    by_key = query.orders == ENTRY_ORDER
+    if by_key and query.after is not None:
+        first = max(first, keys.after(keys.entry(cache.space, str(query.after[0]))))
+    ordering = Ordering(query.orders)
+    start = None if query.after is None else ordering.after(query.after)
+    matches = query.filter.predicate()
+    best: list[tuple[Place, Held]] = []
+    async for group in entries(store, cache.space, first, end):
+        fresh = [
+            (ordering.of(held.entry), held)
+            for held in group
+            if held.entry.alive(now) and matches({**entry_item(held.entry), "tags": held.entry.tags})
+        ]
+        fresh = [(place, held) for place, held in fresh if start is None or place > start]
+        best = heapq.nsmallest(query.limit + 1, chain(best, fresh), key=lambda found: found[0])
+        if by_key and len(best) > query.limit:
+            break
+    given = best[: fitting([_listed_bytes(held) for _, held in best[: query.limit]])]
+    found = await with_blobs(store, cache, [held for _, held in given])
+    return Listed(found, [place.values for place, _ in given], more=len(given) < len(best))
+
+
+async def select(
+    store: OrderedStore, cache: Cache, selector: Selector, after: str, limit: int, now: float, *, living: bool
+) -> Sequence[Mark]:
+    """Returns entries that are meant, whose key is greater than ``after``, by key."""
+    marks: list[Mark] = []
+    async for group in _selected(store, cache, selector, after, limit):
+        marks += [Mark(held.entry.key, held.entry.put_time) for held in group if not living or held.entry.alive(now)]
+        if len(marks) >= limit:
+            break
+    return marks[:limit]
+
+
+async def inspect(store: OrderedStore, cache: Cache, after: str, limit: int) -> Sequence[Entry | Unreadable]:
+    """Returns entries with their values, alive or not, whose key is greater than ``after``, by key."""
+    found: list[Entry | Unreadable] = []
+    total = 0
+    first, end = keys.after(keys.entry(cache.space, after)), keys.below(keys.entries(cache.space))
+    for stored, record in await store.scan(first, end, limit):
+        key = keys.text(stored[len(keys.entries(cache.space)) :])
+        try:
+            held = load_entry(key, record)
+        except DataLoss as error:
+            found.append(Unreadable(key, str(error)))
+            continue
+        total += 0 if held.sha256 else held.entry.stored_size
+        if found and total > INSPECTED_BYTES:
+            break
+        [entry] = await with_blobs(store, cache, [held])
+        if not held.sha256:
+            [value] = await store.get([keys.value(cache.space, key)])
+            entry = replace(entry, value=value or b"")
+        found.append(entry)
+    return found
+
+
+async def _selected(
+    store: OrderedStore, cache: Cache, selector: Selector, after: str, limit: int
+) -> AsyncIterator[list[Held]]:
+    if selector.keys:
+        yield await _named(store, cache, [key for key in sorted(set(selector.keys)) if key > after])
+    elif selector.tags:
+        async for found in _tagged(store, cache, selector.tags, after, limit):
+            yield await _named(store, cache, found)
+    else:
+        first, end = _bounds(cache, selector.prefix)
+        matches = _matcher(selector)
+        async for group in entries(store, cache.space, max(first, keys.after(keys.entry(cache.space, after))), end):
+            yield [held for held in group if matches(held)]
+
+
+async def _tagged(
+    store: OrderedStore, cache: Cache, tags: Sequence[str], after: str, limit: int
+) -> AsyncIterator[list[str]]:
+    """Yields keys of entries with at least one of some tags, in order, in groups of at most ``limit``."""
+    while True:
+        found: set[str] = set()
+        for tag in tags:
+            start = keys.tags(cache.space, tag)
+            first = keys.after(keys.tag(cache.space, tag, after)) if after else start
+            group = [keys.text(key[len(start) :]) for key, _ in await store.scan(first, keys.below(start), limit)]
+            found = set(heapq.nsmallest(limit, found | set(group)))
+        if not found:
+            return
+        yield sorted(found)
+        after = max(found)
+
+
+async def _named(store: OrderedStore, cache: Cache, names: Sequence[str]) -> list[Held]:
+    if not names:
+        return []
+    found = await store.get([keys.entry(cache.space, key) for key in names])
+    return [load_entry(key, record) for key, record in zip(names, found, strict=True) if record is not None]
+
+
+def _matcher(selector: Selector) -> Callable[[Held], bool]:
+    if selector.filter is None:
+        return lambda held: True
+    matches = selector.filter.predicate()
+    return lambda held: matches({**entry_item(held.entry), "tags": held.entry.tags})
+
+
+def _bounds(cache: Cache, prefix: str) -> tuple[bytes, bytes]:
+    start = keys.entries(cache.space)
+    if not prefix:
+        return start, keys.below(start)
+    first = start + prefix.encode()
+    return first, keys.below(first)
+
+
+def _listed_bytes(held: Held) -> int:
+    entry = held.entry
+    return len(entry.key) + sum(map(len, entry.tags)) + len(entry.metadata) + _LISTED_OVERHEAD
