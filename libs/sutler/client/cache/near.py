@@ -1,0 +1,217 @@
+"""The near cache: values in this process, as long as their service says that they are the current ones."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any, Final
+
+from sutler.client.cache.entries import CacheEntry
+
+OVERHEAD_BYTES = 500
+"""What a value takes beside its bytes, about."""
+GONE = "gone"
+"""Stands for the etag of an entry that was deleted or touched; no etag is like it."""
+
+
+class Missing:
+    """The type of :data:`MISSING`."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing()
+"""What a look-up gives where there is no value; None is a value."""
+
+
+@dataclass(slots=True)
+class _Held:
+    value: Any
+    copy: Callable[[Any], Any]
+    entry: CacheEntry
+    size: int
+    expires: float
+
+
+@dataclass(slots=True, eq=False)
+class Fill:
+    """One value on its way into the near cache, and what was told of its key meanwhile.
+
+    Attributes:
+        key: Its key.
+        stale: Whether it may be older than something that was told.
+        etag: The etag that was told last; empty if none was.
+        tags: The tags that were told.
+    """
+
+    key: str
+    stale: bool = False
+    etag: str = ""
+    tags: set[str] = field(default_factory=set)
+
+    def holds(self, entry: CacheEntry) -> bool:
+        """Returns whether an entry that was read or put meanwhile is still the current one."""
+        return not self.stale and self.etag in ("", entry.etag) and self.tags.isdisjoint(entry.tags)
+
+
+class NearCache:
+    """Keeps values while it is told of every change: without a living feed it has none. Safe for threads.
+
+    The value that was used longest ago goes first.
+
+    Args:
+        max_entries: How many values are kept.
+        max_bytes: How many bytes they take, about, as encoded.
+        max_age: Seconds after which a value is read again in any case.
+        clock: Gives seconds that never go back; for tests.
+    """
+
+    def __init__(
+        self,
+        max_entries: int = 1000,
+        max_bytes: int = 64 * 1024 * 1024,
+        max_age: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._max_age = max_age
+        self._clock = clock
+        self._lock = Lock()
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._tagged: dict[str, set[str]] = {}
+        self._fills: set[Fill] = set()
+        self._bytes = 0
+        self._live_until = 0.0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is being told of every change."""
+        return self._clock() < self._live_until
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the values take, about."""
+        return self._bytes
+
+    def get(self, key: str, *, copy: bool = True) -> Any:
+        """Returns a value, or :data:`MISSING`.
+
+        Args:
+            key: Which.
+            copy: Gives one that the caller may change; else it is the one that all callers share.
+        """
+        held = self._held.get(key)
+        if held is None:
+            return MISSING
+        now = self._clock()
+        if now >= held.expires or now >= self._live_until:
+            return MISSING
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+        return held.copy(held.value) if copy else held.value
+
+    def begin(self, key: str) -> Fill:
+        """Says that a value is about to be read or put; ends with :meth:`end`."""
+        fill = Fill(key)
+        with self._lock:
+            fill.stale = not self.is_live
+            self._fills.add(fill)
+        return fill
+
+    def keep(self, fill: Fill, entry: CacheEntry, value: Any, copy: Callable[[Any], Any], size: int) -> bool:
+        """Keeps a value unless something was told meanwhile that makes it old. Returns whether it is kept.
+
+        Args:
+            fill: What ``begin`` gave before it was read or put.
+            entry: Its entry.
+            value: The value; nobody may change it from now on.
+            copy: Gives a copy of it.
+            size: How many bytes it takes.
+        """
+        size += len(fill.key) + OVERHEAD_BYTES
+        life = self._max_age
+        if entry.expire_time is not None:
+            life = min(life, (entry.expire_time - datetime.now(UTC)).total_seconds())
+        with self._lock:
+            now = self._clock()
+            if not fill.holds(entry) or now >= self._live_until or life <= 0 or size > self._max_bytes:
+                return False
+            self._drop(fill.key)
+            self._held[fill.key] = _Held(value, copy, entry, size, now + life)
+            self._bytes += size
+            for tag in entry.tags:
+                self._tagged.setdefault(tag, set()).add(fill.key)
+            while len(self._held) > self._max_entries or self._bytes > self._max_bytes:
+                self._drop(next(iter(self._held)))
+        return True
+
+    def end(self, fill: Fill) -> None:
+        """Says that a fill is over."""
+        with self._lock:
+            self._fills.discard(fill)
+
+    def live(self, seconds: float) -> None:
+        """Says that the feed is whole up to now, and will be heard of again within some seconds."""
+        self._live_until = self._clock() + seconds
+
+    def stop(self) -> None:
+        """Forgets everything and keeps nothing until :meth:`live` is called."""
+        self._live_until = 0.0
+        self.forget_all()
+
+    def forget_key(self, key: str, etag: str = "") -> None:
+        """Forgets a key, unless it holds the entry with this etag."""
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None and (not etag or held.entry.etag != etag):
+                self._drop(key)
+            for fill in self._fills:
+                if fill.key == key:
+                    fill.etag = etag or GONE
+
+    def forget_tags(self, tags: Collection[str]) -> None:
+        """Forgets all entries that have one of these tags."""
+        with self._lock:
+            for tag in tags:
+                for key in tuple(self._tagged.get(tag, ())):
+                    self._drop(key)
+            for fill in self._fills:
+                fill.tags.update(tags)
+
+    def forget_prefix(self, prefix: str) -> None:
+        """Forgets all keys that begin so."""
+        with self._lock:
+            for key in [key for key in self._held if key.startswith(prefix)]:
+                self._drop(key)
+            for fill in self._fills:
+                fill.stale = fill.stale or fill.key.startswith(prefix)
+
+    def forget_all(self) -> None:
+        """Forgets everything."""
+        with self._lock:
+            self._held.clear()
+            self._tagged.clear()
+            self._bytes = 0
+            for fill in self._fills:
+                fill.stale = True
+
+    def _drop(self, key: str) -> None:
+        held = self._held.pop(key, None)
+        if held is None:
+            return
+        self._bytes -= held.size
+        for tag in held.entry.tags:
+            keys = self._tagged.get(tag, set())
+            keys.discard(key)
+            if not keys:
+                self._tagged.pop(tag, None)
