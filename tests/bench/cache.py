@@ -1,0 +1,178 @@
+"""What CacheService does in a second, beside redis-py and diskcache: ``make bench-cache`` runs it.
+
+Ratios are by the server's CPU time per call, against a bare grpc.aio echo of the same run. Rates depend on the machine,
+so they are scaled by the rate of that echo, relative to :data:`~tests.bench.resource.REFERENCE_ECHO`. Times and
+throughputs of blobs are not scaled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sutler.cache.v1 import cache_pb2 as pb
+from sutler.client import Sutler, connect
+from sutler.testing import free_port
+
+from tests.bench import chassis
+from tests.bench.cache_load import CACHE, TOKEN, Load, peak_memory, reset_peak
+from tests.bench.cache_peers import RedisRates, redis_rates
+from tests.bench.harness import ROOT, Line, Side, console, measure, report, told
+from tests.bench.resource import REFERENCE_ECHO
+
+MANY = int(os.environ.get("STORED") or 1_000_000)
+"""How many entries are stored in the end; fewer make a quick trial, whose figures prove nothing."""
+
+FEW = 1_000
+GET = "/sutler.cache.v1.CacheService/GetEntry"
+BLOB_MIB = 256
+EXPIRING = 100_000
+
+
+def serving(transport: str, port: str, folder: Path) -> list[str]:
+    """Returns the command of the service."""
+    return [sys.executable, "-m", "tests.bench.cache_service", transport, port, str(folder)]
+
+
+@asynccontextmanager
+async def service(folder: Path) -> AsyncIterator[tuple[Sutler, int]]:
+    """Runs the service in a process of its own, and connects to it; yields its process id too."""
+    port = str(free_port())
+    with (folder / f"{port}.out").open("w") as output:
+        command = serving("grpcio", port, folder)
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=output, stderr=output)
+        try:
+            async with connect(f"127.0.0.1:{port}", token=TOKEN) as s:
+                await asyncio.wait_for(s.channel.channel_ready(), 30)
+                yield s, process.pid
+        finally:
+            process.terminate()
+            await asyncio.wait_for(process.wait(), 60)
+
+
+async def fill(folder: Path) -> None:
+    """Makes the entry that is got."""
+    async with service(folder) as (s, _):
+        load = Load(s)
+        await load.prepare()
+        await load.put("a key")
+
+
+def gets(folder: Path) -> list[Side]:
+    """Measures GetEntry of 100 bytes on both transports beside the bare echo."""
+    body = pb.GetEntryRequest(cache=CACHE, key="a key").SerializeToString()
+    token = {"authorization": f"Bearer {TOKEN}"}
+    bare = [sys.executable, "-m", "tests.bench.chassis", "bare", "grpcio", "{port}", str(folder / "bare.jsonl")]
+    sides = [Side("bare echo, grpcio", bare, chassis.PATH, chassis.BODY)]
+    for transport in ("grpcio", "native"):
+        sides.append(Side(f"GetEntry, {transport}", serving(transport, "{port}", folder), GET, body, token))
+    measure(sides)
+    return sides
+
+
+async def entries(folder: Path, scale: float, redis: RedisRates) -> list[Line]:
+    """Measures puts, batches, and how flat both stay."""
+    async with service(folder) as (s, _):
+        load = Load(s)
+        await load.prepare()
+        await load.fill(0, FEW)
+        await load.puts(500)
+        puts = await load.puts(6_000)
+        batches = await load.batches()
+        get, put = await load.latencies(FEW)
+        await load.fill(FEW, MANY)
+        late_get, late_put = await load.latencies(MANY)
+    return [
+        Line("PutEntry, durable", puts * scale, 2500, f"scaled; measured {puts:,.0f}", "/s"),
+        Line(
+            "BatchGetEntries of 1,000, keys",
+            batches * scale,
+            200_000,
+            f"scaled; measured {batches:,.0f}; redis-py MGET {redis.mget:,.0f}, pipeline {redis.pipeline:,.0f}",
+            "/s",
+        ),
+        Line(f"GetEntry, p99 at {MANY:,} / at 1,000", late_get / get, 1.3, f"{get:.2f} ms", at_most=True),
+        Line(f"PutEntry, p99 at {MANY:,} / at 1,000", late_put / put, 1.3, f"{put:.2f} ms", at_most=True),
+    ]
+
+
+async def sweeps(folder: Path) -> list[Line]:
+    """Measures what expiry and eviction add to the longest of many calls."""
+    async with service(folder) as (s, _):
+        load = Load(s)
+        await load.prepare()
+        calm = await load.meanwhile(asyncio.sleep(5))
+        await load.fill(0, EXPIRING, ttl=20)
+        expiry = await load.meanwhile(_gone(load, 1))
+        await load.fill(0, EXPIRING)
+        await load.prepare(max_entries=EXPIRING // 2)
+        eviction = await load.meanwhile(_gone(load, EXPIRING // 2))
+    known = f"longest in calm {calm:.1f} ms"
+    return [
+        Line(f"longest call while {EXPIRING:,} expire, added", expiry - calm, 50, known, " ms", at_most=True),
+        Line(
+            f"longest call while {EXPIRING // 2:,} are evicted, added", eviction - calm, 50, known, " ms", at_most=True
+        ),
+    ]
+
+
+async def _gone(load: Load, left: int) -> None:
+    async with asyncio.timeout(180):
+        while await load.count() > left:  # noqa: ASYNC110 - the server's own work
+            await asyncio.sleep(0.2)
+
+
+async def blobs(folder: Path) -> list[Line]:
+    """Measures one large blob, and the memory that it takes."""
+    async with service(folder) as (s, pid):
+        load = Load(s)
+        await load.prepare()
+        await load.write(8)
+        reset_peak(pid)
+        before = peak_memory(pid)
+        write, read = await load.write(BLOB_MIB), await load.read(BLOB_MIB)
+        grown = peak_memory(pid) - before
+    return [
+        Line(f"WriteBlob of {BLOB_MIB} MiB", write, 250, "not scaled", " MB/s"),
+        Line(f"ReadBlob of {BLOB_MIB} MiB", read, 250, "not scaled", " MB/s"),
+        Line("memory that both add", grown, 64, "the server's peak", " MiB", at_most=True),
+    ]
+
+
+def main() -> int:
+    """Measures and judges."""
+    with TemporaryDirectory() as name, told():
+        folders = [Path(name) / part for part in ("gets", "entries", "sweeps", "blobs")]
+        for folder in folders:
+            folder.mkdir()
+        asyncio.run(fill(folders[0]))
+        sides = gets(folders[0])
+        echo, get, native = sides
+        scale = REFERENCE_ECHO / echo.rate
+        redis = redis_rates()
+        lines = [
+            Line("grpcio: GetEntry / bare echo, by CPU", echo.cpu_us / get.cpu_us, 0.6, "bare grpcio echo"),
+            Line(
+                "native: GetEntry / bare grpcio echo, by CPU",
+                echo.cpu_us / native.cpu_us,
+                2.0,
+                f"{native.rate:,.0f}/s; redis-py asyncio GET {redis.gets:,.0f}/s",
+            ),
+            *asyncio.run(entries(folders[1], scale, redis)),
+            *asyncio.run(sweeps(folders[2])),
+            *asyncio.run(blobs(folders[3])),
+        ]
+        console.print(
+            f"scale {scale:.2f}: the bare echo of this run made {echo.rate:,.0f} calls/s, the reference is "
+            f"{REFERENCE_ECHO:,.0f}"
+        )
+        return report("CacheService", sides, lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
