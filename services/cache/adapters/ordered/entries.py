@@ -105,6 +105,9 @@ class OrderedEntries:
                 entries[key] = replace(entries[key], value=stored or b"")
         return entries
 
+    async def version(self, cache: Cache) -> None:
+        """Returns None: changes are not numbered."""
+
     async def change(self, cache: Cache, rows: Sequence[Row], once: Once | None = None) -> Changed:
         """Makes changes in one commit."""
 
