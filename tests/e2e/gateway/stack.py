@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -153,6 +154,18 @@ def stack(folder: Path, *, settings: Mapping[str, str] | None = None, **told: An
             yield up
     finally:
         behind.end()
+
+
+@contextmanager
+def service_behind(folder: Path, area: str, **settings: object) -> Iterator[Stack]:
+    """Runs one real service, and Envoy in front of it; the other areas are not there."""
+    with testing.ServiceProcess(
+        f"services.{area}", f"SUTLER_{area.upper()}_", folder=folder, checkout=ROOT, **settings
+    ) as process:
+        asyncio.run(process.serving())
+        ports = {each: [process.port if each == area else testing.free_port()] for each in AREAS}
+        with gateway(folder, ports) as up:
+            yield up
 
 
 def serves(port: int, ca: bytes | None = None) -> bool:
