@@ -11,10 +11,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from sutler.cache.v1 import cache_pb2 as pb
+from sutler.client import Sutler
 from sutler.testing import postgresql_schema, redis_prefix, redis_url
 
 from services.cache.settings import Settings
+from tests.integration.cache.calls import Shelf
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,33 @@ def settings_of(place: Place, **more: Any) -> Settings:
         **more,
     }
     return Settings(**given)
+
+
+METADATA = ("sqlite", "sqlite_memory", "json", "postgresql", "redis")
+"""Every type of metadata backend."""
+
+
+@contextmanager
+def configured(folder: Path, **more: Any) -> Iterator[Settings]:
+    """Yields settings with a metadata backend of every type, under the name of its type."""
+    with postgresql_schema() as url, redis_prefix() as prefix:
+        yield settings_of(
+            Place(f"sqlite:///{folder}/cache.db", folder / "blobs"),
+            metadata_backends={
+                "sqlite": {"type": "sqlite", "file": f"{folder}/a disk.db"},
+                "sqlite_memory": {"type": "sqlite_memory"},
+                "json": {"type": "json", "file": f"{folder}/notes.json"},
+                "postgresql": {"type": "postgresql", "url": url},
+                "redis": {"type": "redis", "url": redis_url(), "prefix": prefix},
+            },
+            **more,
+        )
+
+
+async def made(client: Sutler, **rules: Any) -> Shelf:
+    """Makes a cache with a name of its own."""
+    request = pb.CreateCacheRequest(cache_id=f"c{uuid4().hex[:12]}", cache=pb.Cache(**rules))
+    return Shelf(client, (await client.cache.CreateCache(request)).name)
 
 
 @asynccontextmanager

@@ -3,146 +3,38 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from google.protobuf.field_mask_pb2 import FieldMask
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.client import Sutler, connect
 from sutler.errors import Code
 from sutler.server import running
-from sutler.testing import postgresql_schema
 
 from services.cache.app import app
-from services.cache.settings import Settings
-from tests.integration.cache.calls import Shelf, eventually, refused
-from tests.integration.cache.places import Place, settings_of
+from tests.integration.cache.calls import Shelf, refused
+from tests.integration.cache.places import METADATA, Place, configured, made, settings_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PAIRS = [
-    ("local", "files"),
-    ("disk", "files"),
-    ("memory", "files"),
-    ("memory", "ram"),
-    ("notes", "files"),
-    ("remote", "files"),
-]
-
-
-def configured(folder: Path, url: str) -> Settings:
-    return settings_of(
-        Place(f"sqlite:///{folder}/cache.db", folder / "blobs"),
-        metadata_backends={
-            "disk": {"type": "sqlite", "file": f"{folder}/a disk.db"},
-            "memory": {"type": "sqlite_memory"},
-            "notes": {"type": "json", "file": f"{folder}/notes.json"},
-            "remote": {"type": "postgresql", "url": url},
-        },
-        blob_backends={"ram": {"type": "memory"}},
-    )
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def settings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
-    with postgresql_schema() as url:
-        yield configured(tmp_path_factory.mktemp("backends"), url)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def client(settings: Settings) -> AsyncIterator[Sutler]:
-    async with running(app, settings, "cache") as server, connect(server.address) as connection:
-        yield connection
-
-
-@pytest_asyncio.fixture(loop_scope="session", params=PAIRS, ids="-".join)
-async def shelf(request: pytest.FixtureRequest, client: Sutler) -> Shelf:
-    metadata, blobs = request.param
-    return await made(client, metadata_backend=metadata, blob_backend=blobs)
-
-
-async def made(client: Sutler, **rules: Any) -> Shelf:
-    cache = pb.Cache(**rules)
-    name = f"c{uuid4().hex[:12]}"
-    return Shelf(client, (await client.cache.CreateCache(pb.CreateCacheRequest(cache_id=name, cache=cache))).name)
-
-
-async def test_entries_and_blobs_are_kept_on_every_pair(shelf: Shelf) -> None:
-    await shelf.put("small", b"s" * 10, tags=["t"])
-    await shelf.put("large", b"l" * 200_000)
-    await shelf.write("stream", b"a" * 1_000_000, b"b" * 1_000_000)
-    assert (await shelf.get("small")).inline_value == b"s" * 10
-    assert (await shelf.get("large")).inline_value == b"l" * 200_000
-    assert sum(len(message.data) for message in await shelf.read("stream")) == 2_000_000
-    assert await shelf.keys() == ["large", "small", "stream"]
-    assert await shelf.invalidate(tags=["t"]) == 1
-    assert await shelf.keys() == ["large", "stream"]
-
-
-async def test_a_repeat_is_answered_from_the_backend(shelf: Shelf) -> None:
-    request_id = str(uuid4())
-    first = await shelf.increment("n", delta=5, request_id=request_id)
-    assert await shelf.increment("n", delta=5, request_id=request_id) == first
-    assert (await shelf.get("n")).counter_value == 5
-    request_id = str(uuid4())
-    await shelf.put("k", b"1")
-    assert await shelf.invalidate(prefix="k", request_id=request_id) == 1
-    await shelf.put("k", b"2")
-    assert await shelf.invalidate(prefix="k", request_id=request_id) == 1
-    assert (await shelf.get("k")).inline_value == b"2"
-
-
-async def test_new_rules_hold_at_once(shelf: Shelf) -> None:
-    await shelf.put("k", b"12345")
-    mask = FieldMask(paths=["max_entry_bytes"])
-    cache = pb.Cache(name=shelf.name, max_entry_bytes=4)
-    await shelf.client.cache.UpdateCache(pb.UpdateCacheRequest(cache=cache, update_mask=mask))
-    with refused(Code.INVALID_ARGUMENT, "TOO_LARGE"):
-        await shelf.put("k", b"12345")
-    await shelf.put("k", b"1234")
-
-
-async def test_a_deleted_cache_leaves_nothing(shelf: Shelf) -> None:
-    await shelf.put("k", b"1")
-    with refused(Code.FAILED_PRECONDITION, "HAS_CHILDREN", children="1"):
-        await shelf.client.cache.DeleteCache(pb.DeleteCacheRequest(name=shelf.name))
-    old = await shelf.client.cache.GetCache(pb.GetCacheRequest(name=shelf.name))
-    await shelf.client.cache.DeleteCache(pb.DeleteCacheRequest(name=shelf.name, force=True))
-    assert await shelf.reason("k") == "CACHE_NOT_FOUND"
-    again = pb.Cache(metadata_backend=old.metadata_backend, blob_backend=old.blob_backend)
-    cache_id = shelf.name.removeprefix("caches/")
-    await shelf.client.cache.CreateCache(pb.CreateCacheRequest(cache_id=cache_id, cache=again))
-    assert await shelf.reason("k") == "ENTRY_NOT_FOUND"
-    await shelf.put("k", b"2")
-    assert await shelf.keys() == ["k"]
-
-
-async def test_what_has_expired_is_removed_everywhere(shelf: Shelf) -> None:
-    await shelf.put("k", b"1")
-    await shelf.touch("k", ttl={"nanos": 50_000_000})
-
-    async def gone() -> bool:
-        return await shelf.reason("k") == "ENTRY_NOT_FOUND"
-
-    await eventually(gone)
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sutler]:
+    with configured(tmp_path_factory.mktemp("backends"), blob_backends={"ram": {"type": "memory"}}) as settings:
+        async with running(app, settings, "cache") as server, connect(server.address) as connection:
+            yield connection
 
 
 @pytest.mark.parametrize(
     ("rules", "reason", "metadata"),
     [
         ({"metadata_backend": "s4"}, "BACKEND_UNKNOWN", {"backend": "s4"}),
-        ({"blob_backend": "notes"}, "BACKEND_UNKNOWN", {"known": "files, ram"}),
-        ({"blob_backend": "ram"}, "BACKENDS_INCOMPATIBLE", {"cause": "only one is durable"}),
+        ({"blob_backend": "json"}, "BACKEND_UNKNOWN", {"known": "files, ram"}),
+        ({"blob_backend": "ram"}, "BACKENDS_INCOMPATIBLE", {"metadata_backend": "local", "blob_backend": "ram"}),
         (
-            {"metadata_backend": "remote", "blob_backend": "ram"},
-            "BACKENDS_INCOMPATIBLE",
-            {"metadata_backend": "remote", "blob_backend": "ram", "cause": "only one is shared"},
-        ),
-        (
-            {"metadata_backend": "notes", "max_entries": 5000},
+            {"metadata_backend": "json", "max_entries": 5000},
             "BACKEND_LIMIT_EXCEEDED",
-            {"backend": "notes", "limit": "1000", "max_entries": "5000"},
+            {"backend": "json", "limit": "1000", "max_entries": "5000"},
         ),
     ],
 )
@@ -154,31 +46,30 @@ async def test_what_cannot_be_served_is_refused(
 
 
 async def test_a_cache_takes_no_more_than_its_backend(client: Sutler) -> None:
-    shelf = await made(client, metadata_backend="notes")
+    shelf = await made(client, metadata_backend="json")
     assert (await client.cache.GetCache(pb.GetCacheRequest(name=shelf.name))).max_entries == 1000
 
 
 async def test_configured_backends_are_told(client: Sutler) -> None:
     answer = await client.cache.ListBackends(pb.ListBackendsRequest(filter='backend_id != ""'))
     found = {backend.backend_id: backend for backend in answer.backends}
-    assert set(found) == {"local", "disk", "memory", "notes", "remote", "files", "ram"}
+    assert set(found) == {"local", "files", "ram", *METADATA}
     assert all(backend.state == pb.Backend.STATE_READY for backend in found.values())
     assert {name for name, backend in found.items() if backend.default_backend} == {"local", "files"}
-    assert not any("PASSWORD" in str(backend.options_schema).upper() for backend in (found["disk"], found["notes"]))
+    assert not any("PASSWORD" in str(backend.options_schema).upper() for backend in (found["sqlite"], found["json"]))
 
 
 async def test_entries_outlive_a_restart(tmp_path: Path) -> None:
-    with postgresql_schema() as url:
-        settings = configured(tmp_path, url)
+    with configured(tmp_path) as settings:
         names = {}
         async with running(app, settings, "cache") as server, connect(server.address) as client:
-            for backend in ("local", "disk", "notes", "remote", "memory"):
+            for backend in ("local", *METADATA):
                 shelf = await made(client, metadata_backend=backend)
                 await shelf.put("k", b"1")
                 names[backend] = shelf.name
         async with running(app, settings, "cache") as server, connect(server.address) as client:
             reasons = {backend: await Shelf(client, name).reason("k") for backend, name in names.items()}
-    assert reasons.pop("memory") == "ENTRY_NOT_FOUND"
+    assert reasons.pop("sqlite_memory") == "ENTRY_NOT_FOUND"
     assert set(reasons.values()) == {""}
 
 
