@@ -49,7 +49,7 @@ def s3_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["memory", "json", "redis", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "json", "redis", "sqlite", "sqlite_memory", "postgresql"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     """Every metadata backend, with a way to make caches."""
     async with AsyncExitStack() as stack:
@@ -73,8 +73,11 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         url = f"sqlite:///{tmp_path}/cache.db"
         if request.param == "postgresql":
             url = stack.enter_context(postgresql_schema())
-        mine, others = [
-            await stack.enter_async_context(open_database(url, name="cache", migrations=MIGRATIONS)) for _ in range(2)
+        elif request.param == "sqlite_memory":
+            url = "sqlite:///:memory:"
+        mine, *others = [
+            await stack.enter_async_context(open_database(url, name="cache", migrations=MIGRATIONS))
+            for _ in range(1 if request.param == "sqlite_memory" else 2)
         ]
         numbers, catalogue = count(1), StoredCatalogue(mine, KEEP)
 
@@ -82,7 +85,8 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             cache = Cache(tenant="default", id=f"c{next(numbers)}", rules=Rules(**RULES | rules))  # type: ignore[arg-type]
             return await catalogue.create(cache, None, validate_only=False)
 
-        yield Place(DatabaseEntries(mine, KEEP, 0.0), DatabaseEntries(others, KEEP, 0.0), make)
+        other = DatabaseEntries(others[0], KEEP, 0.0) if others else None
+        yield Place(DatabaseEntries(mine, KEEP, 0.0), other, make)
 
 
 def ordered_place(mine: OrderedStore, others: OrderedStore) -> Place:
