@@ -26,16 +26,19 @@ _ALIVE = "(expire_time IS NULL OR expire_time > ?)"
 def page(tx: Transaction, cache: Cache, query: Query) -> Listed:
     """Returns one page: the keys first, then as many entries as fit into a message, so that memory stays bounded."""
     rows.check_cache(tx, cache)
-    condition, values = query.filter.sql(tx.dialect)
-    parts, params = [f"space = ? AND {_ALIVE}", condition], [cache.space, tx.now, *values]
-    if query.prefix:
-        text, bounds = _prefix(query.prefix)
+    parts, params = [f"space = ? AND {_ALIVE}"], [cache.space, tx.now]
+
+    def add(text: str, values: Sequence[Any]) -> None:
         parts.append(text)
-        params += bounds
+        params.extend(values)
+
+    # The position stands first: of several bounds SQLite seeks the first, and goes one by one up to the others.
     if query.after is not None:
         text, last = after_sql(query.orders, ENTRIES, query.after, tx.dialect)
-        parts.append(f"({text})")
-        params += last
+        add(f"({text})", last)
+    if query.prefix:
+        add(*_prefix(query.prefix))
+    add(*query.filter.sql(tx.dialect))
     order, ordering = order_sql(query.orders, ENTRIES, tx.dialect)
     found = tx.all(
         f"SELECT key, listed_bytes FROM entries WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT ?",
@@ -85,31 +88,51 @@ def _prefix(prefix: str) -> tuple[str, tuple[str, ...]]:
 def select(tx: Transaction, cache: Cache, selector: Selector, after: str, limit: int, *, living: bool) -> list[Mark]:
     """Returns entries that are meant, whose key is greater than ``after``, by key."""
     rows.check_cache(tx, cache)
-    text, params = _selection(tx, cache, selector)
+    beyond = rows.stored_key(after)
+    if selector.keys:
+        keys = [key for key in map(rows.stored_key, selector.keys) if key > beyond]
+        return _named(tx, cache, sorted(keys), living=living)[:limit]
+    if selector.tags:
+        return _tagged(tx, cache, selector.tags, beyond, limit, living=living)
+    text, params = selector.filter.sql(tx.dialect) if selector.filter is not None else ("TRUE", ())
+    if selector.prefix:
+        text, params = _prefix(selector.prefix)
+        if beyond < rows.stored_key(selector.prefix):
+            return _marks(tx, cache, text, params, limit, living=living)
+    return _marks(tx, cache, f"key > ? AND {text}", (beyond, *params), limit, living=living)
+
+
+def _tagged(tx: Transaction, cache: Cache, tags: Sequence[str], beyond: str, limit: int, *, living: bool) -> list[Mark]:
+    """Returns entries that have one of these tags. Beginning with the tags costs nothing for the other entries."""
+    places = ", ".join("?" * len(tags))
+    sql = f"SELECT DISTINCT key FROM entry_tags WHERE space = ? AND tag IN ({places}) AND key > ? ORDER BY key LIMIT ?"
+    found: list[Mark] = []
+    while len(found) < limit:
+        keys = [key for (key,) in tx.all(sql, (cache.space, *tags, beyond, limit))]
+        found += _named(tx, cache, keys, living=living)
+        if len(keys) < limit:
+            break
+        beyond = keys[-1]
+    return found[:limit]
+
+
+def _named(tx: Transaction, cache: Cache, keys: Sequence[str], *, living: bool) -> list[Mark]:
+    """Returns entries by their keys as they are stored, in the order of the keys."""
+    if not keys:
+        return []
+    condition = f"key IN ({', '.join('?' * len(keys))})"
+    return _marks(tx, cache, condition, keys, len(keys), living=living)
+
+
+def _marks(
+    tx: Transaction, cache: Cache, condition: str, params: Sequence[Any], limit: int, *, living: bool
+) -> list[Mark]:
     alive, now = (f"AND {_ALIVE}", [tx.now]) if living else ("", [])
     found = tx.all(
-        f"SELECT key, put_time FROM entries WHERE space = ? AND key > ? {alive} AND {text} ORDER BY key LIMIT ?",
-        (cache.space, rows.stored_key(after), *now, *params, limit),  # type: ignore[arg-type]
+        f"SELECT key, put_time FROM entries WHERE space = ? AND {condition} {alive} ORDER BY key LIMIT ?",
+        (cache.space, *params, *now, limit),
     )
     return [Mark(rows.given_key(key), put_time) for key, put_time in found]
-
-
-def _selection(tx: Transaction, cache: Cache, selector: Selector) -> tuple[str, Sequence[object]]:
-    if selector.keys:
-        marks = ", ".join("?" * len(selector.keys))
-        return f"key IN ({marks})", [rows.stored_key(key) for key in selector.keys]
-    if selector.tags:
-        marks = ", ".join("?" * len(selector.tags))
-        return (
-            f"key IN (SELECT key FROM entry_tags WHERE space = ? AND tag IN ({marks}))",
-            [cache.space, *selector.tags],
-        )
-    if selector.prefix:
-        return _prefix(selector.prefix)
-    if selector.filter is not None:
-        return selector.filter.sql(tx.dialect)
-    assert selector.everything
-    return "TRUE", ()
 
 
 def discard(tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None) -> int:
