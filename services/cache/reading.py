@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -95,10 +96,11 @@ class Reads:
             results: list[bytes | NotFound] = []
             total, size = 0, GROUP if cache.inline_limit <= DEFAULT_INLINE_LIMIT else SMALL_GROUP
             for start in range(0, len(keys), size):
-                for result in await self._group(cache, backend, keys[start : start + size], form, right, version):
-                    results.append(result)
-                    total += len(result) if isinstance(result, bytes) else 0
-                if total > MAX_PAGE_BYTES:
+                group = keys[start : start + size]
+                given = await self._group(cache, backend, group, form, right, version, MAX_PAGE_BYTES - total)
+                results += given
+                total += sum(len(result) for result in given if isinstance(result, bytes))
+                if len(given) < len(group) or total > MAX_PAGE_BYTES:
                     break
             return results
 
@@ -174,8 +176,10 @@ class Reads:
         form: Form,
         right: Mapping[str, Answer],
         version: Version | None,
+        room: int,
     ) -> list[bytes | NotFound]:
-        """Returns the answers for up to 25 keys: of those that are right as they were given, and of looks."""
+        """Returns the answers for up to 25 keys, or for the first of them if their values take more than the room: of
+        those that are right as they were given, and of looks. Blobs are read together."""
         known: dict[str, Answer] = {}
         if version is not None:
             again = [kept for key in keys if (kept := right.get(key)) is not None and kept.until > version.now]
@@ -184,19 +188,21 @@ class Reads:
                 return [kept.data for kept in again]
             known = {kept.place[1]: kept for kept in again}
         found, now = await backend.get_many(cache, [key for key in keys if key not in known], value=form.counts)
-        results: list[bytes | NotFound] = []
-        for key in keys:
+
+        async def result(key: str) -> bytes | NotFound:
+            if (kept := known.get(key)) is not None:
+                return kept.data
             try:
-                if (kept := known.get(key)) is not None:
-                    results.append(kept.data)
-                    continue
                 entry = await self._given(cache, backend, key, found.get(key), now, form)
-                data = form.encode(cache.name, entry)
-                self._recent.keep(cache, form, entry, data, None if version is None else version.number, now)
-                results.append(data)
             except NotFound as missing:
-                results.append(missing)
-        return results
+                return missing
+            data = form.encode(cache.name, entry)
+            self._recent.keep(cache, form, entry, data, None if version is None else version.number, now)
+            return data
+
+        if not any(entry.blob is not None for entry in found.values()):
+            return [await result(key) for key in keys]
+        return await asyncio.gather(*map(result, _fitting(keys, found, form, room)))
 
     def _given_again(self, cache: Cache, answers: Sequence[Answer], now: float) -> None:
         """Counts accesses to entries that are answered as they were a moment ago."""
@@ -265,3 +271,14 @@ class Reads:
 
 def _with(entry: Entry, value: bytes) -> Entry:
     return entry if value is entry.value else replace(entry, value=value, packing=Compression.NONE)
+
+
+def _fitting(keys: Sequence[str], found: Mapping[str, Entry], form: Form, room: int) -> Sequence[str]:
+    """Returns the first keys, up to the one whose value may be too much for a message, before blobs are read."""
+    for place, key in enumerate(keys, 1):
+        entry = found.get(key)
+        if entry is not None and entry.size <= MAX_INLINE_BYTES and form.wants_value(entry):
+            room -= entry.size
+        if room < 0:
+            return keys[:place]
+    return keys
