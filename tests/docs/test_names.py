@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pool
-from sutler.contracts import modules
+from sutler.contracts import modules, service_names
 from sutler.settings import ServerSettings
 
 from deploy.envoy.descriptors import gateway_services
@@ -35,6 +35,25 @@ def named_rpcs(text: str) -> str:
 def test_every_service_has_a_readme_and_a_row_in_the_table(area: str) -> None:
     assert (ROOT / f"services/{area}/README.md").is_file(), f"services/{area}/README.md is missing"
     assert f"\n| `{area}/` |" in (ROOT / "services/README.md").read_text(), f"services/README.md: no row of {area}/"
+
+
+def first_cells(area: str, section: str) -> str:
+    """Returns the first column of the table in a section of a service's README."""
+    text = (ROOT / f"services/{area}/README.md").read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
+    return "\n".join(rows[2:])
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_what_service_readme_calls_an_rpc_or_a_setting_is_one(area: str) -> None:
+    modules()
+    rpcs = set(re.findall(r"\w+", named_rpcs(first_cells(area, "RPCs"))))
+    services = [descriptor_pool.Default().FindServiceByName(name) for name in service_names()]
+    known = {service.name for service in services} | {method.name for each in services for method in each.methods}
+    assert rpcs and rpcs <= known
+    settings = __import__(f"services.{area}.settings", fromlist=["Settings"]).Settings
+    named = {name.lower() for name in re.findall(r"`(?:SUTLER_[A-Z]+_)?(\w+)`", first_cells(area, "Settings"))}
+    assert named and named <= set(settings.model_fields)
 
 
 @pytest.mark.parametrize("area", AREAS)

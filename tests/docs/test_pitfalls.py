@@ -30,8 +30,9 @@ def rows(path: Path) -> dict[str, str]:
     return {first.strip(): rest[-1].strip() for first, *rest in cells[2:]}
 
 
-def test_there_is_one() -> None:
-    assert ROOT / "services/resource/README.md" in TABLES
+@pytest.mark.parametrize("area", ["resource", "cache"])
+def test_there_is_one(area: str) -> None:
+    assert ROOT / f"services/{area}/README.md" in TABLES
 
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.parent.name)

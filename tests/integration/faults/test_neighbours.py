@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from sutler.cache.v1 import cache_pb2
 from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
 from sutler.errors import Code, NotFound, Unavailable
@@ -18,7 +19,7 @@ from sutler.status import from_status
 from sutler.testing import free_port, wait_until
 
 from tests.integration.faults.conftest import new_id
-from tests.integration.faults.faces import ERP, PROVIDER, RESOURCE, RULE, Face
+from tests.integration.faults.faces import CACHE, ERP, PROVIDER, RESOURCE, RULE, Face
 from tests.integration.faults.refusals import refused
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -28,6 +29,7 @@ def depending(face: Face, address: str) -> dict[str, Any]:
     """Returns settings of a service that has all its neighbours at one address."""
     settings: dict[str, dict[str, Any]] = {
         "resource": {"rule_address": address, "handler_addresses": [address]},
+        "cache": {"rule_address": address},
         "erp": {"rule_address": address, "cache_address": address},
         "rule": {"targets": {RESOURCE.service: address}},
         "provider": {"rule_address": address},
@@ -42,7 +44,13 @@ def nobody() -> str:
 
 @pytest.mark.parametrize(
     ("face", "neighbours"),
-    [(RESOURCE, ["rule"]), (ERP, ["rule", "cache"]), (RULE, [RESOURCE.service]), (PROVIDER, ["rule"])],
+    [
+        (RESOURCE, ["rule"]),
+        (CACHE, ["rule"]),
+        (ERP, ["rule", "cache"]),
+        (RULE, [RESOURCE.service]),
+        (PROVIDER, ["rule"]),
+    ],
     ids=lambda value: value.area if isinstance(value, Face) else "",
 )
 async def test_what_needs_no_neighbour_goes_on(face: Face, neighbours: list[str], tmp_path: Path) -> None:
@@ -55,6 +63,7 @@ async def test_what_needs_no_neighbour_goes_on(face: Face, neighbours: list[str]
         for name in neighbours:
             assert await state(f"neighbour.{name}") == NOT_SERVING
         assert await state("") == await state(face.service) == SERVING
+        await face.prepare(s)
         await face.change(s, "made", new_id())
         await face.read(s, "made")
 
@@ -127,13 +136,21 @@ async def _order(s: Sutler, _: str, __: str) -> None:
     await s.providers.RequestMachines(provider_pb2.RequestMachinesRequest(template="templates/none", count=1))
 
 
+async def _invalidate(s: Sutler, _: str, __: str) -> None:
+    """Invalidates the entries of a cache that tells of it."""
+    cache = cache_pb2.Cache(name="caches/told", publish_invalidations=True)
+    await s.cache.UpdateCache(cache_pb2.UpdateCacheRequest(cache=cache, allow_missing=True))
+    await s.cache.InvalidateEntries(cache_pb2.InvalidateEntriesRequest(cache=cache.name, all=True))
+
+
 @pytest.mark.parametrize(
     ("face", "act", "told"),
     [
         (RESOURCE, RESOURCE.change, ["resource.accepted", "resource.succeeded"]),
+        (CACHE, _invalidate, ["cache.invalidated"]),
         (PROVIDER, _order, ["machineRequest.pending", "machineRequest.failed"]),
     ],
-    ids=["resource", "provider"],
+    ids=["resource", "cache", "provider"],
 )
 async def test_events_wait_for_rule_service(face: Face, act: Any, told: list[str], tmp_path: Path) -> None:
     port = free_port()
