@@ -2,7 +2,10 @@
 
 Ratios are by the server's CPU time per call, against a bare grpc.aio echo of the same run. Rates depend on the machine,
 so they are scaled by the rate of that echo, relative to :data:`~tests.bench.resource.REFERENCE_ECHO`. Times and
-throughputs of blobs are not scaled.
+throughputs of blobs are not scaled, nor is what the Python client does.
+
+``PART=server`` and ``PART=client`` measure only the service or only its Python client; ``STORED=12000`` stores fewer
+entries.
 """
 
 from __future__ import annotations
@@ -10,49 +13,29 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sutler.cache.v1 import cache_pb2 as pb
-from sutler.client import Sutler, connect
-from sutler.testing import free_port
 
 from tests.bench import chassis
+from tests.bench.cache_client import client
 from tests.bench.cache_load import CACHE, TOKEN, Load, peak_memory, reset_peak
 from tests.bench.cache_peers import RedisRates, redis_rates
-from tests.bench.harness import ROOT, Line, Side, console, measure, report, told
+from tests.bench.cache_serving import service, serving
+from tests.bench.harness import Line, Side, console, measure, report, told
 from tests.bench.resource import REFERENCE_ECHO
 
 MANY = int(os.environ.get("STORED") or 1_000_000)
 """How many entries are stored in the end; fewer make a quick trial, whose figures prove nothing."""
 
+PART = os.environ.get("PART") or ""
+"""The part that is measured; both if empty."""
+
 FEW = 1_000
 GET = "/sutler.cache.v1.CacheService/GetEntry"
 BLOB_MIB = 256
 EXPIRING = 100_000
-
-
-def serving(transport: str, port: str, folder: Path) -> list[str]:
-    """Returns the command of the service."""
-    return [sys.executable, "-m", "tests.bench.cache_service", transport, port, str(folder)]
-
-
-@asynccontextmanager
-async def service(folder: Path) -> AsyncIterator[tuple[Sutler, int]]:
-    """Runs the service in a process of its own, and connects to it; yields its process id too."""
-    port = str(free_port())
-    with (folder / f"{port}.out").open("w") as output:
-        command = serving("grpcio", port, folder)
-        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=output, stderr=output)
-        try:
-            async with connect(f"127.0.0.1:{port}", token=TOKEN) as s:
-                await asyncio.wait_for(s.channel.channel_ready(), 30)
-                yield s, process.pid
-        finally:
-            process.terminate()
-            await asyncio.wait_for(process.wait(), 60)
 
 
 async def fill(folder: Path) -> None:
@@ -144,34 +127,42 @@ async def blobs(folder: Path) -> list[Line]:
     ]
 
 
+def server(folder: Path) -> tuple[list[Side], list[Line]]:
+    """Measures the service."""
+    folders = [folder / part for part in ("gets", "entries", "sweeps", "blobs")]
+    for each in folders:
+        each.mkdir()
+    asyncio.run(fill(folders[0]))
+    sides = gets(folders[0])
+    echo, get, native = sides
+    scale = REFERENCE_ECHO / echo.rate
+    redis = redis_rates()
+    lines = [
+        Line("grpcio: GetEntry / bare echo, by CPU", echo.cpu_us / get.cpu_us, 0.6, "bare grpcio echo"),
+        Line(
+            "native: GetEntry / bare grpcio echo, by CPU",
+            echo.cpu_us / native.cpu_us,
+            2.0,
+            f"{native.rate:,.0f}/s; redis-py asyncio GET {redis.gets:,.0f}/s",
+        ),
+        *asyncio.run(entries(folders[1], scale, redis)),
+        *asyncio.run(sweeps(folders[2])),
+        *asyncio.run(blobs(folders[3])),
+    ]
+    console.print(
+        f"scale {scale:.2f}: the bare echo of this run made {echo.rate:,.0f} calls/s, the reference is "
+        f"{REFERENCE_ECHO:,.0f}"
+    )
+    return sides, lines
+
+
 def main() -> int:
     """Measures and judges."""
+    if PART not in ("", "server", "client"):
+        raise SystemExit(f"PART={PART}: there are the parts server and client")
     with TemporaryDirectory() as name, told():
-        folders = [Path(name) / part for part in ("gets", "entries", "sweeps", "blobs")]
-        for folder in folders:
-            folder.mkdir()
-        asyncio.run(fill(folders[0]))
-        sides = gets(folders[0])
-        echo, get, native = sides
-        scale = REFERENCE_ECHO / echo.rate
-        redis = redis_rates()
-        lines = [
-            Line("grpcio: GetEntry / bare echo, by CPU", echo.cpu_us / get.cpu_us, 0.6, "bare grpcio echo"),
-            Line(
-                "native: GetEntry / bare grpcio echo, by CPU",
-                echo.cpu_us / native.cpu_us,
-                2.0,
-                f"{native.rate:,.0f}/s; redis-py asyncio GET {redis.gets:,.0f}/s",
-            ),
-            *asyncio.run(entries(folders[1], scale, redis)),
-            *asyncio.run(sweeps(folders[2])),
-            *asyncio.run(blobs(folders[3])),
-        ]
-        console.print(
-            f"scale {scale:.2f}: the bare echo of this run made {echo.rate:,.0f} calls/s, the reference is "
-            f"{REFERENCE_ECHO:,.0f}"
-        )
-        return report("CacheService", sides, lines)
+        sides, lines = ([], []) if PART == "client" else server(Path(name))
+        return report("CacheService", sides, lines if PART == "server" else [*lines, *client(Path(name))])
 
 
 if __name__ == "__main__":

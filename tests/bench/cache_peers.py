@@ -50,14 +50,17 @@ finally:
 """
 
 DISKCACHE = """
-import json, sys, time
+import functools, json, sys, time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import diskcache, numpy
 folder, gets = sys.argv[1], 200
-cache = diskcache.Cache(folder)
-cache["array"] = numpy.arange(131072, dtype="float64")
+@functools.cache
+def opened():
+    return diskcache.Cache(folder)
+opened()["array"] = numpy.arange(131072, dtype="float64")
+opened.cache_clear()
 def some(_):
-    mine = diskcache.Cache(folder)
+    mine = opened()
     for _ in range(gets):
         assert mine["array"].nbytes == 1 << 20
 def rate(pool, workers):

@@ -173,7 +173,7 @@ class Line:
     Attributes:
         name: What was measured.
         value: The figure.
-        target: What it must reach.
+        target: What it must reach; None if it is shown only.
         reference: What it was compared with, for people.
         unit: Of value and target.
         at_most: Whether the target is the most that it may be, as for times.
@@ -181,7 +181,7 @@ class Line:
 
     name: str
     value: float
-    target: float
+    target: float | None
     reference: str
     unit: str = ""
     at_most: bool = False
@@ -189,6 +189,8 @@ class Line:
     @property
     def passed(self) -> bool:
         """Whether it is reached."""
+        if self.target is None:
+            return True
         return self.value <= self.target if self.at_most else self.value >= self.target
 
 
@@ -197,15 +199,16 @@ def report(title: str, sides: Sequence[Side], lines: Sequence[Line]) -> int:
     measured = Table("side", "calls/s", "server CPU µs per call", title=title, title_justify="left")
     for side in sides:
         measured.add_row(side.name, f"{side.rate:,.0f}", f"{side.cpu_us:,.0f}")
-    console.print(measured)
+    if sides:
+        console.print(measured)
     judged = Table("figure", "measured", "target", "reference", "")
     for line in lines:
         judged.add_row(
             line.name,
             f"{line.value:,.2f}{line.unit}",
-            f"{line.target:,.2f}{line.unit}",
+            "" if line.target is None else f"{line.target:,.2f}{line.unit}",
             line.reference,
-            "[green]ok" if line.passed else "[red]short",
+            "" if line.target is None else "[green]ok" if line.passed else "[red]short",
         )
     console.print(judged)
     return 0 if all(line.passed for line in lines) else 1
