@@ -130,6 +130,15 @@ def test_a_call_is_taken_as_the_function_sees_it(function: Any) -> None:
     assert key.startswith(f"{__name__}.{function.__name__}:")
 
 
+def test_keys_are_stored_so_they_never_change() -> None:
+    keys = CallKeys(plain, prefix="p")
+    found = [keys.of((1,), {}), keys.of((1,), {"c": {"z": 1.5, "a": [b"x", None, {2, 3}]}})]
+    assert found == [
+        "p:5ca20c8c820821be17fceb36facda5dbcdcfbfbdc8c55ae08a088d850f819728",
+        "p:7181fdbf3ff7fe3030da2416b44c0c539056f806ca6dff7a019778697773d67e",
+    ]
+
+
 def test_further_arguments_are_apart() -> None:
     keys = CallKeys(reading)
     found = [
@@ -139,7 +148,9 @@ def test_further_arguments_are_apart() -> None:
     assert len(set(found)) == len(found)
 
 
-@pytest.mark.parametrize(("args", "kwargs"), [((), {}), ((1,), {"a": 1}), ((1,), {"nope": 1}), ((1, 2, 3), {})])
+@pytest.mark.parametrize(
+    ("args", "kwargs"), [((), {}), ((), {"b": 1}), ((1,), {"a": 1}), ((1,), {"nope": 1}), ((1, 2, 3), {})]
+)
 def test_wrong_arguments_are_refused_as_the_function_would(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         CallKeys(plain).of(args, kwargs)

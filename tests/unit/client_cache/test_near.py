@@ -1,6 +1,7 @@
 """The near cache: bounded, and never older than what it was told."""
 
 import random
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -167,7 +168,7 @@ def test_threads_do_not_disturb_each_other() -> None:
                 elif act < 5:
                     keep(near, key, key, tags=(f"t{chance.randrange(5)}",), size=chance.randrange(5000))
                 else:
-                    near.forget_tags(["t1"]) if chance.random() < 0.5 else near.forget_key(key)
+                    chance.choice((near.forget_key, near.forget_prefix, lambda _: near.forget_tags(["t1"])))(key)
         except BaseException as error:
             failures.append(error)
 
@@ -178,4 +179,30 @@ def test_threads_do_not_disturb_each_other() -> None:
         thread.join()
     assert not failures and len(near) <= 50 and 0 <= near.size_bytes <= 100_000
     near.forget_all()
-    assert near.size_bytes == 0 and not near._tagged and not near._fills
+    assert near.size_bytes == 0 and not near._values._tagged and not near._fills
+
+
+def test_a_prefix_is_forgotten_while_other_threads_look_up() -> None:
+    near, done = NearCache(), threading.Event()
+    near.live(1e9)
+    keys = [f"k{number}" for number in range(1000)]
+    for key in keys:
+        keep(near, key)
+
+    def look_up() -> None:
+        while not done.is_set():
+            for key in keys:
+                near.get(key)
+
+    thread = threading.Thread(target=look_up)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        thread.start()
+        for number in range(100):
+            near.forget_prefix(f"k{number}")
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(before)
+    assert len(near) == 0 and near.size_bytes == 0

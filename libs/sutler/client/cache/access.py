@@ -10,7 +10,7 @@ from typing import Any
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.client.cache.entries import CacheEntry
 from sutler.client.cache.handlers import CacheHandler, Encoded, Handlers
-from sutler.client.cache.near import MISSING, Fill, NearCache
+from sutler.client.cache.near import Fill, NearCache
 from sutler.client.cache.values import Found, Values, is_miss, is_replaced
 from sutler.errors import SutlerError
 from sutler.wire import to_struct
@@ -51,10 +51,6 @@ class Access:
         self.name = name
         self.values = Values(stub, name, handlers)
         self.near = near
-
-    def held(self, key: str, *, copy: bool) -> Any:
-        """Returns a value that the near cache has, or MISSING."""
-        return MISSING if self.near is None else self.near.get(key, copy=copy)
 
     async def read(self, key: str, view: pb.EntryView.ValueType = pb.ENTRY_VIEW_VALUE) -> Found | None:
         """Returns a value as the service has it; None if there is none.

@@ -55,7 +55,7 @@ class Cache(EntryCalls):
 
     def held(self, key: str, *, copy: bool = True) -> Any:
         """Returns a value that the near cache has, or :data:`~sutler.client.cache.near.MISSING`; asks nobody."""
-        return self._access.held(key, copy=copy)
+        return MISSING if self.near is None else self.near.get(key, copy=copy)
 
     async def get(self, key: str, default: Any = None, *, copy: bool = True) -> Any:
         """Returns a value.
@@ -68,7 +68,7 @@ class Cache(EntryCalls):
         Raises:
             ValueUnreadable: If there is one that no handler here can read.
         """
-        held = self._access.held(key, copy=copy)
+        held = self.held(key, copy=copy)
         if held is not MISSING:
             return held
         found = await self._access.read(key)
@@ -81,7 +81,7 @@ class Cache(EntryCalls):
 
     async def get_many(self, keys: Sequence[str], *, copy: bool = True) -> dict[str, Any]:
         """Returns the values that there are, by key."""
-        values = {key: self._access.held(key, copy=copy) for key in keys}
+        values = {key: self.held(key, copy=copy) for key in keys}
         wanted = [key for key, value in values.items() if value is MISSING]
         for start in range(0, len(wanted), BATCH):
             with ExitStack() as stack:
@@ -183,7 +183,7 @@ class Cache(EntryCalls):
             required: Raises if the cache does not serve, rather than computing without it.
             copy: Gives a value that the caller may change.
         """
-        held = self._access.held(key, copy=copy)
+        held = self.held(key, copy=copy)
         if held is not MISSING:
             return held  # type: ignore[no-any-return]
         policy = Policy(

@@ -40,11 +40,13 @@ class Sink(list[bytes]):
         blocking: Whether files may be read and large buffers hashed.
     """
 
-    __slots__ = ("blocking",)
+    blocking = True
 
-    def __init__(self, *, blocking: bool = True) -> None:
-        super().__init__()
-        self.blocking = blocking
+
+class BriefSink(Sink):
+    """A sink where nothing may block."""
+
+    blocking = False
 
 
 Writer = Callable[[Any, Sink], None]
@@ -64,7 +66,7 @@ def encode(value: object, *, blocking: bool = True) -> bytes:
         WouldBlock: If it takes long, and may not.
         OSError: If a file cannot be read.
     """
-    sink = Sink(blocking=blocking)
+    sink = Sink() if blocking else BriefSink()
     try:
         write(value, sink)
     except RecursionError:
@@ -124,7 +126,7 @@ def write_mapping(value: Mapping[Any, Any], sink: Sink) -> None:
 
 
 def _apart(value: Any, sink: Sink) -> bytes:
-    part = Sink(blocking=sink.blocking)
+    part = type(sink)()
     write(value, part)
     return b"".join(part)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from sutler.client.cache.encoding import Sink, Unencodable, encode, write
+from sutler.client.cache.encoding import BriefSink, Sink, Unencodable, encode, write
 
 MAX_KEY_BYTES = 1024
 MAX_PREFIX_BYTES = 512
@@ -68,13 +68,13 @@ class CallKeys:
         parameters = self._signature.parameters
         if unknown := sorted(set(ignore) - set(parameters)):
             raise ValueError(f"{self._name} has no parameter {unknown[0]!r} to ignore")
-        self._ignored = frozenset(ignore)
         kinds = [each.kind for each in parameters.values()]
+        self._names = tuple(parameters)
         self._positional = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self._plain = self._positional + kinds.count(inspect.Parameter.KEYWORD_ONLY) == len(kinds)
-        self._defaults = {each.name: each.default for each in parameters.values()}
-        self._names = tuple(parameters)
-        self._headers = {name: encode(name) for name in parameters}
+        self._defaults = tuple(each.default for each in parameters.values())
+        self._least = max((place + 1 for place, value in enumerate(self._defaults) if value is MISSING), default=0)
+        self._headers = {name: encode(name) for name in parameters if name not in ignore}
 
     def of(self, args: Args, kwargs: KwArgs, *, blocking: bool = True) -> str:
         """Returns the key of one call.
@@ -89,34 +89,40 @@ class CallKeys:
             ValueError: If ``key`` gives a text that is too long.
             WouldBlock: If it takes long, and may not.
         """
-        sink = Sink(blocking=blocking)
-        if self._key is not None:
+        sink = Sink() if blocking else BriefSink()
+        if self._key is None:
+            self._write(self._bound(args, kwargs), self._headers, sink)
+        else:
             given = self._key(*args, **kwargs)
             if isinstance(given, str):
                 return self._literal(given)
-            self._write("key", given, sink)
-        else:
-            for name, value in self._bound(args, kwargs):
-                if name not in self._ignored:
-                    sink.append(self._headers[name])
-                    self._write(name, value, sink)
+            self._write([("key", given)], {"key": b""}, sink)
         return f"{self.prefix}:{blake2b(b''.join(sink), digest_size=32).hexdigest()}"
 
     def _bound(self, args: Args, kwargs: KwArgs) -> Iterable[tuple[str, Any]]:
-        """Returns the arguments by name, in the order of the parameters; by hand, as ``bind`` is slow."""
+        """Returns the arguments by name, in the order of the parameters; by hand where it can, as ``bind`` is slow."""
         given = len(args)
         if self._plain and given <= self._positional:
-            rest = [kwargs.get(name, self._defaults[name]) for name in self._names[given:]]
-            named = sum(name in kwargs for name in self._names[given:]) if kwargs else 0
-            if named == len(kwargs) and not any(value is MISSING for value in rest):
-                return zip(self._names, (*args, *rest), strict=True)
+            values = args + self._defaults[given:]
+            if kwargs:
+                named = dict(zip(self._names[given:], self._defaults[given:], strict=True))
+                named.update(kwargs)
+                values = (*args, *named.values())
+            if len(values) == len(self._names) and (
+                given >= self._least or not any(value is MISSING for value in values)
+            ):
+                return zip(self._names, values, strict=True)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments.items()
 
-    def _write(self, name: str, value: object, sink: Sink) -> None:
+    def _write(self, values: Iterable[tuple[str, Any]], headers: Mapping[str, bytes], sink: Sink) -> None:
+        name = ""
         try:
-            write(value, sink)
+            for name, value in values:
+                if name in headers:
+                    sink.append(headers[name])
+                    write(value, sink)
         except (Unencodable, RecursionError) as error:
             cause = error if isinstance(error, Unencodable) else "it is nested too deeply or within itself"
             raise TypeError(f"argument {name!r} of {self._name}: {cause}; {REMEDY}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from threading import Lock
 from typing import Any, Final
 
 from sutler.client.cache.entries import CacheEntry
+from sutler.client.cache.lru import Held, Lru
 
 OVERHEAD_BYTES = 500
 """What a value takes beside its bytes, about."""
@@ -27,15 +27,6 @@ class Missing:
 
 MISSING: Final = Missing()
 """What a look-up gives where there is no value; None is a value."""
-
-
-@dataclass(slots=True)
-class _Held:
-    value: Any
-    copy: Callable[[Any], Any]
-    entry: CacheEntry
-    size: int
-    expires: float
 
 
 @dataclass(slots=True, eq=False)
@@ -78,19 +69,15 @@ class NearCache:
         max_age: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._max_entries = max_entries
-        self._max_bytes = max_bytes
+        self._values = Lru(max_entries, max_bytes)
         self._max_age = max_age
         self._clock = clock
         self._lock = Lock()
-        self._held: OrderedDict[str, _Held] = OrderedDict()
-        self._tagged: dict[str, set[str]] = {}
         self._fills: set[Fill] = set()
-        self._bytes = 0
         self._live_until = 0.0
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._values)
 
     @property
     def is_live(self) -> bool:
@@ -100,7 +87,7 @@ class NearCache:
     @property
     def size_bytes(self) -> int:
         """How many bytes the values take, about."""
-        return self._bytes
+        return self._values.size_bytes
 
     def get(self, key: str, *, copy: bool = True) -> Any:
         """Returns a value, or :data:`MISSING`.
@@ -109,15 +96,12 @@ class NearCache:
             key: Which.
             copy: Gives one that the caller may change; else it is the one that all callers share.
         """
-        held = self._held.get(key)
+        held = self._values.use(key)
         if held is None:
             return MISSING
         now = self._clock()
         if now >= held.expires or now >= self._live_until:
             return MISSING
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
         return held.copy(held.value) if copy else held.value
 
     def begin(self, key: str) -> Fill:
@@ -144,15 +128,9 @@ class NearCache:
             life = min(life, (entry.expire_time - datetime.now(UTC)).total_seconds())
         with self._lock:
             now = self._clock()
-            if not fill.holds(entry) or now >= self._live_until or life <= 0 or size > self._max_bytes:
+            if not fill.holds(entry) or now >= self._live_until or life <= 0 or size > self._values.max_bytes:
                 return False
-            self._drop(fill.key)
-            self._held[fill.key] = _Held(value, copy, entry, size, now + life)
-            self._bytes += size
-            for tag in entry.tags:
-                self._tagged.setdefault(tag, set()).add(fill.key)
-            while len(self._held) > self._max_entries or self._bytes > self._max_bytes:
-                self._drop(next(iter(self._held)))
+            self._values.put(fill.key, Held(value, copy, entry, size, now + life))
         return True
 
     def end(self, fill: Fill) -> None:
@@ -172,9 +150,8 @@ class NearCache:
     def forget_key(self, key: str, etag: str = "") -> None:
         """Forgets a key, unless it holds the entry with this etag."""
         with self._lock:
-            held = self._held.get(key)
-            if held is not None and (not etag or held.entry.etag != etag):
-                self._drop(key)
+            if not etag or self._values.etag(key) != etag:
+                self._values.drop(key)
             for fill in self._fills:
                 if fill.key == key:
                     fill.etag = etag or GONE
@@ -183,35 +160,20 @@ class NearCache:
         """Forgets all entries that have one of these tags."""
         with self._lock:
             for tag in tags:
-                for key in tuple(self._tagged.get(tag, ())):
-                    self._drop(key)
+                self._values.drop_tag(tag)
             for fill in self._fills:
                 fill.tags.update(tags)
 
     def forget_prefix(self, prefix: str) -> None:
         """Forgets all keys that begin so."""
         with self._lock:
-            for key in [key for key in self._held if key.startswith(prefix)]:
-                self._drop(key)
+            self._values.drop_prefix(prefix)
             for fill in self._fills:
                 fill.stale = fill.stale or fill.key.startswith(prefix)
 
     def forget_all(self) -> None:
         """Forgets everything."""
         with self._lock:
-            self._held.clear()
-            self._tagged.clear()
-            self._bytes = 0
+            self._values.clear()
             for fill in self._fills:
                 fill.stale = True
-
-    def _drop(self, key: str) -> None:
-        held = self._held.pop(key, None)
-        if held is None:
-            return
-        self._bytes -= held.size
-        for tag in held.entry.tags:
-            keys = self._tagged.get(tag, set())
-            keys.discard(key)
-            if not keys:
-                self._tagged.pop(tag, None)
