@@ -57,7 +57,7 @@ BUILTIN = (
     _builtin("bytes", "The bytes as they are.", "application/octet-stream"),
     _builtin("text", "Text in UTF-8, without a byte order mark.", "text/plain; charset=utf-8"),
     _builtin("json", "One JSON value (RFC 8259) in UTF-8.", "application/json"),
-    _builtin("msgpack", "One MessagePack value; times are its timestamp extension.", "application/msgpack"),
+    _builtin("msgpack", "One MessagePack value, with extension types of the Python client.", "application/msgpack"),
     _builtin("numpy", "One array in NumPy's .npy format, without pickled objects.", "application/x-npy"),
     _builtin("pandas", "A DataFrame as Parquet or Arrow file, by content type, with its index.", _PARQUET, _ARROW),
     _builtin("pandas-series", "A Series as a table of one column, as pandas writes it.", _PARQUET, _ARROW),
