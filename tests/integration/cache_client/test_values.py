@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from pydantic import SecretStr
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.client import Sutler
-from sutler.client.cache import MISSING, Cache, Handlers, ValueUnreadable, open, open_sync
+from sutler.client.cache import MISSING, Cache, Handlers, NearCache, ValueUnreadable, cached, open, open_sync
 from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, Unavailable
 from sutler.server import Running, running
+from sutler.testing import wait_until
 
 from services.cache.app import app
 from services.cache.settings import Settings
@@ -100,6 +102,52 @@ async def test_entries_can_be_touched_counted_and_invalidated(cache: Cache) -> N
     assert await cache.invalidate(all=True) == 0
 
 
+async def test_stats_tell_sizes_and_how_often_values_were_found(cache: Cache) -> None:
+    await cache.put("a", b"x" * 100)
+    await cache.put("b", "y")
+    assert [await cache.get("a"), await cache.get("none")] == [b"x" * 100, None]
+
+    async def counted() -> bool:
+        stats = await cache.stats()
+        return (stats.entry_count, stats.put_count, stats.hit_count, stats.absent_count) == (2, 2, 1, 1)
+
+    await wait_until(counted)
+    assert (await cache.stats()).size_bytes >= 101
+
+
+async def test_a_closed_cache_says_so(server: Running, sutler: Sutler, name: str) -> None:
+    calls: list[Callable[[Cache], Any]] = [
+        lambda cache: cache.get("k"),
+        lambda cache: cache.put("k", 1),
+        lambda cache: cache.exists("k"),
+        lambda cache: cache.invalidate(all=True),
+        lambda cache: cache.get_many(["k"]),
+        lambda cache: cached(cache=cache)(one)(),
+        lambda cache: cached(cache=cache)(one).invalidate(),
+    ]
+    for at in (server.address, sutler):
+        async with open(name, at, rules=pb.Cache(), near=NearCache()) as cache:
+            assert await cache.get("k") is None
+        for call in calls:
+            with pytest.raises(RuntimeError, match=f"caches/{name} is closed"):
+                await call(cache)
+
+
+async def one() -> int:
+    return 1
+
+
+async def test_a_cache_whose_loop_has_ended_says_that_it_is_closed(free_port: int) -> None:
+    async def opened() -> Cache:
+        async with open("prices", f"127.0.0.1:{free_port}") as cache:
+            return cache
+
+    cache = await asyncio.to_thread(asyncio.run, opened())
+    for call in (cached(cache=cache)(one)(), cached(cache=cache)(one).invalidate(), cache.get("k")):
+        with pytest.raises(RuntimeError, match="is closed"):
+            await call
+
+
 async def test_a_cache_that_is_not_there_is_no_miss(sutler: Sutler, name: str) -> None:
     async with open(name, sutler) as cache:
         for call in (cache.get("k"), cache.exists("k"), cache.delete("k"), cache.get_many(["k"]), cache.put("k", 1)):
@@ -180,5 +228,8 @@ async def test_programs_without_asyncio_use_the_same_values(server: Running, nam
             touched, found = cache.touch("k", ttl=5), cache.get_with_entry("k")
             assert touched and found and found[1].tags == ("t",) and cache.entry("k") == cache.entry("k")
             assert cache.invalidate(all=True) == 3
+            assert cache.stats().entry_count == 0
+        with pytest.raises(RuntimeError, match="is closed"):
+            cache.get("k")
 
     await asyncio.to_thread(program)

@@ -31,8 +31,7 @@ class EntryCalls(Home):
     """
 
     def __init__(self, stub: Any, name: str, near: NearCache | None) -> None:
-        super().__init__(name)
-        self._stub = stub
+        super().__init__(name, stub)
         self.near = near
 
     async def exists(self, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""Calls into the event loop that a cache belongs to, from other loops and from threads."""
+"""Calls into the event loop that a cache belongs to, from other loops and from threads, until it is closed."""
 
 from __future__ import annotations
 
@@ -10,23 +10,61 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class ClosableStub:
+    """A stub that can be closed.
+
+    Args:
+        stub: The stub.
+        name: What it is of, for errors.
+    """
+
+    def __init__(self, stub: Any, name: str) -> None:
+        self._stub = stub
+        self._name = name
+        self._closed = False
+
+    def close(self) -> None:
+        """Lets every later call fail."""
+        self._closed = True
+
+    def check(self) -> None:
+        """Raises RuntimeError if it is closed."""
+        if self._closed:
+            raise RuntimeError(f"{self._name} is closed: use it inside the block of sutler.client.cache.open")
+
+    def __getattr__(self, method: str) -> Any:
+        self.check()
+        return getattr(self._stub, method)
+
+
 class Home:
     """An object that belongs to the event loop in which it is made.
 
     Args:
         name: What it is, for errors.
+        stub: What it calls; closed together with it.
 
     Attributes:
         name: What it is.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, stub: Any) -> None:
         self.name = name
+        self._stub = ClosableStub(stub, name)
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
 
+    def close(self) -> None:
+        """Lets every later call fail."""
+        self._stub.close()
+
     async def here(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine in the event loop of this cache, whichever loop awaits it."""
+        """Runs a coroutine in the event loop of this cache, whichever loop awaits it.
+
+        Raises:
+            RuntimeError: If it is closed.
+        """
+        self._check(work)
         if asyncio.get_running_loop() is self._loop:
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
@@ -35,8 +73,9 @@ class Home:
         """Runs a coroutine in the event loop of this cache, and waits for it.
 
         Raises:
-            RuntimeError: If this is the thread of that loop, or a process that was forked since.
+            RuntimeError: If it is closed, this is the thread of that loop, or a process that was forked since.
         """
+        self._check(work)
         if self._process != os.getpid():
             work.close()
             raise RuntimeError(f"{self.name} was opened before this process was forked: open it in here")
@@ -54,6 +93,13 @@ class Home:
             function(*args)
         else:
             self._loop.call_soon_threadsafe(function, *args)
+
+    def _check(self, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            self._stub.check()
+        except RuntimeError:
+            work.close()
+            raise
 
     def _inside(self) -> bool:
         try:

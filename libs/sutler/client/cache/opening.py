@@ -54,6 +54,7 @@ async def open(
             wanted.CopyFrom(rules)
             wanted.name = cache.name
             await sutler.cache.UpdateCache(pb.UpdateCacheRequest(cache=wanted, allow_missing=True))
+        stack.callback(cache.close)
         stack.push_async_callback(cache.flights.close)
         if near is not None:
             await stack.enter_async_context(_followed(sutler, cache.name, near))
