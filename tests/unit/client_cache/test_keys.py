@@ -1,5 +1,6 @@
 """Keys of arguments: stable, collision-free, and clear about what they cannot be made of."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -161,6 +162,46 @@ def test_what_is_ignored_does_not_count() -> None:
     assert keys.of((1,), {"c": object()}) == keys.of((1,), {})
     with pytest.raises(ValueError, match="'d'"):
         CallKeys(plain, ignore=["d"])
+
+
+@pytest.mark.parametrize("function", [lambda a: a, functools.partial(plain, 1)], ids=["lambda", "partial"])
+def test_a_function_without_a_name_needs_a_prefix(function: Any) -> None:
+    with pytest.raises(ValueError, match="prefix="):
+        CallKeys(function)
+    assert CallKeys(function, prefix="p").of((1,), {}).startswith("p:")
+
+
+PROGRAM = """
+import multiprocessing
+from dataclasses import dataclass
+from sutler.client.cache.keys import CallKeys
+
+@dataclass
+class Point:
+    x: int
+
+def load(point): ...
+
+def key(x):
+    return CallKeys(load).of((Point(x),), {})
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(key(1), *pool.map(key, [1]))
+"""
+
+
+def test_a_program_has_the_keys_of_the_module_that_it_is(tmp_path: Path) -> None:
+    """Run by its file, run as a module, started by multiprocessing, imported."""
+    (tmp_path / "loading.py").write_text(PROGRAM)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'libs'}:{tmp_path}"}
+    keys = []
+    for command in (["loading.py"], ["-m", "loading"], ["-c", "import loading; print(loading.key(1))"]):
+        told = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        keys += told.stdout.split()
+    assert len(keys) == 5 and len(set(keys)) == 1 and keys[0].startswith("loading.load:")
 
 
 def test_a_key_function_stands_for_the_arguments() -> None:

@@ -7,11 +7,13 @@ each other, however they are nested. Nothing depends on ``hash()``, ``id()`` or 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import blake2b
+from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
@@ -28,9 +30,9 @@ class WouldBlock(Exception):
 class Unencodable(TypeError):
     """No key can be made of a value."""
 
-    def __init__(self, value: object) -> None:
+    def __init__(self, value: object, name: str = "") -> None:
         kind = type(value)
-        super().__init__(f"no key can be made of a {kind.__module__}.{kind.__qualname__}")
+        super().__init__(f"no key can be made of {name or f'a {kind.__module__}.{kind.__qualname__}'}")
 
 
 class Sink(list[bytes]):
@@ -103,10 +105,21 @@ def write_buffer(kind: bytes, data: Any, sink: Sink) -> None:
     sink.append(blake2b(data, digest_size=32).digest())
 
 
+def module_of(named: Any) -> str:
+    """Returns the module of a function or class: the program's own one by its file, as whoever imports it calls it."""
+    module = str(named.__module__)
+    if module not in ("__main__", "__mp_main__"):  # the second one is the same in processes that multiprocessing starts
+        return module
+    main = vars(sys.modules.get(module))
+    if main.get("__spec__") is not None:
+        return str(main["__spec__"].name)
+    return PurePath(main["__file__"]).stem if main.get("__file__") else "__main__"
+
+
 def write_named(kind: bytes, cls: type, sink: Sink) -> None:
     """Writes the full name of a class behind a letter."""
     sink.append(kind)
-    _text(f"{cls.__module__}.{cls.__qualname__}", sink)
+    _text(f"{module_of(cls)}.{cls.__qualname__}", sink)
 
 
 def write_items(kind: bytes, items: Iterable[Any], count: int, sink: Sink) -> None:

@@ -95,7 +95,7 @@ def _path(value: PurePath, sink: Sink) -> None:
     if not sink.blocking:
         raise WouldBlock
     if not stat.S_ISREG(value.stat().st_mode):
-        raise Unencodable(value)
+        raise Unencodable(value, "a path that is no file")
     digest, size = blake2b(digest_size=32), 0
     with value.open("rb", buffering=0) as file:
         while chunk := file.read(READ_BYTES):

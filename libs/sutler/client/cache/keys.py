@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from sutler.client.cache.encoding import BriefSink, Sink, Unencodable, encode, write
+from sutler.client.cache.encoding import BriefSink, Sink, Unencodable, encode, module_of, write
 
 MAX_KEY_BYTES = 1024
 MAX_PREFIX_BYTES = 512
@@ -16,6 +16,11 @@ MISSING = inspect.Parameter.empty
 
 Args = tuple[Any, ...]
 KwArgs = Mapping[str, Any]
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Returns the name of a function within its module; that of its type if it has none."""
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def key_of(prefix: str, *values: object) -> str:
@@ -46,7 +51,8 @@ class CallKeys:
         ignore: Parameters that do not count.
 
     Raises:
-        ValueError: If the prefix is too long, or the function has no such parameter.
+        ValueError: If the prefix is too long, or missing for a function without a name of its own, or the function has
+            no such parameter.
     """
 
     def __init__(
@@ -57,13 +63,13 @@ class CallKeys:
         key: Callable[..., object] | None = None,
         ignore: Collection[str] = (),
     ) -> None:
-        self.prefix = prefix or f"{function.__module__}.{function.__qualname__}"
+        self._name = name_of(function)
+        if not prefix and (self._name.endswith("<lambda>") or not hasattr(function, "__qualname__")):
+            raise ValueError(f"{self._name} has no name of its own: set prefix=…")
+        self.prefix = prefix or f"{module_of(function)}.{self._name}"
         if len(self.prefix.encode()) > MAX_PREFIX_BYTES:
-            raise ValueError(
-                f"the prefix of {function.__qualname__} has more than {MAX_PREFIX_BYTES} bytes: set prefix=…"
-            )
+            raise ValueError(f"the prefix of {self._name} has more than {MAX_PREFIX_BYTES} bytes: set prefix=…")
         self._signature = inspect.signature(function)
-        self._name = function.__qualname__
         self._key = key
         parameters = self._signature.parameters
         if unknown := sorted(set(ignore) - set(parameters)):
