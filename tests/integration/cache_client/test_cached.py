@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -391,6 +392,58 @@ async def test_what_cannot_be_kept_is_an_error_not_silence(cache: Cache) -> None
         await load(object())
     with pytest.raises(TypeError, match="generator"):
         cached(cache=cache)(generate)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"tags": "fx"}, TypeError, "tags=\\['fx'\\]"),
+        ({"ignore": "log"}, TypeError, "ignore=\\['log'\\]"),
+        ({"key": "fixed"}, TypeError, "prefix="),
+        ({"ttl": -1}, ValueError, "ttl is -1"),
+        ({"stale": -0.5}, ValueError, "stale is -0.5"),
+    ],
+    ids=str,
+)
+async def test_wrong_options_are_refused_where_they_stand(options: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        cached(**options)
+
+
+async def test_wrong_uses_of_the_decorator_say_what_is_right() -> None:
+    decorators: list[Any] = [cached, cached.for_api]
+    for decorator in decorators:
+        with pytest.raises(TypeError, match=r"@cached\(\)"):
+            decorator(numbers)
+    with pytest.raises(TypeError, match="below @staticmethod"):
+        cached()(staticmethod(numbers))  # type: ignore[arg-type]
+
+
+class Prices(Connection):
+    @cached()
+    async def latest(self, a: int) -> int:
+        return a
+
+    @staticmethod
+    @cached()
+    async def static(a: int) -> int:
+        return a
+
+
+@cached()
+def total(a: int) -> int:
+    return a
+
+
+async def test_cached_functions_can_be_sent_to_other_processes(cache: Cache) -> None:
+    assert pickle.loads(pickle.dumps(total)) is total
+    sent = pickle.loads(pickle.dumps(Prices("one").latest))
+    use(cache)
+    try:
+        assert await sent(1) == 1 and await Prices("one").latest.invalidate(1) is True
+        assert [await Prices.static(2), await Prices("one").static(2)] == [2, 2]
+    finally:
+        use(None)
 
 
 def generate() -> Iterator[int]:

@@ -148,6 +148,43 @@ async def test_a_cache_whose_loop_has_ended_says_that_it_is_closed(free_port: in
             await call
 
 
+async def test_what_is_no_text_is_no_key(cache: Cache) -> None:
+    calls: list[Callable[[Any], Any]] = [
+        lambda key: cache.get(key),
+        lambda key: cache.put(key, 1),
+        lambda key: cache.entry(key),
+        lambda key: cache.delete(key),
+        lambda key: cache.touch(key),
+        lambda key: cache.increment(key),
+        lambda key: cache.get_or_compute(key, one),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="key_of"):
+            await call(5)
+
+
+async def test_one_text_is_not_taken_for_its_letters(cache: Cache) -> None:
+    calls: list[Callable[[Any], Any]] = [
+        lambda given: cache.put("k", 1, tags=given),
+        lambda given: cache.put_many({"k": 1}, tags=given),
+        lambda given: cache.get_many(given),
+        lambda given: cache.invalidate(keys=given),
+        lambda given: cache.invalidate(tags=given),
+        lambda given: cache.get_or_compute("k", one, tags=given),
+        lambda given: cached(cache=cache, tags=lambda: given)(one)(),
+    ]
+    for call in calls:
+        for wrong in ("fx", [1]):
+            with pytest.raises(TypeError, match="text"):
+                await call(wrong)
+    assert not await cache.exists("k")
+
+
+async def test_of_many_puts_one_error_is_raised_as_it_is(cache: Cache) -> None:
+    with pytest.raises(TypeError, match="no handler"):
+        await cache.put_many({"a": 1, "b": object()})
+
+
 async def test_a_cache_that_is_not_there_is_no_miss(sutler: Sutler, name: str) -> None:
     async with open(name, sutler) as cache:
         for call in (cache.get("k"), cache.exists("k"), cache.delete("k"), cache.get_many(["k"]), cache.put("k", 1)):

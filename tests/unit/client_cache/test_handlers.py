@@ -247,7 +247,7 @@ def test_pickle_and_dill_are_off_until_switched_on_and_signed(name: str) -> None
     assert round_trip([Point(1)], handlers) == (name, [Point(1)])
     with pytest.raises(ValueUnreadable, match="not signed"):
         handlers.reader(CacheEntry("k", data_type=name))
-    with pytest.raises(ValueUnreadable, match="register"):
+    with pytest.raises(ValueUnreadable, match="executable"):
         Handlers().reader(CacheEntry("k", data_type=name, signed=True))
     with pytest.raises(ValueError, match="pickles"):
         Handlers(executable=["pickles"])
@@ -299,6 +299,11 @@ def test_a_registered_handler_is_used_by_the_next_call() -> None:
     assert handlers.unregister_handler("point") is True
     assert handlers.unregister_handler("point") is False
     assert handlers.writer(Point(1)).data_type == "pickle"
+
+
+def test_a_class_is_no_handler() -> None:
+    with pytest.raises(TypeError, match="Points"):
+        Handlers().register_handler(Points)  # type: ignore[arg-type]
 
 
 def test_the_first_handler_that_takes_a_value_wins() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sutler.cache.v1 import cache_pb2 as pb
+from sutler.client.cache.arguments import checked_key
 from sutler.client.cache.entries import CacheEntry
 from sutler.client.cache.handlers import CacheHandler, Encoded, Handlers
 from sutler.client.cache.near import Fill, NearCache
@@ -102,7 +103,8 @@ class Access:
 
     @contextmanager
     def filling(self, key: str) -> Iterator[Filling]:
-        """Notes what is told of a key while the block reads or puts it."""
+        """Notes what is told of a key while the block reads or puts it. Raises TypeError if it is no text."""
+        checked_key(key)
         if self.near is None:
             yield Filling(key, None)
             return

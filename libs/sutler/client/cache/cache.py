@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.client.cache.access import Access
+from sutler.client.cache.arguments import checked_texts
 from sutler.client.cache.computing import Counts, computed
 from sutler.client.cache.entries import CacheEntry
 from sutler.client.cache.entry_calls import EntryCalls, Time
@@ -81,7 +82,7 @@ class Cache(EntryCalls):
 
     async def get_many(self, keys: Sequence[str], *, copy: bool = True) -> dict[str, Any]:
         """Returns the values that there are, by key."""
-        values = {key: self.held(key, copy=copy) for key in keys}
+        values = {key: self.held(key, copy=copy) for key in checked_texts("keys", keys)}
         wanted = [key for key, value in values.items() if value is MISSING]
         for start in range(0, len(wanted), BATCH):
             with ExitStack() as stack:
@@ -135,7 +136,7 @@ class Cache(EntryCalls):
             Conflict: If the entry has another etag.
         """
         handler, encoded = await self._access.values.encode(value)
-        entry = pb.Entry(tags=tags, metadata=to_struct(metadata or {}))
+        entry = pb.Entry(tags=checked_texts("tags", tags), metadata=to_struct(metadata or {}))
         if ttl is not None:
             entry.ttl.CopyFrom(duration(seconds_of(ttl)))
         if expire_time is not None:
@@ -155,8 +156,11 @@ class Cache(EntryCalls):
             async with places:
                 return await self.put(key, value, ttl=ttl, tags=tags)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(key, value)) for key, value in values.items()]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(key, value)) for key, value in values.items()]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def get_or_compute(
@@ -188,7 +192,7 @@ class Cache(EntryCalls):
             return held  # type: ignore[no-any-return]
         policy = Policy(
             ttl=None if ttl is None else seconds_of(ttl),
-            tags=tuple(tags),
+            tags=checked_texts("tags", tags),
             stale=seconds_of(stale),
             stale_if_error=seconds_of(stale_if_error),
             required=required,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Never, ParamSpec, TypeVar
 
+from sutler.client.cache.arguments import checked_texts
 from sutler.client.cache.cache import Cache
 from sutler.client.cache.computing import Keep, always
 from sutler.client.cache.entry_calls import Time
 from sutler.client.cache.functions import CachedCoroutine, CachedFunction, CachedMethods, Source
-from sutler.client.cache.keys import CallKeys
+from sutler.client.cache.keys import CallKeys, name_of
 from sutler.client.cache.leases import Policy
 from sutler.client.cache.sync import SyncCache
 from sutler.client.cache.values import seconds_of
@@ -41,7 +42,7 @@ class CachedDecorator:
 
     def __call__(
         self,
-        *,
+        *unnamed: Never,
         cache: Source | Cache | SyncCache | None = None,
         ttl: Time | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
@@ -69,7 +70,8 @@ class CachedDecorator:
             ttl: How long a result lives, in seconds or as a timedelta: as the cache says if None, without end if 0.
             tags: Its groups, or what gives them for the arguments.
             key: Gives what stands for the arguments: a text, or any value that keys can be made of.
-            prefix: What keys begin with; the full name of the function if empty.
+            prefix: What keys begin with; the full name of the function if empty. Functions with one prefix share their
+                results, and what a function takes from around it does not count.
             ignore: Parameters that do not count.
             stale: How long after its end a result is still given while another one is computed behind the call. The
                 cache must keep it so long: ``stale_retention``.
@@ -82,12 +84,18 @@ class CachedDecorator:
             timeout: How long the cache may take for a call.
 
         Raises:
-            TypeError: If it is a generator, which gives its values only once.
-            ValueError: If ``ignore`` names no parameter, or the prefix is too long.
+            TypeError: If it is a generator, which gives its values only once, or an option is of another type.
+            ValueError: If ``ignore`` names no parameter, the prefix is too long or needed, or a time is negative.
         """
+        if unnamed:
+            raise TypeError("the options of cached have names: @cached(), @cached(ttl=60)")
+        if key is not None and not callable(key):
+            raise TypeError(f"key is {key!r}: give a function of the arguments, or prefix= for a fixed text")
+        if isinstance(ignore, str):
+            raise TypeError(f"ignore is one text: give a list, such as ignore=[{ignore!r}]")
         policy = Policy(
             ttl=None if ttl is None else seconds_of(ttl),
-            tags=() if callable(tags) else tuple(tags),
+            tags=() if callable(tags) else checked_texts("tags", tags),
             stale=seconds_of(stale),
             stale_if_error=seconds_of(stale_if_error),
             lease=seconds_of(lease),
@@ -97,8 +105,10 @@ class CachedDecorator:
         )
 
         def decorate(function: Callable[P, R]) -> CachedMethods[P, R]:
+            if isinstance(function, staticmethod | classmethod | property):
+                raise TypeError(f"put @cached below @{type(function).__name__}")
             if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-                raise TypeError(f"{function.__qualname__} is a generator, which cannot be cached: return a list")
+                raise TypeError(f"{name_of(function)} is a generator, which cannot be cached: return a list")
             kind = CachedCoroutine if inspect.iscoroutinefunction(function) else CachedFunction
             return kind(
                 function,
@@ -112,9 +122,9 @@ class CachedDecorator:
 
         return decorate
 
-    def for_api(self, **options: Any) -> Callable[[Callable[P, R]], CachedMethods[P, R]]:
+    def for_api(self, *unnamed: Never, **options: Any) -> Callable[[Callable[P, R]], CachedMethods[P, R]]:
         """As ``cached``, with defaults for calls of an API: 6 hours, and for a week after that if the API fails."""
-        return self(**{"ttl": API_SECONDS, "stale_if_error": API_STALE_SECONDS, **options})
+        return self(*unnamed, **{"ttl": API_SECONDS, "stale_if_error": API_STALE_SECONDS, **options})
 
 
 cached = CachedDecorator()
@@ -126,7 +136,7 @@ def _source(cache: Source | Cache | SyncCache | None, function: Callable[..., An
         found = cache() if callable(cache) else cache if cache is not None else _current.cache
         if found is None:
             raise RuntimeError(
-                f"{function.__qualname__} has no cache: name an open one with sutler.client.cache.use, or give cache="
+                f"{name_of(function)} has no cache: name an open one with sutler.client.cache.use, or give cache="
             )
         return found.cache if isinstance(found, SyncCache) else found
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from sutler.cache.v1 import cache_pb2 as pb
+from sutler.client.cache.arguments import checked_key, checked_texts
 from sutler.client.cache.entries import CacheEntry, from_message
 from sutler.client.cache.home import Home
 from sutler.client.cache.near import NearCache
@@ -40,7 +41,7 @@ class EntryCalls(Home):
 
     async def entry(self, key: str) -> CacheEntry | None:
         """Returns what is known of an entry, without its value; None if there is none. Does not count as an access."""
-        request = pb.GetEntryRequest(cache=self.name, key=key, view=pb.ENTRY_VIEW_BASIC)
+        request = pb.GetEntryRequest(cache=self.name, key=checked_key(key), view=pb.ENTRY_VIEW_BASIC)
         try:
             return from_message(key, await self._stub.GetEntry(request))
         except NotFound as error:
@@ -70,7 +71,7 @@ class EntryCalls(Home):
     async def delete(self, key: str) -> bool:
         """Deletes a value. Returns whether there was one."""
         try:
-            await self._stub.DeleteEntry(pb.DeleteEntryRequest(cache=self.name, key=key))
+            await self._stub.DeleteEntry(pb.DeleteEntryRequest(cache=self.name, key=checked_key(key)))
         except NotFound as error:
             if is_miss(error):
                 return False
@@ -83,7 +84,7 @@ class EntryCalls(Home):
         """Gives a value a new life from now on: its own one again, or another. Returns None if there is none."""
         length = None if ttl is None else duration(seconds_of(ttl))
         try:
-            request = pb.TouchEntryRequest(cache=self.name, key=key, ttl=length)
+            request = pb.TouchEntryRequest(cache=self.name, key=checked_key(key), ttl=length)
             return from_message(key, await self._stub.TouchEntry(request))
         except NotFound as error:
             if is_miss(error):
@@ -94,7 +95,7 @@ class EntryCalls(Home):
 
     async def increment(self, key: str, delta: int = 1, *, initial: int = 0, ttl: Time | None = None) -> int:
         """Adds to a counter in one step, and returns its value. A new one begins at ``initial``, and lives ``ttl``."""
-        request = pb.IncrementEntryRequest(cache=self.name, key=key, delta=delta, initial_value=initial)
+        request = pb.IncrementEntryRequest(cache=self.name, key=checked_key(key), delta=delta, initial_value=initial)
         if ttl is not None:
             request.ttl.CopyFrom(duration(seconds_of(ttl)))
         try:
@@ -122,6 +123,7 @@ class EntryCalls(Home):
             all: Everything.
             expire_only: Lets them expire, so that they can still be given as stale.
         """
+        keys, tags = checked_texts("keys", keys), checked_texts("tags", tags)
         request = pb.InvalidateEntriesRequest(
             cache=self.name, keys=keys, tags=tags, prefix=prefix, filter=filter, all=all, expire_only=expire_only
         )

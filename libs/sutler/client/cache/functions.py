@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import copy as copying
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from sutler.client.cache.arguments import checked_texts
 from sutler.client.cache.cache import Cache
 from sutler.client.cache.computing import CacheInfo, Counts, Keep, computed, computed_sync
 from sutler.client.cache.encoding import WouldBlock
@@ -61,9 +61,16 @@ class CachedMethods(ABC, Generic[P, R]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        bound = copying.copy(self)
+        bound = object.__new__(type(self))
+        vars(bound).update(vars(self))
         bound._before = (instance,)
         return bound
+
+    def __reduce__(self) -> Any:
+        """Lets processes send it to each other by its name, as any function."""
+        if self._before:
+            return getattr, (self._before[0], self._function.__name__)
+        return self._function.__qualname__
 
     @abstractmethod
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -86,7 +93,11 @@ class CachedMethods(ABC, Generic[P, R]):
         return self._keys.of((*self._before, *args), kwargs)
 
     def _rules(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Policy:
-        return self._policy if self._tags is None else replace(self._policy, tags=tuple(self._tags(*args, **kwargs)))
+        return (
+            self._policy
+            if self._tags is None
+            else replace(self._policy, tags=checked_texts("tags", self._tags(*args, **kwargs)))
+        )
 
     def _put(self, cache: Cache, key: str, value: Any, policy: Policy) -> Any:
         return cache.put(key, value, ttl=policy.ttl, tags=policy.tags)

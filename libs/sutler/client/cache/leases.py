@@ -39,6 +39,11 @@ class Policy:
     timeout: float = 2.0
     required: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("ttl", "stale", "stale_if_error", "lease", "wait", "timeout"):
+            if (getattr(self, name) or 0.0) < 0:
+                raise ValueError(f"{name} is {getattr(self, name):g} seconds; it cannot be negative")
+
     def entry(self) -> pb.Entry:
         """Returns an entry with the life and the tags of the value."""
         return pb.Entry(tags=self.tags, ttl=None if self.ttl is None else duration(self.ttl))

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sutler.cache.v1 import cache_pb2 as pb
+from sutler.client.cache.arguments import checked_texts
 from sutler.client.cache.cache import Cache
 from sutler.client.cache.computing import Counts, computed_sync
 from sutler.client.cache.entries import CacheEntry
@@ -91,7 +92,7 @@ class SyncCache:
             return held  # type: ignore[no-any-return]
         policy = Policy(
             ttl=None if ttl is None else seconds_of(ttl),
-            tags=tuple(tags),
+            tags=checked_texts("tags", tags),
             stale=seconds_of(stale),
             stale_if_error=seconds_of(stale_if_error),
             required=required,

@@ -81,8 +81,11 @@ class Handlers:
             name: What it is unregistered by; its data type if None.
 
         Raises:
+            TypeError: If it is no handler.
             ValueError: If the name is taken, or the priority negative.
         """
+        if not isinstance(handler, CacheHandler):
+            raise TypeError(f"{handler!r} is no object of a class that builds on CacheHandler")
         added = _Registered(name or handler.data_type, handler, builtin=False)
         if priority is not None and priority < 0:
             raise ValueError(f"priority is {priority}; 0 is the first place")
@@ -120,8 +123,8 @@ class Handlers:
                 return each.handler
         kind = type(value)
         raise TypeError(
-            f"no handler takes a {kind.__module__}.{kind.__qualname__}: register one, return plain data, "
-            "or switch pickle on where the cache signs"
+            f"no handler takes a {kind.__module__}.{kind.__qualname__}: register one, give plain data, "
+            'or, if the cache signs, open it with handlers=Handlers(executable=["pickle"])'
         )
 
     def nested(self, value: object) -> CacheHandler | None:
@@ -147,7 +150,12 @@ class Handlers:
                         "turn signing on for the cache"
                     )
                 return each.handler
-        raise ValueUnreadable(f"entry {entry.key!r} was written by {wanted!r}; register a handler with that data type")
+        remedy = (
+            f'open the cache with handlers=Handlers(executable=["{wanted}"])'
+            if wanted in EXECUTABLE
+            else ("register a handler with that data type")
+        )
+        raise ValueUnreadable(f"entry {entry.key!r} was written by {wanted!r}: {remedy}")
 
 
 def _plain_type(content_type: str) -> str:
