@@ -202,7 +202,7 @@ async def test_a_long_computation_keeps_its_lease(cache: Cache, sutler: Sutler) 
         return 1
 
     task = asyncio.create_task(load())
-    await wait_until(lambda: cache.flights._behind)
+    await wait_until(lambda: len(cache.flights._background))
     ask = pb.LeaseEntryRequest(cache=cache.name, key=load.key())
     ask.wait_timeout.FromMilliseconds(900)
     with pytest.raises(Conflict) as caught:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from sutler.client.cache.flights import age
+from sutler.client.cache.entries import expired_seconds
 from sutler.client.cache.leases import Policy
 from sutler.client.cache.turns import Outcome, Turn
 
@@ -186,4 +186,4 @@ def _bearable(turn: Turn, error: BaseException) -> bool:
     """Returns whether a failed computation is answered with the expired value."""
     if turn.stale is None or not isinstance(error, Exception):
         return False
-    return age(turn.stale.entry) <= turn.policy.stale_if_error
+    return expired_seconds(turn.stale.entry) <= turn.policy.stale_if_error

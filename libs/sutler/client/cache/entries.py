@@ -66,3 +66,8 @@ def from_message(key: str, entry: pb.Entry) -> CacheEntry:
 
 def _time(moment: Timestamp) -> datetime | None:
     return datetime.fromtimestamp(seconds(moment), UTC) if moment.seconds else None
+
+
+def expired_seconds(entry: CacheEntry) -> float:
+    """Returns for how many seconds an entry has been expired."""
+    return 0.0 if entry.expire_time is None else (datetime.now(UTC) - entry.expire_time).total_seconds()
