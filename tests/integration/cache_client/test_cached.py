@@ -18,6 +18,7 @@ from sutler.errors import Conflict, NotFound, Unavailable
 from sutler.server import Running
 from sutler.testing import wait_until
 
+from tests.integration.cache_client.conftest import STALE_SECONDS
 from tests.unit.client_cache.values import Connection, Point
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -321,6 +322,23 @@ async def test_a_stale_result_is_given_by_sync_functions_too(sync_cache: SyncCac
         return bool(await sync_cache.cache.here(sync_cache.cache.get(load.key())) == 2)
 
     await wait_until(renewed)
+
+
+@pytest.mark.parametrize("kept", [0, STALE_SECONDS])
+async def test_who_wants_more_stale_values_than_are_kept_is_told(
+    sutler: Sutler, name: str, rules: pb.Cache, kept: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules.stale_retention.FromSeconds(kept)
+    async with open(name, sutler, rules=rules) as cache:
+
+        @cached(cache=cache, stale=600)
+        async def load(a: int) -> int:
+            return a
+
+        assert [await load(1), await load(2)] == [1, 2]
+        await wait_until(lambda: not len(cache.flights._background))
+    told = [record.getMessage() for record in caplog.records if "stale_retention" in record.getMessage()]
+    assert len(told) == (kept == 0)
 
 
 async def test_an_api_that_fails_is_answered_with_the_last_result(cache: Cache) -> None:

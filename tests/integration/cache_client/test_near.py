@@ -27,13 +27,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
         lambda cache: cache.put("k1", 2),
         lambda cache: cache.delete("k1"),
         lambda cache: cache.touch("k1", ttl=1),
+        lambda cache: cache.touch_many(["k1"], ttl=1),
         lambda cache: cache.invalidate(keys=["k1"]),
         lambda cache: cache.invalidate(tags=["t"]),
         lambda cache: cache.invalidate(prefix="k"),
         lambda cache: cache.invalidate(filter='key = "k1"'),
         lambda cache: cache.invalidate(all=True),
     ],
-    ids=["put", "delete", "touch", "key", "tag", "prefix", "filter", "all"],
+    ids=["put", "delete", "touch", "touch many", "key", "tag", "prefix", "filter", "all"],
 )
 async def test_what_another_client_changes_is_forgotten(cache: Cache, near_cache: Cache, change: Any) -> None:
     await cache.put("k1", 1, tags=["t"])

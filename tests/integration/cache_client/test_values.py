@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,9 @@ async def test_entries_can_be_touched_counted_and_invalidated(cache: Cache) -> N
     assert touched is not None and touched.ttl == timedelta(seconds=5)
     assert [await cache.increment("n", 5, initial=10), await cache.increment("n")] == [15, 16]
     assert await cache.get("n") == 16
+    assert await cache.touch_many(["k", "none"], ttl=7) == 1
+    touched = await cache.entry("k")
+    assert touched is not None and touched.ttl == timedelta(seconds=7)
     assert await cache.invalidate(tags=["t"]) == 1 and not await cache.exists("k")
     await cache.put_many({"a1": 1, "a2": 2, "b": 3})
     assert await cache.invalidate(prefix="a") == 2
@@ -113,6 +117,24 @@ async def test_stats_tell_sizes_and_how_often_values_were_found(cache: Cache) ->
 
     await wait_until(counted)
     assert (await cache.stats()).size_bytes >= 101
+
+
+async def test_what_is_wrong_is_found_and_mended(sqlite_settings: Settings) -> None:
+    async with (
+        running(app, sqlite_settings, "cache") as server,
+        open("prices", server.address, rules=pb.Cache()) as cache,
+    ):
+        await cache.put_many({"small": 1, "large": b"x" * 3_000_000})
+        assert (await cache.verify()).problem_count == 0
+        [blob] = [
+            file
+            for file in Path(str(sqlite_settings.blobs)).rglob("*")
+            if file.is_file() and file.stat().st_size > 1000
+        ]
+        blob.write_bytes(b"")
+        assert (await cache.verify(metadata_only=True)).problem_count == 1
+        assert (await cache.verify(repair=True)).removed_count == 1
+        assert [entry.key async for entry in cache.entries()] == ["small"]
 
 
 async def test_a_closed_cache_says_so(server: Running, sutler: Sutler, name: str) -> None:
@@ -264,6 +286,7 @@ async def test_programs_without_asyncio_use_the_same_values(server: Running, nam
             assert cache.increment("n", 2) == 2 and cache.exists("n") and cache.delete("n")
             touched, found = cache.touch("k", ttl=5), cache.get_with_entry("k")
             assert touched and found and found[1].tags == ("t",) and cache.entry("k") == cache.entry("k")
+            assert cache.touch_many(["k", "l", "none"], ttl=5) == 2 and cache.verify().entry_count == 3
             assert cache.invalidate(all=True) == 3
             assert cache.stats().entry_count == 0
         with pytest.raises(RuntimeError, match="is closed"):

@@ -18,6 +18,7 @@ from sutler.client.cache.flights import Flights
 from sutler.client.cache.handlers import DEFAULT, Handlers
 from sutler.client.cache.leases import Leases, Policy
 from sutler.client.cache.near import MISSING, NearCache
+from sutler.client.cache.retention import Retention
 from sutler.client.cache.values import is_miss, seconds_of
 from sutler.client.connection import Sutler
 from sutler.status import from_status
@@ -49,10 +50,10 @@ class Cache(EntryCalls):
     def __init__(
         self, sutler: Sutler, name: str, *, handlers: Handlers | None = None, near: NearCache | None = None
     ) -> None:
-        super().__init__(sutler.cache, name if name.startswith("caches/") else f"caches/{name}", near)
+        super().__init__(sutler, name if name.startswith("caches/") else f"caches/{name}", near)
         self.handlers = handlers or DEFAULT
         self._access = Access(self._stub, self.name, self.handlers, near)
-        self.flights = Flights(self._access, Leases(self._stub, self.name))
+        self.flights = Flights(self._access, Leases(self._stub, self.name), Retention(self._stub, self.name))
 
     def held(self, key: str, *, copy: bool = True) -> Any:
         """Returns a value that the near cache has, or :data:`~sutler.client.cache.near.MISSING`; asks nobody."""
@@ -190,11 +191,5 @@ class Cache(EntryCalls):
         held = self.held(key, copy=copy)
         if held is not MISSING:
             return held  # type: ignore[no-any-return]
-        policy = Policy(
-            ttl=None if ttl is None else seconds_of(ttl),
-            tags=checked_texts("tags", tags),
-            stale=seconds_of(stale),
-            stale_if_error=seconds_of(stale_if_error),
-            required=required,
-        )
+        policy = Policy.of(ttl=ttl, tags=tags, stale=stale, stale_if_error=stale_if_error, required=required)
         return await computed(self, key, compute, policy, Counts(), copy=copy)  # type: ignore[no-any-return]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Never, ParamSpec, TypeVar
 
-from sutler.client.cache.arguments import checked_texts
 from sutler.client.cache.cache import Cache
 from sutler.client.cache.computing import Keep, always
 from sutler.client.cache.entry_calls import Time
@@ -15,7 +14,6 @@ from sutler.client.cache.functions import CachedCoroutine, CachedFunction, Cache
 from sutler.client.cache.keys import CallKeys, name_of
 from sutler.client.cache.leases import Policy
 from sutler.client.cache.sync import SyncCache
-from sutler.client.cache.values import seconds_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,7 +72,7 @@ class CachedDecorator:
                 results, and what a function takes from around it does not count.
             ignore: Parameters that do not count.
             stale: How long after its end a result is still given while another one is computed behind the call. The
-                cache must keep it so long: ``stale_retention``.
+                cache must keep it so long: ``stale_retention``; else a warning says so.
             stale_if_error: How long after its end a result is still given if the function raises.
             cache_if: Says whether a result is kept.
             copy: Gives every caller a result that it may change; else all share one, with arrays read-only.
@@ -93,14 +91,14 @@ class CachedDecorator:
             raise TypeError(f"key is {key!r}: give a function of the arguments, or prefix= for a fixed text")
         if isinstance(ignore, str):
             raise TypeError(f"ignore is one text: give a list, such as ignore=[{ignore!r}]")
-        policy = Policy(
-            ttl=None if ttl is None else seconds_of(ttl),
-            tags=() if callable(tags) else checked_texts("tags", tags),
-            stale=seconds_of(stale),
-            stale_if_error=seconds_of(stale_if_error),
-            lease=seconds_of(lease),
-            wait=seconds_of(wait),
-            timeout=seconds_of(timeout),
+        policy = Policy.of(
+            ttl=ttl,
+            tags=() if callable(tags) else tags,
+            stale=stale,
+            stale_if_error=stale_if_error,
+            lease=lease,
+            wait=wait,
+            timeout=timeout,
             required=required,
         )
 

@@ -1,10 +1,10 @@
-"""What one does with the entries of a cache without their values."""
+"""What one does with a cache and its entries without their values."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import cast
 
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.client.cache.arguments import checked_key, checked_texts
@@ -12,7 +12,9 @@ from sutler.client.cache.entries import CacheEntry, from_message
 from sutler.client.cache.home import Home
 from sutler.client.cache.near import NearCache
 from sutler.client.cache.values import is_miss, seconds_of
+from sutler.client.connection import Sutler
 from sutler.errors import NotFound
+from sutler.status import from_status
 from sutler.wire import duration
 
 Time = float | timedelta
@@ -23,7 +25,7 @@ class EntryCalls(Home):
     """The calls about entries.
 
     Args:
-        stub: The stub of CacheService.
+        sutler: The connection.
         name: The cache, ``caches/{cache}``.
         near: The near cache; None if there is none.
 
@@ -31,8 +33,9 @@ class EntryCalls(Home):
         near: The near cache; None if there is none.
     """
 
-    def __init__(self, stub: Any, name: str, near: NearCache | None) -> None:
-        super().__init__(name, stub)
+    def __init__(self, sutler: Sutler, name: str, near: NearCache | None) -> None:
+        super().__init__(name, sutler.cache)
+        self._sutler = sutler
         self.near = near
 
     async def exists(self, key: str) -> bool:
@@ -93,6 +96,23 @@ class EntryCalls(Home):
         finally:
             self._forget(key)
 
+    async def touch_many(self, keys: Sequence[str], *, ttl: Time | None = None) -> int:
+        """Gives several values a new life from now on, and returns how many there were."""
+        length, found = None if ttl is None else duration(seconds_of(ttl)), 0
+        rows = [pb.TouchEntryRow(key=key, ttl=length) for key in checked_texts("keys", keys)]
+        try:
+            for start in range(0, len(rows), PAGE):
+                request = pb.BatchTouchEntriesRequest(cache=self.name, rows=rows[start : start + PAGE])
+                for result in (await self._stub.BatchTouchEntries(request)).results:
+                    if result.HasField("entry"):
+                        found += 1
+                    elif not is_miss(error := from_status(result.status)):
+                        raise error
+        finally:
+            for row in rows:
+                self._forget(row.key)
+        return found
+
     async def increment(self, key: str, delta: int = 1, *, initial: int = 0, ttl: Time | None = None) -> int:
         """Adds to a counter in one step, and returns its value. A new one begins at ``initial``, and lives ``ttl``."""
         request = pb.IncrementEntryRequest(cache=self.name, key=checked_key(key), delta=delta, initial_value=initial)
@@ -137,6 +157,19 @@ class EntryCalls(Home):
         """Returns the sizes and counters of the cache."""
         stats: pb.CacheStats = await self._stub.GetCacheStats(pb.GetCacheStatsRequest(name=self.name))
         return stats
+
+    async def verify(self, *, repair: bool = False, metadata_only: bool = False) -> pb.VerifyCacheResponse:
+        """Compares all values with their checksums, signatures and metadata, and returns what is wrong.
+
+        Args:
+            repair: Mends what can be mended and removes the rest.
+            metadata_only: Looks at metadata, existence and sizes only, and reads no value.
+
+        Raises:
+            Conflict: If a run is under way.
+        """
+        request = pb.VerifyCacheRequest(name=self.name, repair=repair, metadata_only=metadata_only)
+        return cast(pb.VerifyCacheResponse, await self._sutler.wait(await self._stub.VerifyCache(request)))
 
     def _forget(self, key: str) -> None:
         if self.near is not None:

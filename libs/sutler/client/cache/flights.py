@@ -14,6 +14,7 @@ from sutler.client.cache.entries import CacheEntry
 from sutler.client.cache.handlers import CacheHandler, Encoded
 from sutler.client.cache.leases import Leases, Policy
 from sutler.client.cache.outages import OUTAGES, do_without
+from sutler.client.cache.retention import Retention
 from sutler.client.cache.turns import Answer, Flight, Outcome, Turn
 from sutler.client.cache.values import Found
 from sutler.errors import Conflict, Invalid
@@ -27,11 +28,13 @@ class Flights:
     Args:
         access: The cache.
         leases: Its leases.
+        retention: How long it keeps expired values.
     """
 
-    def __init__(self, access: Access, leases: Leases) -> None:
+    def __init__(self, access: Access, leases: Leases, retention: Retention) -> None:
         self._access = access
         self._leases = leases
+        self._retention = retention
         self._flights: dict[str, Flight] = {}
         self._background = Background()
         self._asking = Asking(access, leases, self._background)
@@ -133,7 +136,9 @@ class Flights:
         entry, timeout = turn.policy.entry(), turn.policy.timeout
         try:
             with self._access.filling(turn.key) as filling:
-                return await self._access.put(filling, handler, encoded, entry, condition, timeout)
+                put = await self._access.put(filling, handler, encoded, entry, condition, timeout)
+            self._background.start(self._retention.check(turn.policy))
+            return put
         except Conflict as error:
             if error.reason != "LEASE_LOST":
                 raise

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sutler.cache.v1 import cache_pb2 as pb
+from sutler.client.cache.arguments import checked_texts
+from sutler.client.cache.values import seconds_of
 from sutler.errors import Conflict, SutlerError
 from sutler.wire import duration, seconds
 
@@ -43,6 +47,23 @@ class Policy:
         for name in ("ttl", "stale", "stale_if_error", "lease", "wait", "timeout"):
             if (getattr(self, name) or 0.0) < 0:
                 raise ValueError(f"{name} is {getattr(self, name):g} seconds; it cannot be negative")
+
+    @classmethod
+    def of(
+        cls, *, ttl: float | timedelta | None, tags: Iterable[str], required: bool, **times: float | timedelta
+    ) -> Policy:
+        """Returns the rules that a program gives.
+
+        Raises:
+            TypeError: If the tags are no list of texts.
+            ValueError: If a time is negative.
+        """
+        return cls(
+            ttl=None if ttl is None else seconds_of(ttl),
+            tags=checked_texts("tags", tags),
+            required=required,
+            **{name: seconds_of(time) for name, time in times.items()},
+        )
 
     def entry(self) -> pb.Entry:
         """Returns an entry with the life and the tags of the value."""

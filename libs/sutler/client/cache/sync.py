@@ -7,14 +7,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sutler.cache.v1 import cache_pb2 as pb
-from sutler.client.cache.arguments import checked_texts
 from sutler.client.cache.cache import Cache
 from sutler.client.cache.computing import Counts, computed_sync
 from sutler.client.cache.entries import CacheEntry
 from sutler.client.cache.entry_calls import Time
 from sutler.client.cache.leases import Policy
 from sutler.client.cache.near import MISSING
-from sutler.client.cache.values import seconds_of
 
 T = TypeVar("T")
 
@@ -90,13 +88,7 @@ class SyncCache:
         held = self.cache.held(key, copy=copy)
         if held is not MISSING:
             return held  # type: ignore[no-any-return]
-        policy = Policy(
-            ttl=None if ttl is None else seconds_of(ttl),
-            tags=checked_texts("tags", tags),
-            stale=seconds_of(stale),
-            stale_if_error=seconds_of(stale_if_error),
-            required=required,
-        )
+        policy = Policy.of(ttl=ttl, tags=tags, stale=stale, stale_if_error=stale_if_error, required=required)
         return computed_sync(self.cache, key, compute, policy, Counts(), copy=copy)  # type: ignore[no-any-return]
 
     def exists(self, key: str) -> bool:
@@ -125,6 +117,10 @@ class SyncCache:
         """Gives a value a new life from now on. Returns None if there is none."""
         return self.cache.wait(self.cache.touch(key, ttl=ttl))
 
+    def touch_many(self, keys: Sequence[str], *, ttl: Time | None = None) -> int:
+        """Gives several values a new life from now on, and returns how many there were."""
+        return self.cache.wait(self.cache.touch_many(keys, ttl=ttl))
+
     def increment(self, key: str, delta: int = 1, *, initial: int = 0, ttl: Time | None = None) -> int:
         """Adds to a counter in one step, and returns its value."""
         return self.cache.wait(self.cache.increment(key, delta, initial=initial, ttl=ttl))
@@ -132,6 +128,10 @@ class SyncCache:
     def invalidate(self, **selector: Any) -> int:
         """Removes what one of ``keys``, ``tags``, ``prefix``, ``filter`` and ``all`` names. Returns how many."""
         return self.cache.wait(self.cache.invalidate(**selector))
+
+    def verify(self, *, repair: bool = False, metadata_only: bool = False) -> pb.VerifyCacheResponse:
+        """Compares all values with their checksums, signatures and metadata, and returns what is wrong."""
+        return self.cache.wait(self.cache.verify(repair=repair, metadata_only=metadata_only))
 
     def stats(self) -> pb.CacheStats:
         """Returns the sizes and counters of the cache."""
