@@ -1,6 +1,7 @@
 """The near cache: bounded, and never older than what it was told."""
 
 import random
+import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -136,6 +137,25 @@ def test_a_silent_feed_is_not_trusted(near: NearCache, clock: Clock) -> None:
     clock.now += 1
     assert near.get("k") is MISSING and not near.is_live
     assert keep(near, "k") is False
+
+
+FORKED = """
+import os, sys
+from sutler.client.cache.entries import CacheEntry
+from sutler.client.cache.near import MISSING, NearCache
+near = NearCache()
+near.live(60)
+fill = near.begin("k")
+near.keep(fill, CacheEntry("k"), 1, lambda value: value, 1)
+near._lock.acquire()
+if os.fork() == 0:
+    os._exit(near.get("k") is not MISSING or near.is_live)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]) or near.get("k") is MISSING)
+"""
+
+
+def test_a_forked_process_has_no_feed() -> None:
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=30)
 
 
 def test_a_reset_drops_everything(near: NearCache) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Final
+from weakref import WeakSet
 
 from sutler.client.cache.entries import CacheEntry
 from sutler.client.cache.lru import Held, Lru
@@ -75,6 +77,7 @@ class NearCache:
         self._lock = Lock()
         self._fills: set[Fill] = set()
         self._live_until = 0.0
+        _all.add(self)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -177,3 +180,16 @@ class NearCache:
             self._values.clear()
             for fill in self._fills:
                 fill.stale = True
+
+
+_all: WeakSet[NearCache] = WeakSet()
+
+
+def _forked() -> None:
+    """Tells the near caches of a process that was forked that nobody feeds them there."""
+    for near in _all:
+        near._live_until = 0.0  # without the lock: a thread that is not in this process may have it
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_forked)
