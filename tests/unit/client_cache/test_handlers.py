@@ -112,6 +112,27 @@ def test_arrays_come_back_and_can_be_changed(array: Any) -> None:
         back[...] = back.flat[0]
 
 
+ARRAYS_IN_THREADS = """
+import gc, sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from sutler.client.cache.entries import CacheEntry
+from sutler.client.cache.handlers.arrays import NumpyHandler
+
+sys.setswitchinterval(1e-6)
+gc.callbacks.append(lambda *_: None)  # so that threads change places within numpy's reader
+gc.set_threshold(10)
+handler = NumpyHandler()
+encoded = [handler.encode(array).joined() for array in (np.arange(10.0), np.zeros(3, [("a", "f8")]))]
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda number: handler.decode(encoded[number % 2], CacheEntry("k")), range(1200)))
+"""
+
+
+def test_arrays_are_read_by_many_threads() -> None:
+    subprocess.run([sys.executable, "-c", ARRAYS_IN_THREADS], check=True, timeout=60)
+
+
 def test_a_shared_array_cannot_be_changed() -> None:
     handlers = Handlers()
     writer = handlers.writer(np.arange(3))
