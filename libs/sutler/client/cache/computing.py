@@ -52,11 +52,10 @@ class Counts:
         self._lock = Lock()
         self._counts = dict.fromkeys(("hits", "near_hits", "stale_hits", "misses", "errors"), 0)
 
-    def add(self, *names: str) -> None:
-        """Adds one to each of some counts."""
+    def add(self, name: str) -> None:
+        """Adds one to a count."""
         with self._lock:
-            for name in names:
-                self._counts[name] += 1
+            self._counts[name] += 1
 
     def info(self) -> CacheInfo:
         """Returns the counts."""
@@ -96,7 +95,8 @@ async def computed(
         copy: Gives a value that the caller may change.
     """
     answer = await cache.here(cache.flights.begin(key, policy))
-    counts.add(*NAMES[answer.outcome])
+    for name in NAMES[answer.outcome]:
+        counts.add(name)
     if answer.turn is None:
         assert answer.found is not None
         return answer.found.value(copy=copy)
@@ -147,7 +147,8 @@ def computed_sync(
 ) -> Any:
     """As :func:`computed`, for a function that computes in the thread of its caller."""
     answer = cache.wait(cache.flights.begin(key, policy))
-    counts.add(*NAMES[answer.outcome])
+    for name in NAMES[answer.outcome]:
+        counts.add(name)
     turn = answer.turn
     if turn is None:
         assert answer.found is not None

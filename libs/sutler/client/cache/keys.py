@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -80,7 +80,8 @@ class CallKeys:
         self._plain = self._positional + kinds.count(inspect.Parameter.KEYWORD_ONLY) == len(kinds)
         self._defaults = tuple(each.default for each in parameters.values())
         self._least = max((place + 1 for place, value in enumerate(self._defaults) if value is MISSING), default=0)
-        self._headers = {name: encode(name) for name in parameters if name not in ignore}
+        self._headers = tuple(None if name in ignore else encode(name) for name in parameters)
+        self._places = {name: place for place, name in enumerate(parameters)}
 
     def of(self, args: Args, kwargs: KwArgs, *, blocking: bool = True) -> str:
         """Returns the key of one call.
@@ -97,41 +98,42 @@ class CallKeys:
         """
         sink = Sink() if blocking else BriefSink()
         if self._key is None:
-            self._write(self._bound(args, kwargs), self._headers, sink)
+            self._write(self._names, self._headers, self._bound(args, kwargs), sink)
         else:
             given = self._key(*args, **kwargs)
             if isinstance(given, str):
                 return self._literal(given)
-            self._write([("key", given)], {"key": b""}, sink)
+            self._write(("key",), (b"",), (given,), sink)
         return f"{self.prefix}:{blake2b(b''.join(sink), digest_size=32).hexdigest()}"
 
-    def _bound(self, args: Args, kwargs: KwArgs) -> Iterable[tuple[str, Any]]:
-        """Returns the arguments by name, in the order of the parameters; by hand where it can, as ``bind`` is slow."""
+    def _bound(self, args: Args, kwargs: KwArgs) -> Sequence[Any]:
+        """Returns the arguments in the order of the parameters; by hand where it can, as ``bind`` is slow."""
         given = len(args)
         if self._plain and given <= self._positional:
-            values = args + self._defaults[given:]
-            if kwargs:
-                named = dict(zip(self._names[given:], self._defaults[given:], strict=True))
-                named.update(kwargs)
-                values = (*args, *named.values())
-            if len(values) == len(self._names) and (
-                given >= self._least or not any(value is MISSING for value in values)
-            ):
-                return zip(self._names, values, strict=True)
+            values = [*args, *self._defaults[given:]]
+            for name, value in kwargs.items():
+                place = self._places.get(name, -1)
+                if place < given:
+                    break
+                values[place] = value
+            else:
+                if given >= self._least or not any(value is MISSING for value in values):
+                    return values
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return bound.arguments.items()
+        return tuple(bound.arguments.values())
 
-    def _write(self, values: Iterable[tuple[str, Any]], headers: Mapping[str, bytes], sink: Sink) -> None:
-        name = ""
+    def _write(self, names: Sequence[str], headers: Sequence[bytes | None], values: Sequence[Any], sink: Sink) -> None:
+        place = 0
         try:
-            for name, value in values:
-                if name in headers:
-                    sink.append(headers[name])
+            for place, value in enumerate(values):
+                header = headers[place]
+                if header is not None:
+                    sink.append(header)
                     write(value, sink)
         except (Unencodable, RecursionError) as error:
             cause = error if isinstance(error, Unencodable) else "it is nested too deeply or within itself"
-            raise TypeError(f"argument {name!r} of {self._name}: {cause}; {REMEDY}") from None
+            raise TypeError(f"argument {names[place]!r} of {self._name}: {cause}; {REMEDY}") from None
 
     def _literal(self, text: str) -> str:
         key = f"{self.prefix}:={text}"
