@@ -284,8 +284,9 @@ async def test_programs_without_asyncio_use_the_same_values(server: Running, nam
             assert cache.put_many({"l": [1], "m": (2,)}) and cache.get_many(["l", "m"]) == {"l": [1], "m": (2,)}
             assert [entry.key for entry in cache.entries()] == ["k", "l", "m"]
             assert cache.increment("n", 2) == 2 and cache.exists("n") and cache.delete("n")
-            touched, found = cache.touch("k", ttl=5), cache.get_with_entry("k")
-            assert touched and found and found[1].tags == ("t",) and cache.entry("k") == cache.entry("k")
+            touched, found, entry = cache.touch("k", ttl=5), cache.get_with_entry("k"), cache.entry("k")
+            assert touched and found and found[1].tags == ("t",)
+            assert entry and entry.ttl == timedelta(seconds=5) and entry.etag == found[1].etag
             assert cache.touch_many(["k", "l", "none"], ttl=5) == 2 and cache.verify().entry_count == 3
             assert cache.invalidate(all=True) == 3
             assert cache.stats().entry_count == 0
