@@ -71,8 +71,10 @@ class Caches:
             AlreadyExists: If there is one.
             Invalid: If the rules contradict each other, or a backend is not configured (BACKEND_UNKNOWN).
             FailedPrecondition: If they want entries signed, and there is no key (SIGNING_KEY_MISSING).
+            Unavailable: If its metadata backend does not answer.
         """
         cache = Cache(tenant=tenant, id=cache_id, rules=self._checked(rules))
+        await self._check_answers(cache)
         return await self._catalogue.create(cache, once, validate_only=validate_only)
 
     async def update(
@@ -103,7 +105,7 @@ class Caches:
             NotFound: If there is none.
             PermissionDenied: If there is none, and the principal may not create it.
             Conflict: If it has another etag.
-            Invalid, FailedPrecondition: As :meth:`create`.
+            Invalid, FailedPrecondition, Unavailable: As :meth:`create`.
         """
 
         def decide(found: Cache | None) -> Cache:
@@ -116,6 +118,8 @@ class Caches:
                 check_etag(etag, found.etag, found.name)
             return replace(found, rules=self._checked(change(found)))
 
+        if allow_missing and await self._catalogue.get(tenant, cache_id) is None:
+            await self._check_answers(decide(None))
         updated = await self._catalogue.change(tenant, cache_id, decide, once, validate_only=validate_only)
         if not validate_only:
             self._evictor.wake(updated)
@@ -125,6 +129,10 @@ class Caches:
         """Deletes a cache. Raises as :meth:`services.cache.ports.Catalogue.delete`."""
         await self._check_empty(deletion)
         await self._catalogue.delete(deletion, once, validate_only=validate_only, event=self._publishing.of_deleted())
+
+    async def _check_answers(self, cache: Cache) -> None:
+        """Checks that a new cache can be used: one whose metadata backend does not answer is not made."""
+        await self._backends.metadata(cache).health()
 
     async def _check_empty(self, deletion: Deletion) -> None:
         """Checks that a cache whose entries are not beside the catalogue has none, where they may not go with it."""

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+INSTALLATION = b"installation"
+"""Whose the store is."""
+
+SPACES = b"cache/"
+"""How keys of what is known of caches begin."""
+
 DUE = b"due/"
 """How keys of what has an end begin."""
 
@@ -37,7 +43,12 @@ def tenant_head(tenant: str) -> bytes:
 
 def space(number: int) -> bytes:
     """What is known of a cache."""
-    return f"cache/{number}".encode()
+    return SPACES + str(number).encode()
+
+
+def space_number(found: bytes) -> int:
+    """Returns the number of the cache of which a record tells what is known."""
+    return int(found[len(SPACES) :])
 
 
 def entries(number: int) -> bytes:
