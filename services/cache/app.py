@@ -117,7 +117,9 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         publishing = Publishing(StoredOutbox(database) if settings.rule_address else None)
         changes = Changes(reach, backends, evictor, signer, counts, publishing)
         caches = Caches(catalogue, backends, evictor, signer, publishing)
-        verifier = Verifier(caches, Tools(reach, backends, orphans, StoredVerifications(database, keep), signer))
+        verifier = Verifier(
+            caches, Tools(reach, backends, orphans, StoredVerifications(database, keep), signer, counts)
+        )
         reads = Reads(reach, backends, accesses, signer, counts)
         lines = Lines(reads, runtime.shutdown, counts)
         stack.push_async_callback(lines.close)

@@ -26,7 +26,7 @@ from services.cache.preparing import fits, prepared
 from services.cache.publishing import Publishing
 from services.cache.puts import Put, check_size, put
 from services.cache.reach import Reach
-from services.cache.results import Result
+from services.cache.results import Changed, Result
 from services.cache.selectors import Selector
 from services.cache.signing import Signer, sha256_of
 
@@ -51,7 +51,7 @@ class Changes:
         backends: Where blobs are.
         evictor: Makes room afterwards.
         signer: Signs entries.
-        counts: Counts what is put and deleted.
+        counts: Counts what is put and deleted, and leases that others' changes end.
         publishing: Tells of what is deleted.
     """
 
@@ -97,7 +97,7 @@ class Changes:
                 raise _too_slow() from error
             self._counts.put(cache.space, changed.results)
             await self._clean(cache, changed.results, [draft])
-            self._evictor.notice(cache, changed.usage)
+            self._notice(cache, changed)
             return changed.results[0]
 
         return await self._reach.on(tenant, name, change)
@@ -178,8 +178,12 @@ class Changes:
         self, cache: Cache, backend: MetadataBackend, rows: Sequence[Row], once: Once | None = None
     ) -> Sequence[Result]:
         changed = await backend.change(cache, rows, once)
-        self._evictor.notice(cache, changed.usage)
+        self._notice(cache, changed)
         return changed.results
+
+    def _notice(self, cache: Cache, changed: Changed) -> None:
+        self._counts.lost(cache.space, changed.lost_leases)
+        self._evictor.notice(cache, changed.usage)
 
     async def _put(self, cache: Cache, backend: MetadataBackend, wanted: Sequence[Put]) -> Sequence[Result]:
         wanted = await prepared(cache, wanted)
@@ -192,7 +196,7 @@ class Changes:
             except BlobGoneError:
                 continue
             await self._clean(cache, changed.results, drafts)
-            self._evictor.notice(cache, changed.usage)
+            self._notice(cache, changed)
             return changed.results
         raise _too_slow()
 

@@ -20,7 +20,7 @@ from services.cache.entries import Blob, Entry
 from services.cache.gauges import Gauge
 from services.cache.listing import Query
 from services.cache.problems import Report, Run
-from services.cache.results import Changed, Deletion, Dropped, Found, Listed, Swept, Unreadable
+from services.cache.results import Changed, Deletion, Discarded, Dropped, Found, Listed, Swept, Unreadable
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -186,8 +186,8 @@ class MetadataBackend(Protocol):
 
     async def discard(
         self, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None = None
-    ) -> int:
-        """Removes selected entries, or lets them expire now, unless they were put anew; returns how many lived.
+    ) -> Discarded:
+        """Removes selected entries, or lets them expire now, unless they were put anew.
 
         What cannot be read goes, whatever its mark says. Leases of their keys end. With ``cause`` followers are told
         of each key, in the same step.
@@ -203,8 +203,10 @@ class MetadataBackend(Protocol):
         ending: Selector | None = None,
         once: Once | None = None,
         result: object = None,
-    ) -> None:
+    ) -> int:
         """Tells followers what to forget, ends leases, and remembers the answer to a request, in one step.
+
+        Returns how many leases ended.
 
         Args:
             cache: The cache.

@@ -16,7 +16,7 @@ from services.cache.entries import Blob, Entry
 from services.cache.faults import CacheMovedError
 from services.cache.listing import Query
 from services.cache.ports import Catalogue, MetadataBackend
-from services.cache.results import Changed, Found, Listed, Swept, Unreadable
+from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -65,7 +65,7 @@ class Elsewhere:
 
     async def discard(
         self, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None = None
-    ) -> int:
+    ) -> Discarded:
         """Removes selected entries, or lets them expire."""
         return await self._on(
             cache, lambda backend: backend.discard(cache, marks, expire_only=expire_only, cause=cause)
@@ -80,9 +80,9 @@ class Elsewhere:
         ending: Selector | None = None,
         once: Once | None = None,
         result: object = None,
-    ) -> None:
+    ) -> int:
         """Tells followers what to forget, ends leases, and remembers the answer to a request."""
-        await self._on(
+        return await self._on(
             cache,
             lambda backend: backend.announce(cache, scopes, cause, ending=ending, once=once, result=result),
         )

@@ -99,8 +99,9 @@ class Opening:
 
     async def run(self) -> None:
         """Opens the place, however often that has to be tried, and does its work until it is cancelled."""
-        while not await self._try():
-            await asyncio.sleep(RETRY_SECONDS)
+        while self._opened is None:
+            if not await self._try():
+                await asyncio.sleep(RETRY_SECONDS)
         if self.now.work is not None:
             await self.now.work()
         await asyncio.Event().wait()

@@ -16,7 +16,7 @@ from services.cache.adapters.database.totals import Totals
 from services.cache.caches import Cache
 from services.cache.entries import Entry
 from services.cache.listing import ENTRIES, ENTRY_ORDER, Query, entry_item
-from services.cache.results import Listed
+from services.cache.results import Discarded, Listed
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Scope
 
@@ -112,8 +112,10 @@ def _selection(tx: Transaction, cache: Cache, selector: Selector) -> tuple[str, 
     return "TRUE", ()
 
 
-def discard(tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None) -> int:
-    """Removes marked entries, or lets them expire, unless they were put anew; returns how many were alive.
+def discard(
+    tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None
+) -> Discarded:
+    """Removes marked entries, or lets them expire, unless they were put anew.
 
     Leases of their keys end; with ``cause`` followers are told of each. What cannot be read goes, whatever its mark
     says.
@@ -140,7 +142,7 @@ def discard(tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only
             feed.tell(tx, total, Scope.KEY, mark.key, cause)
     if total != before:
         total.save(tx)
-    return count
+    return Discarded(count, total.lost_leases)
 
 
 def _expire(tx: Transaction, cache: Cache, entry: Entry) -> None:
@@ -159,8 +161,8 @@ def concerns_somebody(tx: Transaction, cache: Cache) -> bool:
 
 def announce(
     tx: Transaction, cache: Cache, scopes: Sequence[tuple[Scope, str]], cause: Cause, ending: Selector | None
-) -> None:
-    """Tells followers what to forget, and ends leases."""
+) -> int:
+    """Tells followers what to forget, and ends leases; returns how many."""
     rows.check_cache(tx, cache)
     total = totals.load(tx, cache.tenant, cache.space)
     before = replace(total)
@@ -170,6 +172,7 @@ def announce(
         feed.tell(tx, total, scope, text, cause)
     if total != before:
         total.save(tx)
+    return total.lost_leases
 
 
 def _end_leases(tx: Transaction, total: Totals, ending: Selector) -> None:

@@ -25,7 +25,7 @@ from services.cache.caches import Cache, Usage
 from services.cache.changes import Row
 from services.cache.entries import Blob, Entry
 from services.cache.listing import Query, check_filter
-from services.cache.results import Changed, Found, Listed, Swept, Unreadable
+from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -130,7 +130,7 @@ class OrderedEntries:
 
     async def discard(
         self, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None = None
-    ) -> int:
+    ) -> Discarded:
         """Removes selected entries, or lets them expire."""
         return await self._run(
             cache.tenant,
@@ -147,15 +147,16 @@ class OrderedEntries:
         ending: Selector | None = None,
         once: Once | None = None,
         result: object = None,
-    ) -> None:
+    ) -> int:
         """Tells followers what to forget, ends leases, and remembers the answer to a request."""
 
-        def work(step: Step) -> None:
+        def work(step: Step) -> int:
             check_new(step, once)
-            invalidating.announce(step, cache, scopes, cause, ending)
+            ended = invalidating.announce(step, cache, scopes, cause, ending)
             remember(step, once, result, self._keep)
+            return ended
 
-        await self._run(cache.tenant, work, [keys.space(cache.space), *_request(once)])
+        return await self._run(cache.tenant, work, [keys.space(cache.space), *_request(once)])
 
     async def follow(self, cache: Cache) -> None:
         """Has changes of the cache told for the next minute."""
@@ -219,15 +220,16 @@ class OrderedEntries:
     async def expire(self) -> Swept:
         """Removes what is over, some of each tenant."""
         due = await self._store.scan(keys.DUE, keys.due_until(self._clock()), PAGE)
-        counts: dict[int, int] = {}
+        counts, lost = dict[int, int](), dict[int, int]()
         for tenant in sorted({owner for _, owner in due}):
             theirs = [key for key, owner in due if owner == tenant]
-            counts |= await self._run(
+            swept = await self._run(
                 tenant.decode(),
                 lambda step, theirs=theirs: sweeping.expire(step, theirs),  # type: ignore[misc]
                 [*theirs, *map(keys.due_record, theirs)],
             )
-        return Swept(counts, len(due) == PAGE)
+            counts, lost = {**counts, **swept.counts}, {**lost, **swept.lost_leases}
+        return Swept(counts, len(due) == PAGE, lost)
 
     async def drop(self, space: int) -> bool:
         """Removes entries of a deleted cache."""

@@ -36,12 +36,14 @@ class Room:
         number: The number of the cache.
         known: What is known of it.
         before: What was known when the step began.
+        lost_leases: How many leases the step ended that nothing was put with.
     """
 
     step: Step
     number: int
     known: Space
     before: Space
+    lost_leases: int = 0
 
     def add(self, *, entries: int = 0, blobs: int = 0, size: int = 0, stored: int = 0) -> None:
         """Adds to what the cache takes."""

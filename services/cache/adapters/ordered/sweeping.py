@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.cache.accesses import Access
-from services.cache.adapters.ordered import keys
-from services.cache.adapters.ordered.records import load_answer, load_lease, load_news
+from services.cache.adapters.ordered import keys, leases
+from services.cache.adapters.ordered.records import load_answer, load_news
 from services.cache.adapters.ordered.spaces import KEPT_SECONDS, Room, room_by_number, room_of
 from services.cache.adapters.ordered.steps import PAGE, Step
-from services.cache.adapters.ordered.writing import end_lease, find, is_over, remove, save
+from services.cache.adapters.ordered.writing import find, is_over, remove, save
 from services.cache.caches import EVICT_TO, Cache, passes_limit
 from services.cache.ranks import frequent
 from services.cache.results import Swept
@@ -57,15 +57,15 @@ def evict(step: Step, cache: Cache) -> Swept:
     return Swept({cache.space: count}, count == PAGE and passes_limit(cache, room.known.usage, EVICT_TO))
 
 
-def expire(step: Step, due: Sequence[bytes]) -> dict[int, int]:
-    """Removes what is over; returns how many entries of each cache.
+def expire(step: Step, due: Sequence[bytes]) -> Swept:
+    """Removes what is over.
 
     Args:
         step: The step.
         due: What one tenant has that may be over, as the keys say that tell of it.
     """
     step.want([*due, *map(keys.due_record, due)])
-    counts: dict[int, int] = {}
+    counts, lost = dict[int, int](), dict[int, int]()
     for found in due:
         if step.get(found) is None:
             continue
@@ -81,12 +81,13 @@ def expire(step: Step, due: Sequence[bytes]) -> dict[int, int]:
         elif kind == "news":
             _expire_news(room, found)
         elif kind == "lease":
-            _expire_lease(room, found, key)
+            leases.expire(room, found, key)
         elif _expire_entry(room, found, key):
             counts[room.number] = counts.get(room.number, 0) + 1
         if room is not None:
+            lost[room.number] = lost.get(room.number, 0) + room.lost_leases
             room.save()
-    return counts
+    return Swept(counts, False, lost)
 
 
 def drop(step: Step, number: int) -> bool:
@@ -105,7 +106,7 @@ def drop(step: Step, number: int) -> bool:
             if held is not None:
                 remove(room, held)
             elif start == keys.leases(number):
-                end_lease(room, key)
+                leases.end(room, key)
             else:
                 step.delete(found)
             count += 1
@@ -122,14 +123,6 @@ def _expire_entry(room: Room, found: bytes, key: str) -> bool:
         return False
     remove(room, held)
     return True
-
-
-def _expire_lease(room: Room, found: bytes, key: str) -> None:
-    what = room.step.get(keys.lease(room.number, key))
-    if what is None:
-        room.step.delete(found)
-    elif not load_lease(key, what).alive(room.step.now):
-        end_lease(room, key)
 
 
 def _expire_answer(step: Step, found: bytes, what: bytes) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from sutler.errors import Exhausted, SutlerError
 
-from services.cache.adapters.ordered import blobs, keys
-from services.cache.adapters.ordered.records import Held, dump_entry, dump_lease, load_entry, load_lease, with_blob
+from services.cache.adapters.ordered import blobs, keys, leases
+from services.cache.adapters.ordered.records import Held, dump_entry, load_entry, with_blob
 from services.cache.adapters.ordered.spaces import Room, room_of
 from services.cache.adapters.ordered.steps import Step
 from services.cache.caches import Cache, Usage
@@ -65,7 +65,7 @@ def change(step: Step, cache: Cache, rows: list[Row]) -> Changed:
         else:
             results.append(_apply(room, cache, row, held, decision))
     room.save()
-    return Changed(results, room.known.usage)
+    return Changed(results, room.known.usage, room.lost_leases)
 
 
 def find(room: Room, key: str) -> Held | None:
@@ -122,13 +122,6 @@ def remove_unreadable(room: Room, key: str) -> None:
     room.step.delete(keys.value(room.number, key))
 
 
-def end_lease(room: Room, key: str) -> None:
-    """Ends the lease of a key, if there is one."""
-    record = room.step.get(keys.lease(room.number, key))
-    if record is not None:
-        _forget_lease(room, load_lease(key, record))
-
-
 def purge(room: Room, limit: int, keep: str = "") -> int:
     """Removes entries of a cache whose time and retention are over, but not one under ``keep``; returns how many."""
     count, start = 0, keys.entries(room.number)
@@ -151,8 +144,7 @@ def is_over(held: Held, now: float) -> bool:
 
 def _decide(room: Room, row: Row, held: Held | None) -> Decision:
     found = None if held is None else entry_of(room, held, value=row.with_value)
-    record = room.step.get(keys.lease(room.number, row.key)) if row.with_lease else None
-    lease = None if record is None else load_lease(row.key, record)
+    lease = leases.find(room, row.key) if row.with_lease else None
     living = lease if lease is not None and lease.alive(room.step.now) else None
     try:
         return row.decide(_View(found, room.known.usage, room.step.now, living, room))
@@ -168,15 +160,15 @@ def _apply(room: Room, cache: Cache, row: Row, held: Held | None, decision: Deci
         case Leave(entry):
             return entry
         case Grant(lease):
-            _grant(room, lease)
+            leases.grant(room, lease)
             return lease
         case Release():
-            end_lease(room, row.key)
+            leases.end(room, row.key)
             return None
         case Remove(entry):
             assert held is not None
             remove(room, held)
-            end_lease(room, row.key)
+            leases.end(room, row.key)
             room.tell(Scope.KEY, row.key, Cause.DELETE)
             return None
         case Renew(entry):
@@ -187,7 +179,10 @@ def _apply(room: Room, cache: Cache, row: Row, held: Held | None, decision: Deci
             return entry
         case Store(entry):
             stored = _put(room, cache, row, held, entry)
-            end_lease(room, row.key)
+            if row.with_lease:
+                leases.fulfil(room, row.key)
+            else:
+                leases.end(room, row.key)
             room.tell(Scope.KEY, row.key, Cause.PUT, entry.etag)
             return stored
 
@@ -254,16 +249,3 @@ def _count_type(room: Room, name: str, more: int) -> None:
         room.step.put(key, str(count).encode())
     else:
         room.step.delete(key)
-
-
-def _grant(room: Room, lease: Lease) -> None:
-    end_lease(room, lease.key)
-    key = keys.lease(room.number, lease.key)
-    room.step.put(key, dump_lease(lease))
-    room.step.put(keys.due(lease.expire_time, key), room.known.tenant.encode())
-
-
-def _forget_lease(room: Room, lease: Lease) -> None:
-    key = keys.lease(room.number, lease.key)
-    room.step.delete(key)
-    room.step.delete(keys.due(lease.expire_time, key))
