@@ -135,7 +135,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             watches=Watches(reach, Watcher(sealer, runtime.shutdown), gauges),
             statistics=Statistics(caches, reach, tallies, reporter),
             verifier=verifier,
-            data_types=DataTypes(backends),
+            data_types=DataTypes(catalogue, backends),
             backends=backends,
             pager=pager,
         )

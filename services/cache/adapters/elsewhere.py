@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from sutler.idempotency import Once
@@ -103,9 +103,9 @@ class Elsewhere:
         """Compares the usage and the tags that are kept with the entries."""
         return await self._on(cache, lambda backend: backend.recount(cache, repair=repair))
 
-    async def data_types(self, tenant: str) -> Mapping[str, int]:
+    async def data_types(self, tenant: str, gone: Collection[int]) -> Mapping[str, int]:
         """Returns how many entries of a tenant have each data type."""
-        return await (await self._open()).data_types(tenant)
+        return await (await self._open()).data_types(tenant, gone)
 
     async def record(self, accesses: Sequence[Access]) -> None:
         """Adds accesses to their entries."""
@@ -149,6 +149,18 @@ class Elsewhere:
     async def known(self, locators: Sequence[str]) -> set[str]:
         """Returns which locators are in use."""
         return await (await self._open()).known(locators)
+
+    async def moved(self, cache: Cache) -> None:
+        """Has those who wait look anew: a backend that checks caches itself is told what became of the cache."""
+        opened = await self._opening.get()
+        if opened.copy is None or opened.forget is None:
+            await opened.backend.moved(cache)
+            return
+        found = await self._catalogue.get(cache.tenant, cache.id)
+        if found is not None and found.space == cache.space:
+            await opened.copy(found)
+        else:
+            await opened.forget(cache.space)
 
     async def health(self) -> None:
         """Returns if the backend answers."""

@@ -143,9 +143,9 @@ async def test_an_inspection_shows_everything(place: Place) -> None:
 
 async def test_data_types_are_counted(place: Place) -> None:
     cache = await filled(place)
-    assert await place.backend.data_types("default") == {"json": 2}
+    assert await place.backend.data_types("default", ()) == {"json": 2}
     await place.put(cache, "c", data_type="numpy")
-    assert await place.backend.data_types("default") == {"json": 1, "numpy": 1}
+    assert await place.backend.data_types("default", ()) == {"json": 1, "numpy": 1}
     await place.backend.change(cache, [remove("a1"), remove("c")])
-    assert await place.backend.data_types("default") == {}
-    assert await place.backend.data_types("other") == {}
+    assert await place.backend.data_types("default", ()) == {}
+    assert await place.backend.data_types("other", ()) == {}

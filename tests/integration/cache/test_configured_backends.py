@@ -17,6 +17,7 @@ from sutler.testing import postgresql_schema
 from services.cache.app import app
 from services.cache.settings import Settings
 from tests.integration.cache.calls import Shelf, eventually, refused
+from tests.integration.cache.moves import hears_of_a_move
 from tests.integration.cache.places import Place, settings_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -118,6 +119,10 @@ async def test_a_deleted_cache_leaves_nothing(shelf: Shelf) -> None:
     assert await shelf.keys() == ["k"]
 
 
+async def test_who_waits_hears_at_once_that_the_cache_moved(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    await hears_of_a_move([shelf], shelf, False, monkeypatch)
+
+
 async def test_what_has_expired_is_removed_everywhere(shelf: Shelf) -> None:
     await shelf.put("k", b"1")
     await shelf.touch("k", ttl={"nanos": 50_000_000})
@@ -180,6 +185,20 @@ async def test_entries_outlive_a_restart(tmp_path: Path) -> None:
             reasons = {backend: await Shelf(client, name).reason("k") for backend, name in names.items()}
     assert reasons.pop("memory") == "ENTRY_NOT_FOUND"
     assert set(reasons.values()) == {""}
+
+
+async def test_entries_of_deleted_caches_are_of_no_data_type_before_they_are_removed(tmp_path: Path) -> None:
+    with postgresql_schema() as url:
+        settings = configured(tmp_path, url).model_copy(update={"sweep_seconds": 3600})
+        async with running(app, settings, "cache") as server, connect(server.address) as client:
+            for number, backend in enumerate(("local", "disk", "notes", "remote", "memory"), 1):
+                kept, dropped = [await made(client, metadata_backend=backend) for _ in range(2)]
+                for shelf in (kept, dropped):
+                    await shelf.put("k", b"1", data_type="mine")
+                await client.cache.DeleteCache(pb.DeleteCacheRequest(name=dropped.name, force=True))
+                wanted = pb.ListDataTypesRequest(filter='data_type = "mine"')
+                [found] = (await client.cache.ListDataTypes(wanted)).data_types
+                assert (found.entry_count, backend) == (number, backend)
 
 
 async def test_a_backend_that_was_taken_away_is_told(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from sutler.store import Database, Transaction, outbox
 from sutler.store.requests import remember
 from sutler.store.sequences import draw
 
-from services.cache.adapters.database import totals
 from services.cache.caches import COLLECTION, Cache, Compression, Eviction, Rules
 from services.cache.faults import has_children
 from services.cache.listing import CACHES, Query
@@ -114,7 +113,7 @@ class StoredCatalogue:
         once: Once | None,
         *,
         validate_only: bool,
-        event: Callable[[Cache, int], Event] | None = None,
+        event: Callable[[Cache], Event] | None = None,
     ) -> None:
         """Deletes a cache."""
         if validate_only:
@@ -125,7 +124,7 @@ class StoredCatalogue:
             found = _deletable(tx, deletion)
             if found is not None:
                 if event is not None and found.rules.publish_invalidations:
-                    outbox.append(tx, event(found, totals.load(tx, found.tenant, found.space).entries))
+                    outbox.append(tx, event(found))
                 _drop(tx, found)
             remember(tx, once, None, self._keep)
 
@@ -135,6 +134,11 @@ class StoredCatalogue:
         """Returns caches that were deleted."""
         sql = "SELECT space, metadata_backend, drop_time FROM dropped_caches ORDER BY space LIMIT ?"
         return [Dropped(*row) for row in await self._db.scan(lambda tx: tx.all(sql, (limit,)))]
+
+    async def gone(self, tenant: str) -> list[int]:
+        """Returns the numbers of deleted caches of a tenant."""
+        sql = "SELECT space FROM dropped_caches WHERE tenant = ? ORDER BY space"
+        return [row[0] for row in await self._db.scan(lambda tx: tx.all(sql, (tenant,)))]
 
     async def forget(self, space: int) -> None:
         """Forgets a deleted cache."""

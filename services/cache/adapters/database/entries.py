@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
 from sutler.errors import SutlerError
@@ -158,9 +158,9 @@ class DatabaseEntries:
             count, after, more = count + len(page.wrong), page.last, page.more
         return count
 
-    async def data_types(self, tenant: str) -> Mapping[str, int]:
+    async def data_types(self, tenant: str, gone: Collection[int]) -> Mapping[str, int]:
         """Returns how many entries of a tenant have each data type."""
-        return await self._db.scan(lambda tx: inspecting.data_types(tx, tenant))
+        return await self._db.scan(lambda tx: inspecting.data_types(tx, tenant, sorted(gone)))
 
     async def record(self, accesses: Sequence[Access]) -> None:
         """Adds accesses to their entries."""
@@ -210,6 +210,9 @@ class DatabaseEntries:
     async def known(self, locators: Sequence[str]) -> set[str]:
         """Returns which locators are in use."""
         return await self._db.scan(lambda tx: sweeping.known(tx, locators))
+
+    async def moved(self, cache: Cache) -> None:
+        """Has nothing to do: that the catalogue changed has woken those who wait."""
 
     async def health(self) -> None:
         """Returns if the database answers."""

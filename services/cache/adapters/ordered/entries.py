@@ -183,12 +183,9 @@ class OrderedEntries:
             await self._run(cache.tenant, lambda step: mending.repair(step, cache, wrong))
         return wrong.words()
 
-    async def data_types(self, tenant: str) -> Mapping[str, int]:
+    async def data_types(self, tenant: str, gone: Collection[int]) -> Mapping[str, int]:
         """Returns how many entries of a tenant have each data type."""
-        start, counts = keys.data_types(tenant), dict[str, int]()
-        async for found in looking.records(self._store, start, keys.below(start)):
-            counts |= {keys.text(key[len(start) :]): int(count) for key, count in found}
-        return counts
+        return await looking.data_types(self._store, tenant, gone)
 
     async def record(self, accesses: Sequence[Access]) -> None:
         """Adds accesses to their entries."""
@@ -267,6 +264,10 @@ class OrderedEntries:
         """Returns which locators are in use."""
         found = await self._store.get([keys.locator(name) for name in locators])
         return {name for name, record in zip(locators, found, strict=True) if record is not None}
+
+    async def moved(self, cache: Cache) -> None:
+        """Makes a commit, which wakes those who wait."""
+        await self._run(cache.tenant, lambda step: room_of(step, cache).save_anyway(), [keys.space(cache.space)])
 
     async def health(self) -> None:
         """Returns if the store answers."""

@@ -162,9 +162,15 @@ def data_types(tenant: str) -> bytes:
     return f"type/{quote(tenant, safe='')}/".encode()
 
 
-def data_type(tenant: str, name: str) -> bytes:
-    """How many entries of a tenant have a data type."""
-    return data_types(tenant) + name.encode()
+def data_type(tenant: str, number: int, name: str) -> bytes:
+    """How many entries of a cache of a tenant have a data type."""
+    return data_types(tenant) + f"{number}/{name}".encode()
+
+
+def typed(tenant: str, found: bytes) -> tuple[int, str]:
+    """Returns number of the cache and name of the data type that a record counts."""
+    number, _, name = text(found[len(data_types(tenant)) :]).partition("/")
+    return int(number), name
 
 
 def due(time: float, what: bytes) -> bytes:

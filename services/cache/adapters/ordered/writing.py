@@ -243,7 +243,7 @@ def _retag(room: Room, key: str, before: tuple[str, ...], after: tuple[str, ...]
 def _count_type(room: Room, name: str, more: int) -> None:
     if not name:
         return
-    key = keys.data_type(room.known.tenant, name)
+    key = keys.data_type(room.known.tenant, room.number, name)
     count = int(room.step.get(key) or b"0") + more
     if count > 0:
         room.step.put(key, str(count).encode())
