@@ -180,7 +180,9 @@ class OrderedEntries:
         """Compares the usage and the tags that are kept with the entries."""
         wrong = await mending.compare(self._store, cache)
         if repair and wrong.words():
-            await self._run(cache.tenant, lambda step: mending.repair(step, cache, wrong))
+            await self._run(cache.tenant, lambda step: mending.repair_usage(step, cache, wrong))
+            for piece in mending.pieces(wrong):
+                await self._run(cache.tenant, lambda step, piece=piece: mending.repair_indexes(step, cache, piece))  # type: ignore[misc]
         return wrong.words()
 
     async def data_types(self, tenant: str, gone: Collection[int]) -> Mapping[str, int]:

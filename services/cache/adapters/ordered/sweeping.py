@@ -10,7 +10,7 @@ from services.cache.adapters.ordered import keys, leases
 from services.cache.adapters.ordered.records import load_answer, load_news
 from services.cache.adapters.ordered.spaces import KEPT_SECONDS, Room, room_by_number, room_of
 from services.cache.adapters.ordered.steps import PAGE, Step
-from services.cache.adapters.ordered.writing import find, is_over, remove, save
+from services.cache.adapters.ordered.writing import find, remove_if_over, remove_whatever, save
 from services.cache.caches import EVICT_TO, Cache, passes_limit
 from services.cache.ranks import frequent
 from services.cache.results import Swept
@@ -47,12 +47,8 @@ def evict(step: Step, cache: Cache) -> Swept:
     for found, _ in step.scan(start, keys.below(start)):
         if count == PAGE or not passes_limit(cache, room.known.usage, EVICT_TO):
             break
-        held = find(room, keys.ranked(cache.space, found))
-        if held is None:
-            step.delete(found)
-        else:
-            remove(room, held)
-            count += 1
+        count += remove_whatever(room, keys.ranked(cache.space, found))
+        step.delete(found)
     room.save()
     return Swept({cache.space: count}, count == PAGE and passes_limit(cache, room.known.usage, EVICT_TO))
 
@@ -82,7 +78,7 @@ def expire(step: Step, due: Sequence[bytes]) -> Swept:
             _expire_news(room, found)
         elif kind == "lease":
             leases.expire(room, found, key)
-        elif _expire_entry(room, found, key):
+        elif remove_if_over(room, found, key):
             counts[room.number] = counts.get(room.number, 0) + 1
         if room is not None:
             lost[room.number] = lost.get(room.number, 0) + room.lost_leases
@@ -102,9 +98,8 @@ def drop(step: Step, number: int) -> bool:
                 room.save()
                 return True
             key = keys.text(found[len(start) :])
-            held = find(room, key) if start == keys.entries(number) else None
-            if held is not None:
-                remove(room, held)
+            if start == keys.entries(number):
+                remove_whatever(room, key)
             elif start == keys.leases(number):
                 leases.end(room, key)
             else:
@@ -112,17 +107,6 @@ def drop(step: Step, number: int) -> bool:
             count += 1
     room.save()
     return False
-
-
-def _expire_entry(room: Room, found: bytes, key: str) -> bool:
-    held = find(room, key)
-    if held is None:
-        room.step.delete(found)
-        return False
-    if not is_over(held, room.step.now):
-        return False
-    remove(room, held)
-    return True
 
 
 def _expire_answer(step: Step, found: bytes, what: bytes) -> None:

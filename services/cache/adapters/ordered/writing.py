@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sutler.errors import Exhausted, SutlerError
+from sutler.errors import DataLoss, Exhausted, SutlerError
 
-from services.cache.adapters.ordered import blobs, keys, leases
+from services.cache.adapters.ordered import blobs, indexes, keys, leases
 from services.cache.adapters.ordered.records import Held, dump_entry, load_entry, with_blob
 from services.cache.adapters.ordered.spaces import Room, room_of
 from services.cache.adapters.ordered.steps import Step
@@ -89,37 +89,67 @@ def purge_time(cache: Cache, expire_time: float | None) -> float | None:
 
 
 def save(room: Room, before: Held | None, after: Held) -> None:
-    """Writes an entry, and where it stands in the order of eviction and among what has an end."""
-    key, step = after.entry.key, room.step
+    """Writes an entry, and the records that say where to find it."""
+    key, step, tenant = after.entry.key, room.step, room.known.tenant
     step.put(keys.entry(room.number, key), dump_entry(after))
-    if before is None or before.worth != after.worth:
-        if before is not None:
-            step.delete(keys.rank(room.number, before.worth, key))
-        step.put(keys.rank(room.number, after.worth, key), b"")
-    if before is None or before.purge_time != after.purge_time:
-        _unschedule(room, before)
-        if after.purge_time is not None:
-            due = keys.due(after.purge_time, keys.entry(room.number, key))
-            step.put(due, room.known.tenant.encode())
+    old = {} if before is None else indexes.of(tenant, room.number, before)
+    new = indexes.of(tenant, room.number, after)
+    for found in old.keys() - new.keys():
+        step.delete(found)
+    for found in new.keys() - old.keys():
+        step.put(found, new[found])
 
 
 def remove(room: Room, held: Held) -> None:
     """Removes an entry that is there."""
-    entry, step = held.entry, room.step
-    step.delete(keys.entry(room.number, entry.key))
-    step.delete(keys.rank(room.number, held.worth, entry.key))
-    _unschedule(room, held)
+    entry = held.entry
+    room.step.delete(keys.entry(room.number, entry.key))
+    for found in indexes.of(room.known.tenant, room.number, held):
+        room.step.delete(found)
     _let_value_go(room, held)
     room.add(entries=-1, size=-entry.size)
-    for tag in entry.tags:
-        step.delete(keys.tag(room.number, tag, entry.key))
     _count_type(room, entry.data_type, -1)
 
 
 def remove_unreadable(room: Room, key: str) -> None:
-    """Removes what nobody can read under a key; what is kept about it is left to a recount."""
+    """Removes what nobody can read under a key; what else is kept about it is left to a recount."""
     room.step.delete(keys.entry(room.number, key))
     room.step.delete(keys.value(room.number, key))
+    room.add(entries=-1)
+
+
+def remove_whatever(room: Room, key: str) -> bool:
+    """Removes what stands under a key, also if nobody can read it; returns whether there was anything."""
+    try:
+        held = find(room, key)
+    except DataLoss:
+        remove_unreadable(room, key)
+        return True
+    if held is not None:
+        remove(room, held)
+    return held is not None
+
+
+def remove_if_over(room: Room, found: bytes, key: str) -> bool:
+    """Removes what stands under a key if its time and retention are over; returns whether it did.
+
+    Args:
+        room: The cache.
+        found: The record that says that its time may be over; it goes if that is wrong.
+        key: The key.
+    """
+    try:
+        held = find(room, key)
+    except DataLoss:
+        room.step.delete(found)
+        return remove_whatever(room, key)
+    if held is None or found not in indexes.of(room.known.tenant, room.number, held):
+        room.step.delete(found)
+        return False
+    if held.purge_time is None or held.purge_time > room.step.now:
+        return False
+    remove(room, held)
+    return True
 
 
 def purge(room: Room, limit: int, keep: str = "") -> int:
@@ -128,18 +158,10 @@ def purge(room: Room, limit: int, keep: str = "") -> int:
     for due, _ in room.step.scan(keys.DUE, keys.due_until(room.step.now)):
         what = keys.due_record(due)
         key = keys.text(what[len(start) :]) if what.startswith(start) else ""
-        held = find(room, key) if key and key != keep else None
-        if held is not None and is_over(held, room.step.now):
-            remove(room, held)
-            count += 1
-            if count == limit:
-                break
+        count += bool(key) and key != keep and remove_if_over(room, due, key)
+        if count == limit:
+            break
     return count
-
-
-def is_over(held: Held, now: float) -> bool:
-    """Returns whether the time of an entry, and its retention, is over."""
-    return held.purge_time is not None and held.purge_time <= now
 
 
 def _decide(room: Room, row: Row, held: Held | None) -> Decision:
@@ -211,7 +233,6 @@ def _put(room: Room, cache: Cache, row: Row, before: Held | None, entry: Entry) 
         room.step.put(keys.value(room.number, entry.key), entry.value)
         room.add(stored=entry.stored_size)
     room.add(entries=before is None, size=entry.size - (before.entry.size if before else 0))
-    _retag(room, entry.key, before.entry.tags if before else (), entry.tags)
     if before is None or before.entry.data_type != entry.data_type:
         _count_type(room, before.entry.data_type if before else "", -1)
         _count_type(room, entry.data_type, 1)
@@ -226,18 +247,6 @@ def _let_value_go(room: Room, held: Held, *, keep_value: bool = False) -> None:
     room.add(stored=-held.entry.stored_size)
     if not keep_value:
         room.step.delete(keys.value(room.number, held.entry.key))
-
-
-def _unschedule(room: Room, held: Held | None) -> None:
-    if held is not None and held.purge_time is not None:
-        room.step.delete(keys.due(held.purge_time, keys.entry(room.number, held.entry.key)))
-
-
-def _retag(room: Room, key: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
-    for tag in set(before) - set(after):
-        room.step.delete(keys.tag(room.number, tag, key))
-    for tag in set(after) - set(before):
-        room.step.put(keys.tag(room.number, tag, key), b"")
 
 
 def _count_type(room: Room, name: str, more: int) -> None:
