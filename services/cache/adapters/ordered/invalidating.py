@@ -8,10 +8,10 @@ from dataclasses import replace
 from sutler.errors import DataLoss
 
 from services.cache.adapters.ordered import keys, leases
+from services.cache.adapters.ordered.held import find, purge_time, remove, remove_unreadable, renew
 from services.cache.adapters.ordered.records import Held, load_lease
 from services.cache.adapters.ordered.spaces import Room, room_of
 from services.cache.adapters.ordered.steps import Step
-from services.cache.adapters.ordered.writing import find, purge_time, remove, remove_unreadable, renew
 from services.cache.caches import Cache
 from services.cache.results import Discarded
 from services.cache.selectors import Mark, Selector

@@ -10,11 +10,12 @@ from sutler.backends import OrderedStore
 from sutler.errors import DataLoss
 
 from services.cache.adapters.ordered import indexes, keys
+from services.cache.adapters.ordered.held import find
+from services.cache.adapters.ordered.line import Lines
 from services.cache.adapters.ordered.looking import records
 from services.cache.adapters.ordered.records import Held, load_blob, load_space
 from services.cache.adapters.ordered.spaces import room_of
 from services.cache.adapters.ordered.steps import PAGE, Step
-from services.cache.adapters.ordered.writing import find
 from services.cache.caches import Cache, Usage
 
 PASSES = 5
@@ -39,6 +40,16 @@ class Difference:
         return wrong + [
             f"the index of {indexes.name(found)} is wrong about key {key!r}" for found, key in sorted(self.indexes)
         ]
+
+
+async def recount(store: OrderedStore, lines: Lines, cache: Cache, *, repair: bool) -> list[str]:
+    """Returns what is wrong, in words, and mends it if that is wanted."""
+    wrong = await compare(store, cache)
+    if repair and wrong.words():
+        await lines.run(cache.tenant, lambda step: repair_usage(step, cache, wrong))
+        for piece in pieces(wrong):
+            await lines.run(cache.tenant, lambda step, piece=piece: repair_indexes(step, cache, piece))  # type: ignore[misc]
+    return wrong.words()
 
 
 async def compare(store: OrderedStore, cache: Cache) -> Difference:

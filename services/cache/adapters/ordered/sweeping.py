@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.cache.accesses import Access
-from services.cache.adapters.ordered import keys, leases
-from services.cache.adapters.ordered.records import load_answer, load_news
+from services.cache.adapters.ordered import answers, keys, leases
+from services.cache.adapters.ordered.held import find, remove_if_over, remove_whatever, save
+from services.cache.adapters.ordered.records import load_news
 from services.cache.adapters.ordered.spaces import KEPT_SECONDS, Room, room_by_number, room_of
 from services.cache.adapters.ordered.steps import PAGE, Step
-from services.cache.adapters.ordered.writing import find, remove_if_over, remove_whatever, save
 from services.cache.caches import EVICT_TO, Cache, passes_limit
 from services.cache.ranks import frequent
 from services.cache.results import Swept
@@ -68,7 +68,7 @@ def expire(step: Step, due: Sequence[bytes]) -> Swept:
         what = keys.due_record(found)
         kind, _, rest = keys.text(what).partition("/")
         if kind == "request":
-            _expire_answer(step, found, what)
+            answers.expire(step, found, what)
             continue
         number, _, key = rest.partition("/")
         room = room_by_number(step, int(number))
@@ -107,13 +107,6 @@ def drop(step: Step, number: int) -> bool:
             count += 1
     room.save()
     return False
-
-
-def _expire_answer(step: Step, found: bytes, what: bytes) -> None:
-    record = step.get(what)
-    if record is None or load_answer(record).expire_time <= step.now:
-        step.delete(what)
-        step.delete(found)
 
 
 def _expire_news(room: Room, found: bytes) -> None:
