@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from services.cache.caches import Cache
 from services.cache.entries import Entry
@@ -15,6 +16,9 @@ Other replicas, and this one after a crash, know of a life only what is stored: 
 entry that is in use never seems expired.
 """
 
+
+Place: TypeAlias = tuple[int, str, float]
+"""The number of a cache, a key and when its entry was put."""
 
 MAX_KEPT = 100_000
 """How many entries' accesses are kept at the most while they cannot be stored."""
@@ -47,25 +51,30 @@ class Accesses:
     """Remembers accesses until they are taken to be stored."""
 
     def __init__(self) -> None:
-        self._pending: dict[str, dict[tuple[int, str, float], list[float]]] = {}
+        self._pending: dict[str, dict[Place, list[float]]] = {}
         self._sliding: set[int] = set()
         self._by_frequency: set[int] = set()
 
     def add(self, cache: Cache, entry: Entry, now: float) -> None:
         """Counts an access to a living entry."""
+        self.add_all(cache, [(cache.space, entry.key, entry.put_time)], now)
+
+    def add_all(self, cache: Cache, places: Iterable[Place], now: float) -> None:
+        """Counts an access to each of several living entries of one cache."""
         pending = self._pending.get(cache.rules.metadata_backend)
         if pending is None:
             pending = self._pending.setdefault(cache.rules.metadata_backend, {})
-        known = pending.get((cache.space, entry.key, entry.put_time))
-        if known is not None:
-            known[0] += 1
-            known[1] = now
-            return
-        if cache.rules.sliding:
-            self._sliding.add(cache.space)
-        if cache.by_frequency:
-            self._by_frequency.add(cache.space)
-        pending[cache.space, entry.key, entry.put_time] = [1, now]
+        for place in places:
+            known = pending.get(place)
+            if known is not None:
+                known[0] += 1
+                known[1] = now
+                continue
+            pending[place] = [1, now]
+            if cache.rules.sliding:
+                self._sliding.add(cache.space)
+            if cache.by_frequency:
+                self._by_frequency.add(cache.space)
 
     def take(self) -> dict[str, list[Access]]:
         """Returns what was remembered, by metadata backend, and forgets it."""

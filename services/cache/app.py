@@ -55,6 +55,7 @@ from services.cache.orphans import Orphans
 from services.cache.publishing import Publishing
 from services.cache.reach import Reach
 from services.cache.reading import Reads
+from services.cache.recent import Recent
 from services.cache.reporting import Reporter
 from services.cache.servicer import CacheServicer, Work
 from services.cache.settings import Settings
@@ -115,12 +116,13 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         reach = Reach(catalogue, backends)
         publishing = Publishing(StoredOutbox(database) if settings.rule_address else None)
-        changes = Changes(reach, backends, evictor, signer, counts, publishing)
+        recent = Recent(settings.recent_bytes)
+        changes = Changes(reach, backends, evictor, signer, counts, publishing, recent)
         caches = Caches(catalogue, backends, evictor, signer, publishing)
         verifier = Verifier(
             caches, Tools(reach, backends, orphans, StoredVerifications(database, keep), signer, counts)
         )
-        reads = Reads(reach, backends, accesses, signer, counts)
+        reads = Reads(reach, backends, accesses, signer, counts, recent)
         lines = Lines(reads, runtime.shutdown, counts)
         stack.push_async_callback(lines.close)
         sealer = await token_sealer(database)

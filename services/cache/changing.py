@@ -26,6 +26,7 @@ from services.cache.preparing import fits, prepared
 from services.cache.publishing import Publishing
 from services.cache.puts import Put, check_size, put
 from services.cache.reach import Reach
+from services.cache.recent import Recent
 from services.cache.results import Changed, Result
 from services.cache.selectors import Selector
 from services.cache.signing import Signer, sha256_of
@@ -53,6 +54,7 @@ class Changes:
         signer: Signs entries.
         counts: Counts what is put and deleted, and leases that others' changes end.
         publishing: Tells of what is deleted.
+        recent: Is told what changes.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Changes:
         signer: Signer,
         counts: Counts,
         publishing: Publishing,
+        recent: Recent,
     ) -> None:
         self._reach = reach
         self._backends = backends
@@ -70,6 +73,7 @@ class Changes:
         self._signer = signer
         self._counts = counts
         self._publishing = publishing
+        self._recent = recent
 
     async def put(self, tenant: str, name: str, wanted: Sequence[Put]) -> Sequence[Result]:
         """Puts entries, in order; what refuses a row is its result (see :func:`services.cache.puts.put`).
@@ -92,12 +96,11 @@ class Changes:
 
         async def change(cache: Cache, backend: MetadataBackend) -> Result:
             try:
-                changed = await backend.change(cache, [put(cache, wanted, draft, self._signer)])
+                changed = await self._changed(cache, backend, [put(cache, wanted, draft, self._signer)])
             except BlobGoneError as error:
                 raise _too_slow() from error
             self._counts.put(cache.space, changed.results)
             await self._clean(cache, changed.results, [draft])
-            self._notice(cache, changed)
             return changed.results[0]
 
         return await self._reach.on(tenant, name, change)
@@ -177,13 +180,16 @@ class Changes:
     async def _change(
         self, cache: Cache, backend: MetadataBackend, rows: Sequence[Row], once: Once | None = None
     ) -> Sequence[Result]:
-        changed = await backend.change(cache, rows, once)
-        self._notice(cache, changed)
-        return changed.results
+        return (await self._changed(cache, backend, rows, once)).results
 
-    def _notice(self, cache: Cache, changed: Changed) -> None:
+    async def _changed(
+        self, cache: Cache, backend: MetadataBackend, rows: Sequence[Row], once: Once | None = None
+    ) -> Changed:
+        changed = await backend.change(cache, rows, once)
+        self._recent.changed(cache, changed.versions, [row.key for row in rows])
         self._counts.lost(cache.space, changed.lost_leases)
         self._evictor.notice(cache, changed.usage)
+        return changed
 
     async def _put(self, cache: Cache, backend: MetadataBackend, wanted: Sequence[Put]) -> Sequence[Result]:
         wanted = await prepared(cache, wanted)
@@ -192,11 +198,10 @@ class Changes:
         for _ in range(ATTEMPTS):
             rows, drafts = await self._rows(cache, backend, wanted)
             try:
-                changed = await backend.change(cache, rows)
+                changed = await self._changed(cache, backend, rows)
             except BlobGoneError:
                 continue
             await self._clean(cache, changed.results, drafts)
-            self._notice(cache, changed)
             return changed.results
         raise _too_slow()
 

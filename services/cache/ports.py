@@ -20,7 +20,7 @@ from services.cache.entries import Blob, Entry
 from services.cache.gauges import Gauge
 from services.cache.listing import Query
 from services.cache.problems import Report, Run
-from services.cache.results import Changed, Deletion, Discarded, Dropped, Found, Listed, Swept, Unreadable
+from services.cache.results import Changed, Deletion, Discarded, Dropped, Found, Listed, Swept, Unreadable, Version
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -165,6 +165,10 @@ class MetadataBackend(Protocol):
 
     async def get_many(self, cache: Cache, keys: Sequence[str], *, value: bool) -> tuple[Mapping[str, Entry], float]:
         """Returns what stands under up to 25 keys, and the time."""
+        ...
+
+    async def version(self, cache: Cache) -> Version | None:
+        """Returns how far the changes of a cache's entries have come; None if the backend does not number them."""
         ...
 
     async def change(self, cache: Cache, rows: Sequence[Row], once: Once | None = None) -> Changed:

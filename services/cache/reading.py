@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 
 from sutler.errors import NotFound
 from sutler.paging import MAX_PAGE_BYTES
@@ -15,10 +14,12 @@ from services.cache.caches import DEFAULT_INLINE_LIMIT, Cache, Compression
 from services.cache.counting import Count, Counts
 from services.cache.entries import MAX_INLINE_BYTES, Entry, living
 from services.cache.faults import DamagedError, entry_changed, offset_invalid
+from services.cache.forms import Form
 from services.cache.listing import Query
 from services.cache.ports import MetadataBackend
 from services.cache.reach import Reach
-from services.cache.results import Listed
+from services.cache.recent import Answer, Recent
+from services.cache.results import Listed, Version
 from services.cache.signing import Signer
 from services.cache.values import refusal, stream_of, value_of
 
@@ -27,31 +28,6 @@ SMALL_GROUP = 5
 """How many keys are read at once, where inline values may be large, so that memory stays bounded."""
 
 CHUNK = 1 << 20
-
-
-class View(Enum):
-    """How much of an entry is wanted."""
-
-    BASIC = auto()
-    FULL = auto()
-    VALUE = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How entries are read.
-
-    Attributes:
-        view: How much is wanted. BASIC does not count as an access.
-        known_etag: The caller has the value with this etag already.
-    """
-
-    view: View = View.FULL
-    known_etag: str = ""
-
-    def wants_value(self, entry: Entry) -> bool:
-        """Returns whether the value of an entry is wanted."""
-        return self.view is not View.BASIC and not (self.known_etag and self.known_etag == entry.etag)
 
 
 class Reads:
@@ -63,49 +39,67 @@ class Reads:
         accesses: Remembers what was read.
         signer: Checks signatures.
         counts: Counts what reads find, but not those without a value.
+        recent: Keeps answers for a moment.
     """
 
-    def __init__(self, reach: Reach, backends: Backends, accesses: Accesses, signer: Signer, counts: Counts) -> None:
+    def __init__(
+        self,
+        reach: Reach,
+        backends: Backends,
+        accesses: Accesses,
+        signer: Signer,
+        counts: Counts,
+        recent: Recent,
+    ) -> None:
         self._reach = reach
         self._backends = backends
         self._accesses = accesses
         self._signer = signer
         self._counts = counts
+        self._recent = recent
 
-    async def get(self, tenant: str, name: str, key: str, reading: Reading) -> Entry:
-        """Returns an entry, with its value if that is wanted and at most 1 MiB.
+    async def answer(self, tenant: str, name: str, key: str, form: Form) -> bytes:
+        """Returns an entry in a form, with its value if that is wanted and at most 1 MiB.
 
         Raises:
             NotFound: If there is none: CACHE_NOT_FOUND, ENTRY_NOT_FOUND, ENTRY_EXPIRED, ENTRY_CORRUPT,
                 SIGNATURE_INVALID.
         """
 
-        async def read(cache: Cache, backend: MetadataBackend) -> Entry:
-            found = await backend.get(cache, key, value=reading.view is not View.BASIC)
-            return await self._given(cache, backend, key, found.entry, found.now, reading)
+        async def read(cache: Cache, backend: MetadataBackend) -> bytes:
+            if self._recent.has(cache, form, key):
+                version = await backend.version(cache)
+                known = self._recent.right(cache, form, version).get(key)
+                if version is not None and known is not None and known.until > version.now:
+                    self._given_again(cache, [known], version.now)
+                    return known.data
+            found = await backend.get(cache, key, value=form.counts)
+            entry = await self._given(cache, backend, key, found.entry, found.now, form)
+            data = form.encode(cache.name, entry)
+            self._recent.keep(cache, form, entry, data, found.version, found.now)
+            return data
 
         return await self._reach.on(tenant, name, read)
 
-    async def get_many(self, tenant: str, name: str, keys: Sequence[str], reading: Reading) -> list[Entry | NotFound]:
-        """Returns an entry, or the reason why there is none, for each key; for the first keys only, but at least one,
-        if the values are more than a message holds.
+    async def answers(self, tenant: str, name: str, keys: Sequence[str], form: Form) -> list[bytes | NotFound]:
+        """Returns an entry in a form, or the reason why there is none, for each key; for the first keys only, but at
+        least one, if the answers are more than a message holds.
 
         Raises:
             NotFound: If there is no such cache (CACHE_NOT_FOUND).
         """
 
-        async def read(cache: Cache, backend: MetadataBackend) -> list[Entry | NotFound]:
-            results: list[Entry | NotFound] = []
+        async def read(cache: Cache, backend: MetadataBackend) -> list[bytes | NotFound]:
+            version = await backend.version(cache)
+            right = self._recent.right(cache, form, version)
+            results: list[bytes | NotFound] = []
             total, size = 0, GROUP if cache.inline_limit <= DEFAULT_INLINE_LIMIT else SMALL_GROUP
             for start in range(0, len(keys), size):
-                group = keys[start : start + size]
-                found, now = await backend.get_many(cache, group, value=reading.view is not View.BASIC)
-                for key in group:
-                    result = await self._result(cache, backend, key, found.get(key), now, reading)
+                for result in await self._group(cache, backend, keys[start : start + size], form, right, version):
                     results.append(result)
-                    total += _size(result)
-                    if total > MAX_PAGE_BYTES:
-                        return results
+                    total += len(result) if isinstance(result, bytes) else 0
+                if total > MAX_PAGE_BYTES:
+                    break
             return results
 
         return await self._reach.on(tenant, name, read)
@@ -135,7 +129,7 @@ class Reads:
         Where the cache signs, the last chunk comes when the whole value has the SHA-256 that was signed.
 
         Raises:
-            NotFound: As :meth:`get`; after the first chunk if a later one is corrupt, or the value was altered.
+            NotFound: As :meth:`answer`; after the first chunk if a later one is corrupt, or the value was altered.
             Conflict: If the entry has another etag than the caller knows.
             OutOfRange: If the offset is past the end (OFFSET_INVALID).
         """
@@ -172,23 +166,52 @@ class Reads:
             self._counts.missed(cache.space, told)
             raise told from error
 
-    async def _result(
-        self, cache: Cache, backend: MetadataBackend, key: str, entry: Entry | None, now: float, reading: Reading
-    ) -> Entry | NotFound:
-        try:
-            return await self._given(cache, backend, key, entry, now, reading)
-        except NotFound as missing:
-            return missing
+    async def _group(
+        self,
+        cache: Cache,
+        backend: MetadataBackend,
+        keys: Sequence[str],
+        form: Form,
+        right: Mapping[str, Answer],
+        version: Version | None,
+    ) -> list[bytes | NotFound]:
+        """Returns the answers for up to 25 keys: of those that are right as they were given, and of looks."""
+        known: dict[str, Answer] = {}
+        if version is not None:
+            again = [kept for key in keys if (kept := right.get(key)) is not None and kept.until > version.now]
+            self._given_again(cache, again, version.now)
+            if len(again) == len(keys):
+                return [kept.data for kept in again]
+            known = {kept.place[1]: kept for kept in again}
+        found, now = await backend.get_many(cache, [key for key in keys if key not in known], value=form.counts)
+        results: list[bytes | NotFound] = []
+        for key in keys:
+            try:
+                if (kept := known.get(key)) is not None:
+                    results.append(kept.data)
+                    continue
+                entry = await self._given(cache, backend, key, found.get(key), now, form)
+                data = form.encode(cache.name, entry)
+                self._recent.keep(cache, form, entry, data, None if version is None else version.number, now)
+                results.append(data)
+            except NotFound as missing:
+                results.append(missing)
+        return results
+
+    def _given_again(self, cache: Cache, answers: Sequence[Answer], now: float) -> None:
+        """Counts accesses to entries that are answered as they were a moment ago."""
+        self._counts.add(cache.space, Count.HIT, len(answers))
+        self._accesses.add_all(cache, [answer.place for answer in answers], now)
 
     async def _given(
-        self, cache: Cache, backend: MetadataBackend, key: str, found: Entry | None, now: float, reading: Reading
+        self, cache: Cache, backend: MetadataBackend, key: str, found: Entry | None, now: float, form: Form
     ) -> Entry:
         """Returns a found entry as it is given out, and counts the access."""
-        if reading.view is View.BASIC:
+        if not form.counts:
             return self._signer.checked(cache, living(cache, key, found, now))
         try:
             entry = living(cache, key, found, now)
-            if reading.wants_value(entry):
+            if form.wants_value(entry):
                 entry = await self.whole(cache, backend, entry)
             else:
                 entry = replace(self._signer.checked(cache, entry), value=None)
@@ -242,8 +265,3 @@ class Reads:
 
 def _with(entry: Entry, value: bytes) -> Entry:
     return entry if value is entry.value else replace(entry, value=value, packing=Compression.NONE)
-
-
-def _size(result: Entry | NotFound) -> int:
-    """Returns about how many bytes a result brings with it."""
-    return len(result.value or b"") + len(result.metadata) if isinstance(result, Entry) else 0

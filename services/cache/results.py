@@ -55,11 +55,26 @@ class Found:
         entry: What stands there, alive or expired.
         now: The time of the look, in seconds since 1970.
         lease: The lease of the key, if it lasts and was asked for.
+        version: The number of the cache's :class:`Version` as of the look; None if it is not known.
     """
 
     entry: Entry | None
     now: float
     lease: Lease | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """How far the changes of a cache's entries have come.
+
+    Attributes:
+        number: Grows with every change of an entry, but for accesses; a put and its like add one.
+        now: The time of the look, in seconds since 1970.
+    """
+
+    number: int
+    now: float
 
 
 Result: TypeAlias = Entry | Lease | SutlerError | None
@@ -73,11 +88,13 @@ class Changed:
     Attributes:
         results: One for each row.
         usage: What the cache takes now.
+        versions: The numbers of the cache's :class:`Version` before and after it; None if they are not known.
         lost_leases: How many leases ended that their holders put nothing with.
     """
 
     results: Sequence[Result]
     usage: Usage
+    versions: tuple[int, int] | None = None
     lost_leases: int = 0
 
 

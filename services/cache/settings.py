@@ -39,6 +39,11 @@ class Settings(ServerSettings):
     access_flush_seconds: float = Field(
         1.0, ge=0.05, le=1.0, description="How late hit counts, access times and renewed lives may be stored"
     )
+    recent_bytes: int = Field(
+        64 << 20,
+        ge=0,
+        description="Memory for answers of the last second, given again while nothing changes; 0 is none",
+    )
     sweep_seconds: float = Field(10.0, ge=0.05, le=3600, description="Pause between two sweeps of what has expired")
     orphan_sweep_seconds: float = Field(
         600.0, ge=0.05, le=86_400, description="Pause between two searches for files that no entry refers to"

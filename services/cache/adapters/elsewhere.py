@@ -16,7 +16,7 @@ from services.cache.entries import Blob, Entry
 from services.cache.faults import CacheMovedError
 from services.cache.listing import Query
 from services.cache.ports import Catalogue, MetadataBackend
-from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable
+from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable, Version
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -50,6 +50,10 @@ class Elsewhere:
     async def get_many(self, cache: Cache, keys: Sequence[str], *, value: bool) -> tuple[Mapping[str, Entry], float]:
         """Returns what stands under several keys."""
         return await self._on(cache, lambda backend: backend.get_many(cache, keys, value=value))
+
+    async def version(self, cache: Cache) -> Version | None:
+        """Returns how far the changes of a cache's entries have come, if that is known."""
+        return await self._on(cache, lambda backend: backend.version(cache))
 
     async def change(self, cache: Cache, rows: Sequence[Row], once: Once | None = None) -> Changed:
         """Makes changes in one step."""

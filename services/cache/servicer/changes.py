@@ -10,7 +10,7 @@ from sutler.context import current
 from sutler.interceptors.idempotency import once
 
 from services.cache.changing import granted
-from services.cache.reading import View
+from services.cache.forms import View
 from services.cache.servicer.work import Rpcs
 from services.cache.wire.entries import to_delete_result, to_entry, to_result
 from services.cache.wire.puts import put_of, puts_of, seed, selector_of, ttl_of

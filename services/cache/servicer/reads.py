@@ -10,30 +10,29 @@ from sutler.filtering import parse
 from sutler.paging import fitting, page_size, parse_order_by
 
 from services.cache.listing import ENTRIES, ENTRY_ORDER, Query
-from services.cache.reading import Reading
 from services.cache.servicer.work import Rpcs
-from services.cache.wire.entries import VIEWS, to_entry, to_result
+from services.cache.wire.entries import entry_form, row_form, to_entry, to_row
 
 
 class ReadRpcs(Rpcs):
     """GetEntry, BatchGetEntries and ListEntries."""
 
-    async def GetEntry(self, request: pb.GetEntryRequest, context: Any) -> pb.Entry:
-        view = VIEWS[request.view]
-        reading = Reading(view, request.known_etag)
-        entry = await self._work.reads.get(current().tenant, request.cache, request.key, reading)
-        return to_entry(request.cache, entry, view)
+    async def GetEntry(self, request: pb.GetEntryRequest, context: Any) -> bytes:
+        form = entry_form(request.view, request.known_etag)
+        return await self._work.reads.answer(current().tenant, request.cache, request.key, form)
 
-    async def BatchGetEntries(self, request: pb.BatchGetEntriesRequest, context: Any) -> pb.BatchGetEntriesResponse:
-        tenant, view = current().tenant, VIEWS[request.view]
+    async def BatchGetEntries(self, request: pb.BatchGetEntriesRequest, context: Any) -> bytes:
+        tenant, total = current().tenant, len(request.keys)
         start = (self._work.pager.position(tenant, "BatchGetEntries", request) or [0])[0]
-        found = await self._work.reads.get_many(tenant, request.cache, request.keys[start:], Reading(view))
-        results = [to_result(request.cache, result, view) for result in found]
-        count = fitting(result.ByteSize() for result in results)
-        answer = pb.BatchGetEntriesResponse(results=results[:count])
-        if start + count < len(request.keys):
-            answer.next_page_token = self._work.pager.token(tenant, "BatchGetEntries", request, [start + count])
-        return answer
+        form = row_form(request.view)
+        found = await self._work.reads.answers(tenant, request.cache, request.keys[start:], form)
+        rows = [row if isinstance(row, bytes) else to_row(row) for row in found]
+        count = fitting(map(len, rows))
+        del rows[count:]
+        if start + count < total:
+            token = self._work.pager.token(tenant, "BatchGetEntries", request, [start + count])
+            rows.append(pb.BatchGetEntriesResponse(next_page_token=token).SerializeToString())
+        return b"".join(rows)
 
     async def ListEntries(self, request: pb.ListEntriesRequest, context: Any) -> pb.ListEntriesResponse:
         tenant = current().tenant

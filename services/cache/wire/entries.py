@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import orjson
 from google.protobuf.empty_pb2 import Empty
 from google.rpc.status_pb2 import Status
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.context import current
-from sutler.errors import SutlerError
+from sutler.errors import NotFound, SutlerError
 from sutler.status import to_status
 from sutler.wire import duration, timestamp, to_struct, to_value
 
 from services.cache.entries import MAX_INLINE_BYTES, Entry, Kind
+from services.cache.forms import Form, View
 from services.cache.leases import Lease
-from services.cache.reading import View
 from services.cache.results import Result
 
 DOMAIN = "cache.sutler.dev"
-VIEWS = {
+_VIEWS = {
     pb.ENTRY_VIEW_UNSPECIFIED: View.FULL,
     pb.ENTRY_VIEW_FULL: View.FULL,
     pb.ENTRY_VIEW_BASIC: View.BASIC,
@@ -71,6 +74,39 @@ def _set_value(message: pb.Entry, entry: Entry) -> None:
         message.counter_value = int(entry.value)
     else:
         message.json_value.CopyFrom(to_value(orjson.loads(entry.value)))
+
+
+def _entry_bytes(view: View) -> Callable[[str, Entry], bytes]:
+    return lambda cache, entry: to_entry(cache, entry, view).SerializeToString()
+
+
+def _row_bytes(view: View) -> Callable[[str, Entry], bytes]:
+    return lambda cache, entry: _row(pb.EntryResult(entry=to_entry(cache, entry, view)))
+
+
+def _row(result: pb.EntryResult) -> bytes:
+    """Returns a response with one row: of several such the bytes, one after the other, are one with all rows."""
+    return pb.BatchGetEntriesResponse(results=[result]).SerializeToString()
+
+
+_ENTRIES = {number: Form(view, _entry_bytes(view)) for number, view in _VIEWS.items()}
+_ROWS = {number: Form(view, _row_bytes(view)) for number, view in _VIEWS.items()}
+
+
+def entry_form(view: pb.EntryView.ValueType, known_etag: str) -> Form:
+    """Returns the form of the answer to GetEntry: the bytes of an Entry."""
+    form = _ENTRIES[view]
+    return replace(form, known_etag=known_etag) if known_etag else form
+
+
+def row_form(view: pb.EntryView.ValueType) -> Form:
+    """Returns the form of one row of the answer to BatchGetEntries: the bytes of an answer with this row alone."""
+    return _ROWS[view]
+
+
+def to_row(missing: NotFound) -> bytes:
+    """Returns the row of a key without an entry, as :func:`row_form` gives the others."""
+    return _row(pb.EntryResult(status=_status(missing)))
 
 
 def to_result(cache: str, result: Result, view: View = View.BASIC) -> pb.EntryResult:

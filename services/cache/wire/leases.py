@@ -8,9 +8,9 @@ from sutler.cache.v1 import cache_pb2 as pb
 from sutler.context import current
 from sutler.wire import seconds, timestamp
 
+from services.cache.forms import View
 from services.cache.leases import Lease
 from services.cache.leasing import Leased, Wish, origin
-from services.cache.reading import View
 from services.cache.wire.entries import to_entry
 from services.cache.wire.text import checked_text
 

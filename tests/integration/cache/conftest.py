@@ -30,6 +30,7 @@ ANYWHERE = {
     "limits",
     "lists",
     "sliding",
+    "recent",
     "replicas",
     "leases",
 }
@@ -81,6 +82,19 @@ def make_cache(client: Sutler) -> MakeCache:
 async def shelf(client: Sutler, make_cache: MakeCache) -> Shelf:
     """A cache of its own, with the default rules."""
     return Shelf(client, await make_cache())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def other(client: Sutler, place: Place) -> AsyncIterator[Sutler]:
+    """A second server over the data of the first."""
+    async with running(app, settings_of(place), "cache") as server, connect(server.address) as connection:
+        yield connection
+
+
+@pytest.fixture
+def twins(shelf: Shelf, other: Sutler) -> tuple[Shelf, Shelf]:
+    """One cache through two servers."""
+    return shelf, Shelf(other, shelf.name)
 
 
 @pytest.fixture

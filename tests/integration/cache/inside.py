@@ -30,6 +30,7 @@ from services.cache.lines import Lines
 from services.cache.puts import Content, Put, put
 from services.cache.reach import Reach
 from services.cache.reading import Reads
+from services.cache.recent import Recent
 from services.cache.results import Found
 from services.cache.signing import NO_KEYS
 from services.cache.waiting import Leases
@@ -101,7 +102,7 @@ async def desk(engine: str, folder: Path) -> AsyncIterator[Desk]:
             wanted = Cache(tenant="default", id="c", rules=backends.chosen(Rules()))
             cache = await catalogue.create(wanted, None, validate_only=False)
             reach = Reach(catalogue, backends)
-            reads = Reads(reach, backends, Accesses(), NO_KEYS, Counts())
+            reads = Reads(reach, backends, Accesses(), NO_KEYS, Counts(), Recent(0))
             shutdown = asyncio.Event()
             lines = Lines(reads, shutdown, Counts())
             watches = Watches(reach, Watcher(await token_sealer(database), shutdown), Gauges())

@@ -1,36 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from sutler.cache.v1 import cache_pb2 as pb
-from sutler.client import Sutler, connect
 from sutler.errors import Code
-from sutler.server import running
 
-from services.cache.app import app
 from tests.integration.cache.calls import Shelf, eventually, refused
 from tests.integration.cache.moves import hears_of_a_move
-from tests.integration.cache.places import Place, settings_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def other(client: Sutler, place: Place) -> AsyncIterator[Sutler]:
-    """A second server over the data of the first."""
-    async with running(app, settings_of(place), "cache") as server, connect(server.address) as connection:
-        yield connection
-
-
-@pytest.fixture
-def twins(shelf: Shelf, other: Sutler) -> tuple[Shelf, Shelf]:
-    """One cache through two servers."""
-    return shelf, Shelf(other, shelf.name)
 
 
 async def test_what_one_answered_the_other_sees(twins: tuple[Shelf, Shelf]) -> None:

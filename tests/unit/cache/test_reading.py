@@ -14,8 +14,10 @@ from services.cache.caches import Cache
 from services.cache.counting import Counts
 from services.cache.entries import Blob, Entry, Kind, checksum
 from services.cache.faults import DamagedError
+from services.cache.forms import Form, View
 from services.cache.reach import Reach
-from services.cache.reading import Reading, Reads
+from services.cache.reading import Reads
+from services.cache.recent import Recent
 from services.cache.results import Found
 from services.cache.signing import Signer, sha256_of
 from tests.unit.cache.views import NOW, cache
@@ -45,8 +47,15 @@ class Shelf:
     async def read(self) -> Entry:
         this: Any = self
         backends = Backends((), [Configured("m", "t", this)], [Configured("b", "t", this)])
-        reads = Reads(Reach(this, backends), backends, Accesses(), SIGNER, Counts())
-        return await reads.get("default", "caches/c", "k", Reading())
+        reads = Reads(Reach(this, backends), backends, Accesses(), SIGNER, Counts(), Recent(0))
+        given: list[Entry] = []
+
+        def encode(cache: str, entry: Entry) -> bytes:
+            given.append(entry)
+            return b""
+
+        await reads.answer("default", "caches/c", "k", Form(View.FULL, encode))
+        return given[0]
 
 
 def entry(value: bytes, locator: str = "") -> Entry:

@@ -27,7 +27,7 @@ from services.cache.caches import Cache, Usage
 from services.cache.changes import Row
 from services.cache.entries import Blob, Entry
 from services.cache.listing import Query, check_filter
-from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable
+from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable, Version
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -54,11 +54,16 @@ class DatabaseEntries:
         """Returns what stands under a key."""
         if lease:
             return await self._db.read(lambda tx: rows.leased(tx, cache, key))
-        return await self._db.read(lambda tx: Found(rows.one(tx, cache, key, value=value), tx.now))
+        return await self._db.read(lambda tx: rows.one(tx, cache, key, value=value))
 
     async def get_many(self, cache: Cache, keys: Sequence[str], *, value: bool) -> tuple[Mapping[str, Entry], float]:
         """Returns what stands under several keys."""
         return await self._db.read(lambda tx: (rows.some(tx, cache, keys, value=value), tx.now))
+
+    async def version(self, cache: Cache) -> Version:
+        """Returns how far the changes of a cache's entries have come."""
+        row = await self._db.one(rows.SELECT_VERSION, (cache.space,))
+        return Version(rows.to_version(cache, row), self._db.now())
 
     async def change(self, cache: Cache, changes: Sequence[Row], once: Once | None = None) -> Changed:
         """Makes changes in one transaction."""

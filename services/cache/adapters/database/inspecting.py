@@ -66,6 +66,7 @@ def remove_unreadable(tx: Transaction, total: Totals, key: str) -> None:
     )
     assert row is not None
     size, stored_size, blob_id = row
+    total.version += 1
     total.entries -= 1
     total.size_bytes -= size
     blob = None if blob_id is None else blobs.numbered(tx, blob_id)

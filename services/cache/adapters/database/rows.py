@@ -34,12 +34,13 @@ _SELECT_WITH_VALUE = f"SELECT {_WITH_VALUE} FROM entries e {_BLOB_JOIN}"
 
 # One statement sees the cache and the entry as of one moment: that the cache is still what the caller knows costs no
 # second look.
-_ONE = (
-    "SELECT c.revision, {columns} FROM caches c LEFT JOIN entries e ON e.space = c.space AND e.key = ? "
-    f"{_BLOB_JOIN} WHERE c.space = ?"
-)
-_ONE_WITHOUT = _ONE.format(columns=_WITHOUT_VALUE)
-_ONE_WITH = _ONE.format(columns=_WITH_VALUE)
+_VERSION = "SELECT c.revision, s.version{columns} FROM caches c LEFT JOIN spaces s ON s.space = c.space"
+_ONE = f"{_VERSION} LEFT JOIN entries e ON e.space = c.space AND e.key = ? {_BLOB_JOIN} WHERE c.space = ?"
+SELECT_VERSION = f"{_VERSION.format(columns='')} WHERE c.space = ?"
+"""Asks for the revision of a cache and the version of its entries; :func:`to_version` reads the row."""
+
+_ONE_WITHOUT = _ONE.format(columns=f", {_WITHOUT_VALUE}")
+_ONE_WITH = _ONE.format(columns=f", {_WITH_VALUE}")
 
 _LEASED = (
     f"SELECT c.revision, l.token, l.tags, l.expire_time, {_WITH_VALUE} FROM caches c"
@@ -103,16 +104,23 @@ _KINDS = {int(kind): kind for kind in Kind}
 _PACKINGS = {int(packing): packing for packing in Compression}
 
 
-def one(tx: Transaction, cache: Cache, key: str, *, value: bool) -> Entry | None:
-    """Returns what stands under a key of a cache.
+def to_version(cache: Cache, row: Sequence[Any] | None) -> int:
+    """Returns the version of the entries of a cache.
 
     Raises:
         CacheMovedError: If the cache is not what the caller knows.
     """
-    row = tx.one(_ONE_WITH if value else _ONE_WITHOUT, (stored_key(key), cache.space))
     if row is None or row[0] != cache.revision:
         raise CacheMovedError
-    return None if row[1] is None else to_entry(row[1:])
+    return row[1] or 0
+
+
+def one(tx: Transaction, cache: Cache, key: str, *, value: bool) -> Found:
+    """Returns what stands under a key of a cache. Raises as :func:`to_version`."""
+    row = tx.one(_ONE_WITH if value else _ONE_WITHOUT, (stored_key(key), cache.space))
+    version = to_version(cache, row)
+    assert row is not None
+    return Found(None if row[2] is None else to_entry(row[2:]), tx.now, version=version)
 
 
 def leased(tx: Transaction, cache: Cache, key: str) -> Found:

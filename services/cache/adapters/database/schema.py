@@ -234,6 +234,11 @@ ENTRIES = (
             "CREATE INDEX invalidations_by_time ON invalidations (event_time)",
         ),
     ),
+    Migration(
+        3,
+        "how often the entries of a cache were changed",
+        ("ALTER TABLE spaces ADD COLUMN version BIGINT NOT NULL DEFAULT 0",),
+    ),
 )
 
 MIGRATIONS = {"caches": CACHES, "entries": ENTRIES}

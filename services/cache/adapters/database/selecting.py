@@ -136,7 +136,7 @@ def discard(
             if not expire_only:
                 writing.remove(tx, total, entry)
             elif entry.alive(tx.now):
-                _expire(tx, cache, entry)
+                _expire(tx, cache, total, entry)
         leases.end(tx, total, mark.key)
         if cause is not None:
             feed.tell(tx, total, Scope.KEY, mark.key, cause)
@@ -145,7 +145,8 @@ def discard(
     return Discarded(count, total.lost_leases)
 
 
-def _expire(tx: Transaction, cache: Cache, entry: Entry) -> None:
+def _expire(tx: Transaction, cache: Cache, total: Totals, entry: Entry) -> None:
+    total.version += 1
     tx.execute(
         "UPDATE entries SET expire_time = ?, purge_time = ?, life_time = ? WHERE space = ? AND key = ?",
         (tx.now, writing.purge_time(cache, tx.now), tx.now, cache.space, rows.stored_key(entry.key)),

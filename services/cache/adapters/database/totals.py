@@ -13,6 +13,7 @@ _KEPT = (
     "blobs",
     "size_bytes",
     "stored_bytes",
+    "version",
     "leases",
     "told",
     "followed_from",
@@ -35,6 +36,7 @@ class Totals:
         blobs: Likewise.
         size_bytes: Likewise.
         stored_bytes: Likewise.
+        version: How often its entries were changed; not by accesses.
         leases: How many leases there are, those included that have ended on their own and are not swept yet.
         told: The number of what followers were told last.
         followed_from: The number after which all is kept that they were told.
@@ -48,6 +50,7 @@ class Totals:
     blobs: int = 0
     size_bytes: int = 0
     stored_bytes: int = 0
+    version: int = 0
     leases: int = 0
     told: int = 0
     followed_from: int = 0

@@ -77,7 +77,7 @@ def change(tx: Transaction, cache: Cache, changes: list[Row]) -> Changed:
             results.append(_apply(tx, cache, total, row, found, decision))
     if total != before:
         total.save(tx)
-    return Changed(results, total.usage, total.lost_leases)
+    return Changed(results, total.usage, (before.version, total.version), total.lost_leases)
 
 
 def _decide(tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry | None) -> Decision:
@@ -109,7 +109,7 @@ def _apply(
             feed.tell(tx, total, Scope.KEY, row.key, Cause.DELETE)
             return None
         case Renew(entry):
-            _renew(tx, cache, entry)
+            _renew(tx, cache, total, entry)
             if found is not None and shortens(cache, found, entry, tx.now):
                 feed.tell(tx, total, Scope.KEY, row.key, Cause.TOUCH)
             return entry
@@ -131,6 +131,7 @@ def _put(tx: Transaction, cache: Cache, total: Totals, found: Entry | None, entr
     if new is not None and not blobs.used_in(tx, cache.space, new.id):
         blobs.gained(total, new)
     tx.execute(_PUT, _parameters(cache, entry))
+    total.version += 1
     total.entries += found is None
     total.size_bytes += entry.size - (found.size if found else 0)
     total.stored_bytes += (0 if new else entry.stored_size) - (found.stored_size if found and not old else 0)
@@ -143,6 +144,7 @@ def remove(tx: Transaction, total: Totals, entry: Entry) -> None:
     """Removes an entry that is there."""
     key = rows.stored_key(entry.key)
     tx.execute("DELETE FROM entries WHERE space = ? AND key = ?", (total.space, key))
+    total.version += 1
     total.entries -= 1
     total.size_bytes -= entry.size
     if entry.blob is None:
@@ -174,7 +176,8 @@ def remove_row(tx: Transaction, total: Totals, row: StoredRow) -> None:
         remove(tx, total, entry)
 
 
-def _renew(tx: Transaction, cache: Cache, entry: Entry) -> None:
+def _renew(tx: Transaction, cache: Cache, total: Totals, entry: Entry) -> None:
+    total.version += 1
     tx.execute(
         "UPDATE entries SET ttl = ?, expire_time = ?, purge_time = ?, life_time = ? WHERE space = ? AND key = ?",
         (

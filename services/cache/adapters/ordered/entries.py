@@ -79,6 +79,9 @@ class OrderedEntries:
         """Returns what stands under several keys."""
         return await finding.some(self._store, self._clock, cache, names, value=value)
 
+    async def version(self, cache: Cache) -> None:
+        """Returns None: changes are not numbered."""
+
     async def change(self, cache: Cache, rows: Sequence[Row], once: Once | None = None) -> Changed:
         """Makes changes in one commit."""
 

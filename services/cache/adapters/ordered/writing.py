@@ -76,7 +76,7 @@ def change(step: Step, cache: Cache, rows: list[Row]) -> Changed:
         else:
             results.append(_apply(room, cache, row, held, decision))
     room.save()
-    return Changed(results, room.known.usage, room.lost_leases)
+    return Changed(results, room.known.usage, lost_leases=room.lost_leases)
 
 
 def _decide(room: Room, row: Row, held: Held | None) -> Decision:
