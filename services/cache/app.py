@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from sutler.background import background
 from sutler.cache.v1.cache_pb2_grpc import add_CacheServiceServicer_to_server
+from sutler.health import Check
 from sutler.neighbours import is_serving, neighbour
 from sutler.operations import OperationRunner, records
 from sutler.operations.servicer import OperationBook, shared
@@ -27,7 +28,7 @@ from sutler.watch import Watcher
 from services.cache.accesses import Accesses
 from services.cache.adapters import FILES, LOCAL, own_type, registry
 from services.cache.adapters.answers import RememberedAnswers
-from services.cache.adapters.configuring import open_blobs, open_metadata
+from services.cache.adapters.configuring import MetadataOpener, open_blobs
 from services.cache.adapters.database import (
     MIGRATIONS,
     DatabaseEntries,
@@ -36,6 +37,7 @@ from services.cache.adapters.database import (
     StoredTallies,
     StoredVerifications,
 )
+from services.cache.adapters.database.elsewhere import installation
 from services.cache.adapters.filesystem import FilesystemBytes, FilesystemOptions
 from services.cache.adapters.objects import ObjectBlobs
 from services.cache.backends import Backends, Configured
@@ -82,12 +84,15 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         stack.push_async_callback(files.close)
         catalogue = StoredCatalogue(database, keep)
         types, grace = registry(), settings.blob_grace_seconds
-        others = await open_metadata(stack, types, settings.metadata_backends, catalogue, keep, grace)
+        opener = MetadataOpener(types, catalogue, await installation(database), keep, grace)
+        others = [opener.configured(name, described) for name, described in settings.metadata_backends.items()]
+        for _, opening in others:
+            stack.push_async_callback(opening.close)
         backends = Backends(
             types.all_types(),
             metadata=[
                 Configured(LOCAL, own_type(types, database.dialect), DatabaseEntries(database, keep, grace)),
-                *(other.configured for other in others),
+                *(configured for configured, _ in others),
             ],
             blobs=[
                 Configured(FILES, own_type(types, "filesystem"), ObjectBlobs(files)),
@@ -114,7 +119,9 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         recent = Recent(settings.recent_bytes)
         changes = Changes(reach, backends, evictor, signer, counts, publishing, recent)
         caches = Caches(catalogue, backends, evictor, signer, publishing)
-        verifier = Verifier(caches, Tools(reach, backends, orphans, StoredVerifications(database, keep), signer))
+        verifier = Verifier(
+            caches, Tools(reach, backends, orphans, StoredVerifications(database, keep), signer, counts)
+        )
         reads = Reads(reach, backends, accesses, signer, counts, recent)
         lines = Lines(reads, runtime.shutdown, counts)
         stack.push_async_callback(lines.close)
@@ -130,7 +137,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             watches=Watches(reach, Watcher(sealer, runtime.shutdown), gauges),
             statistics=Statistics(caches, reach, tallies, reporter),
             verifier=verifier,
-            data_types=DataTypes(backends),
+            data_types=DataTypes(catalogue, backends),
             backends=backends,
             pager=pager,
         )
@@ -149,14 +156,17 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             "housekeeping": lead(database, "housekeeping", lambda _: keeper.run()),
             "operations": runner.run(),
             "retention": Sweeper(database, [operations]).run(),
-            **{f"retention of {other.configured.id}": other.work() for other in others if other.work},
+            **{f"backend {configured.id}": opening.run() for configured, opening in others},
         }
-        neighbours = {}
+        neighbours: dict[str, Check] = {
+            f"backend.{configured.id}": configured.backend.health for configured, _ in others
+        }
         if settings.rule_address:
             rules = await stack.enter_async_context(neighbour(settings, AREA, settings.rule_address))
             works["events"] = OutboxRelay(database, RulePublisher(rules).publish).run()
             neighbours["rule"] = is_serving(rules, "rule")
         running = await stack.enter_async_context(background(works))
+        await asyncio.gather(*(opening.tried() for _, opening in others))
         yield Service(
             area=AREA,
             servicers={
@@ -165,5 +175,5 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             },
             needed={"store": database.health, "blobs": files.health, "work": running.check},
             neighbours=neighbours,
-            answers=RememberedAnswers(StoredAnswers(database), [other.answers for other in others]),
+            answers=RememberedAnswers(StoredAnswers(database), [opening for _, opening in others]),
         )

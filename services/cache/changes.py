@@ -106,7 +106,7 @@ class Row:
         key: Which.
         decide: What to do; raises a SutlerError to refuse, and may be called again.
         with_value: Whether it looks at the value.
-        with_lease: Whether it looks at the lease of the key.
+        with_lease: Whether it looks at the lease of the key; one that stores an entry does so for the lease's holder.
         draft: The blob that the entry would refer to.
     """
 

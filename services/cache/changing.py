@@ -52,7 +52,7 @@ class Changes:
         backends: Where blobs are.
         evictor: Makes room afterwards.
         signer: Signs entries.
-        counts: Counts what is put and deleted.
+        counts: Counts what is put and deleted, and leases that others' changes end.
         publishing: Tells of what is deleted.
         recent: Is told what changes.
     """
@@ -187,6 +187,7 @@ class Changes:
     ) -> Changed:
         changed = await backend.change(cache, rows, once)
         self._recent.changed(cache, changed.versions, [row.key for row in rows])
+        self._counts.lost(cache.space, changed.lost_leases)
         self._evictor.notice(cache, changed.usage)
         return changed
 

@@ -70,10 +70,15 @@ class Counts:
                 self.add(space, Count.PUT_REFUSED)
 
     def swept(self, count: Count, numbers: Mapping[int, int]) -> None:
-        """Counts entries that were removed behind the calls, for each cache."""
+        """Counts what was removed behind the calls, for each cache."""
         for space, number in numbers.items():
             if number:
                 self.add(space, count, number)
+
+    def lost(self, space: int, number: int) -> None:
+        """Counts leases of a cache that ended without a put by their holders."""
+        if number:
+            self.add(space, Count.LEASE_LOST, number)
 
     def take(self) -> Counter[tuple[int, Count]]:
         """Returns what was counted, and forgets it."""

@@ -11,6 +11,7 @@ from sutler.filtering import Field, Kind, Schema
 from sutler.paging import Order
 
 from services.cache.backends import Backends
+from services.cache.ports import Catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,12 @@ class DataTypes:
     """Lists data types.
 
     Args:
+        catalogue: Knows which caches were deleted.
         backends: Where entries are.
     """
 
-    def __init__(self, backends: Backends) -> None:
+    def __init__(self, catalogue: Catalogue, backends: Backends) -> None:
+        self._catalogue = catalogue
         self._backends = backends
 
     async def find(self, tenant: str) -> list[DataType]:
@@ -100,8 +103,9 @@ class DataTypes:
             Unavailable: If a backend does not answer.
         """
         counts: Counter[str] = Counter()
+        gone = frozenset(await self._catalogue.gone(tenant))
         for backend in self._backends.all_metadata().values():
-            counts.update(await backend.data_types(tenant))
+            counts.update(await backend.data_types(tenant, gone))
         known = {each.name: each for each in BUILTIN} | {name: DataType(name) for name in counts if name not in _NAMES}
         return [replace(known[name], entry_count=counts[name]) for name in sorted(known)]
 

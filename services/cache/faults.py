@@ -13,6 +13,7 @@ from sutler.errors import (
     Invalid,
     NotFound,
     OutOfRange,
+    Unavailable,
     invalid,
 )
 
@@ -26,6 +27,10 @@ class CacheMovedError(Exception):
 
 class BlobGoneError(Exception):
     """The blob that a put counted on was removed meanwhile: write it again, then repeat the put."""
+
+
+class BackendForeignError(Exception):
+    """What a backend keeps belongs to another installation: its numbers of caches mean other caches here."""
 
 
 class DamagedError(Exception):
@@ -281,3 +286,31 @@ def _text(time: float) -> str:
     """Returns a time as text, to the same microsecond as in a message."""
     when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=round(time * 1_000_000))
     return when.isoformat().replace("+00:00", "Z")
+
+
+def backend_unusable(
+    backend: str, cause: str, remedy: str = "the log has the reason; it is tried again"
+) -> Unavailable:
+    """A backend is not open, so nothing can be done in the caches that are on it.
+
+    Args:
+        backend: The operator's name for it.
+        cause: What is wrong, in a few words that tell nothing about hosts, paths or data.
+        remedy: What to do about it.
+    """
+    return Unavailable(
+        f"the backend {backend} cannot be used ({cause}): {remedy}",
+        reason="STORAGE_UNAVAILABLE",
+        metadata={"backend": backend, "cause": cause},
+        retry_after=timedelta(seconds=1),
+    )
+
+
+def backend_foreign(backend: str) -> Unavailable:
+    """What a backend keeps belongs to another installation, whose entries would be taken for those of this one."""
+    return backend_unusable(
+        backend,
+        "another installation uses it",
+        "the operator must set a prefix, file or schema that only this one uses, or, if the main database of the "
+        "other is lost for good, empty this one",
+    )

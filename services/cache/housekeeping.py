@@ -167,4 +167,5 @@ class Housekeeping:
     async def _expire(self, backend: MetadataBackend) -> bool:
         swept = await backend.expire()
         self._counts.swept(Count.EXPIRATION, swept.counts)
+        self._counts.swept(Count.LEASE_LOST, swept.lost_leases)
         return swept.more

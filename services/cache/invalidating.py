@@ -71,7 +71,8 @@ class Invalidations:
         scopes = scopes_of(selector)
 
         async def begin(cache: Cache, backend: MetadataBackend) -> None:
-            await backend.announce(cache, scopes, Cause.INVALIDATE, ending=selector)
+            ended = await backend.announce(cache, scopes, Cause.INVALIDATE, ending=selector)
+            self._counts.lost(cache.space, ended)
 
         await self._reach.on(tenant, name, begin)
         count, matched = await self._steps(tenant, name, selector, expire_only=expire_only, validate_only=False)
@@ -101,8 +102,9 @@ class Invalidations:
                 if validate_only or not marks:
                     return len(marks), marks
                 done = await backend.discard(cache, marks, expire_only=expire_only, cause=told)
-                self._counts.add(cache.space, Count.INVALIDATION, done)
-                return done, marks
+                self._counts.add(cache.space, Count.INVALIDATION, done.count)
+                self._counts.lost(cache.space, done.lost_leases)
+                return done.count, marks
 
             done, marks = await self._reach.on(tenant, name, step)
             count, matched = count + done, matched + len(marks)

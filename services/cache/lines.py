@@ -69,7 +69,7 @@ class Lines:
     Args:
         reads: Checks values before they are given out.
         shutdown: Ends every wait with UNAVAILABLE when set.
-        counts: Counts leases that are given.
+        counts: Counts leases that are given, and those that end without a put.
     """
 
     def __init__(self, reads: Reads, shutdown: asyncio.Event, counts: Counts) -> None:
@@ -180,7 +180,8 @@ class _Line:
         """Ends a lease whose caller has gone."""
         if isinstance(answer, Lease):
             with suppress(SutlerError, CacheMovedError):
-                await self._backend.change(self._cache, [release(self._key, answer.token)])
+                released = await self._backend.change(self._cache, [release(self._key, answer.token)])
+                self._lines.counts.lost(self._cache.space, released.lost_leases)
 
     async def _step(self) -> float:
         """Looks once and answers whom it can; returns for how many seconds nothing happens on its own."""
@@ -208,7 +209,9 @@ class _Line:
         if waiter is None:
             return
         row = take(self._cache, waiter.wish, self._damaged)
-        [result] = (await self._backend.change(self._cache, [row])).results
+        changed = await self._backend.change(self._cache, [row])
+        self._lines.counts.lost(self._cache.space, changed.lost_leases)
+        [result] = changed.results
         if not isinstance(result, Lease):
             return
         self._lines.counts.add(self._cache.space, Count.LEASE)

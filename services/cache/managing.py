@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sutler.auth import authorize
 from sutler.context import Principal
-from sutler.errors import not_found
+from sutler.errors import SutlerError, not_found
 from sutler.etags import check_etag
 from sutler.filtering import parse
 from sutler.idempotency import Once
@@ -71,8 +71,10 @@ class Caches:
             AlreadyExists: If there is one.
             Invalid: If the rules contradict each other, or a backend is not configured (BACKEND_UNKNOWN).
             FailedPrecondition: If they want entries signed, and there is no key (SIGNING_KEY_MISSING).
+            Unavailable: If its metadata backend does not answer.
         """
         cache = Cache(tenant=tenant, id=cache_id, rules=self._checked(rules))
+        await self._check_answers(cache)
         return await self._catalogue.create(cache, once, validate_only=validate_only)
 
     async def update(
@@ -103,7 +105,7 @@ class Caches:
             NotFound: If there is none.
             PermissionDenied: If there is none, and the principal may not create it.
             Conflict: If it has another etag.
-            Invalid, FailedPrecondition: As :meth:`create`.
+            Invalid, FailedPrecondition, Unavailable: As :meth:`create`.
         """
 
         def decide(found: Cache | None) -> Cache:
@@ -116,21 +118,43 @@ class Caches:
                 check_etag(etag, found.etag, found.name)
             return replace(found, rules=self._checked(change(found)))
 
+        if allow_missing and await self._catalogue.get(tenant, cache_id) is None:
+            await self._check_answers(decide(None))
         updated = await self._catalogue.change(tenant, cache_id, decide, once, validate_only=validate_only)
         if not validate_only:
             self._evictor.wake(updated)
+            await self._tell_waiters(updated)
         return updated
 
     async def delete(self, deletion: Deletion, once: Once | None, *, validate_only: bool) -> None:
         """Deletes a cache. Raises as :meth:`services.cache.ports.Catalogue.delete`."""
-        await self._check_empty(deletion)
-        await self._catalogue.delete(deletion, once, validate_only=validate_only, event=self._publishing.of_deleted())
+        found = await self._catalogue.get(deletion.tenant, deletion.cache_id)
+        if found is not None and not deletion.force:
+            await self._check_empty(deletion, found)
+        event = self._publishing.of_deleted(await self._entries(found) if found is not None else 0)
+        await self._catalogue.delete(deletion, once, validate_only=validate_only, event=event)
+        if found is not None and not validate_only:
+            await self._tell_waiters(found)
 
-    async def _check_empty(self, deletion: Deletion) -> None:
-        """Checks that a cache whose entries are not beside the catalogue has none, where they may not go with it."""
-        found = None if deletion.force else await self._catalogue.get(deletion.tenant, deletion.cache_id)
-        if found is None:
-            return
+    async def _check_answers(self, cache: Cache) -> None:
+        """Checks that a new cache can be used: one whose metadata backend does not answer is not made."""
+        await self._backends.metadata(cache).health()
+
+    async def _entries(self, cache: Cache) -> int:
+        """Returns how many entries a cache has, if that is to be published; 0 where its backend does not answer, so
+        that a cache can be deleted whose backend is gone."""
+        if cache.rules.publish_invalidations:
+            with suppress(SutlerError):
+                return (await self._backends.metadata(cache).usage(cache)).entries
+        return 0
+
+    async def _tell_waiters(self, cache: Cache) -> None:
+        """Has those who wait in a cache look anew; if its backend does not answer, they do so in a few seconds."""
+        with suppress(SutlerError):
+            await self._backends.metadata(cache).moved(cache)
+
+    async def _check_empty(self, deletion: Deletion, found: Cache) -> None:
+        """Checks that a cache whose entries are not beside the catalogue has none."""
         check_etag(deletion.etag, found.etag, found.name)
         with suppress(CacheMovedError):  # then the catalogue decides by what the cache is now
             listed = await self._backends.metadata(found).page(found, FIRST)

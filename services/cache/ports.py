@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from services.cache.entries import Blob, Entry
 from services.cache.gauges import Gauge
 from services.cache.listing import Query
 from services.cache.problems import Report, Run
-from services.cache.results import Changed, Deletion, Dropped, Found, Listed, Swept, Unreadable, Version
+from services.cache.results import Changed, Deletion, Discarded, Dropped, Found, Listed, Swept, Unreadable, Version
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -70,11 +70,11 @@ class Catalogue(Protocol):
         once: Once | None,
         *,
         validate_only: bool,
-        event: Callable[[Cache, int], Event] | None = None,
+        event: Callable[[Cache], Event] | None = None,
     ) -> None:
         """Deletes a cache; its entries are out of reach from now on, and are removed later.
 
-        With ``event``, what it makes of the cache and the number of its entries is told, in the same step.
+        With ``event``, what it makes of the cache is told, in the same step.
 
         Raises:
             NotFound: If there is none, unless that is allowed.
@@ -85,6 +85,10 @@ class Catalogue(Protocol):
 
     async def dropped(self, limit: int) -> list[Dropped]:
         """Returns caches that were deleted."""
+        ...
+
+    async def gone(self, tenant: str) -> Sequence[int]:
+        """Returns the numbers of all caches of a tenant that were deleted, and are not forgotten yet."""
         ...
 
     async def forget(self, space: int) -> None:
@@ -190,8 +194,8 @@ class MetadataBackend(Protocol):
 
     async def discard(
         self, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None = None
-    ) -> int:
-        """Removes selected entries, or lets them expire now, unless they were put anew; returns how many lived.
+    ) -> Discarded:
+        """Removes selected entries, or lets them expire now, unless they were put anew.
 
         What cannot be read goes, whatever its mark says. Leases of their keys end. With ``cause`` followers are told
         of each key, in the same step.
@@ -207,8 +211,10 @@ class MetadataBackend(Protocol):
         ending: Selector | None = None,
         once: Once | None = None,
         result: object = None,
-    ) -> None:
+    ) -> int:
         """Tells followers what to forget, ends leases, and remembers the answer to a request, in one step.
+
+        Returns how many leases ended.
 
         Args:
             cache: The cache.
@@ -249,8 +255,13 @@ class MetadataBackend(Protocol):
         """Compares the usage and the tags that are kept with the entries; returns what is wrong, in words."""
         ...
 
-    async def data_types(self, tenant: str) -> Mapping[str, int]:
-        """Returns how many entries of a tenant have each data type; those without one are left out."""
+    async def data_types(self, tenant: str, gone: Collection[int]) -> Mapping[str, int]:
+        """Returns how many entries of a tenant have each data type; those without one are left out.
+
+        Args:
+            tenant: Whose entries.
+            gone: The numbers of deleted caches, whose entries do not count any more.
+        """
         ...
 
     async def record(self, accesses: Sequence[Access]) -> None:
@@ -291,6 +302,13 @@ class MetadataBackend(Protocol):
 
     async def known(self, locators: Sequence[str]) -> set[str]:
         """Returns which of these locators an entry, or the list of garbage, refers to."""
+        ...
+
+    async def moved(self, cache: Cache) -> None:
+        """Has those who wait for changes look anew at a cache that was changed or deleted, in every process.
+
+        Where the entries are beside the catalogue they do so anyway.
+        """
         ...
 
     async def health(self) -> None:

@@ -47,15 +47,16 @@ class Publishing:
         event_id = derive(request_id, f"{TYPE}/{cache.uid}") if request_id else new_id()
         await self._outbox.post(_invalidated(current(), cache, selector, count, event_id))
 
-    def of_deleted(self) -> Callable[[Cache, int], Event] | None:
+    def of_deleted(self, count: int) -> Callable[[Cache], Event] | None:
         """Returns what makes the event of a cache that the current call deletes; None if there is nobody to be told.
 
-        It takes the cache and how many entries it had.
+        Args:
+            count: How many entries it has.
         """
         if self._outbox is None:
             return None
         call = current()
-        return lambda cache, count: _invalidated(
+        return lambda cache: _invalidated(
             call, cache, Selector(everything=True), count, derive(cache.uid, f"{TYPE}/deleted")
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from sutler.errors import SutlerError
@@ -89,11 +89,26 @@ class Changed:
         results: One for each row.
         usage: What the cache takes now.
         versions: The numbers of the cache's :class:`Version` before and after it; None if they are not known.
+        lost_leases: How many leases ended that their holders put nothing with.
     """
 
     results: Sequence[Result]
     usage: Usage
     versions: tuple[int, int] | None = None
+    lost_leases: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """What became of entries that were selected.
+
+    Attributes:
+        count: How many lived.
+        lost_leases: How many leases ended.
+    """
+
+    count: int
+    lost_leases: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +131,12 @@ class Swept:
     Attributes:
         counts: How many entries of each cache, by its number.
         more: Whether there is more to do.
+        lost_leases: How many leases of each cache had ended on their own.
     """
 
     counts: Mapping[int, int]
     more: bool
+    lost_leases: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

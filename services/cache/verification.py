@@ -14,6 +14,7 @@ from sutler.operations import Operation, State
 from services.cache.backends import Backends
 from services.cache.caches import Cache, Usage
 from services.cache.checking import Checker, StoppedError
+from services.cache.counting import Counts
 from services.cache.entries import Entry
 from services.cache.faults import cache_not_found
 from services.cache.orphans import Orphans
@@ -50,6 +51,7 @@ class Tools:
         orphans: Finds blobs that nobody refers to.
         runs: Where runs are stored.
         signer: Checks signatures.
+        counts: Counts leases that end with damaged entries.
     """
 
     reach: Reach
@@ -57,6 +59,7 @@ class Tools:
     orphans: Orphans
     runs: Verifications
     signer: Signer
+    counts: Counts
 
 
 class Verification:
@@ -186,7 +189,7 @@ class Verification:
         if not pending:
             return
         marks = [Mark(each.key, each.put_time) for each in pending if each.key]
-        cache = await self._on(lambda cache, backend: _mended(cache, backend, marks))
+        cache = await self._on(lambda cache, backend: self._removed(cache, backend, marks))
         if any(each.kind is ProblemKind.TOTALS_WRONG for each in pending):
             await self._on(lambda cache, backend: backend.recount(cache, repair=True))
         for each in pending:
@@ -195,16 +198,16 @@ class Verification:
         self._run = self._run.settled([each.mended() for each in pending])
         await self._tools.runs.save(self._operation, self._run, self._percent, f"{len(pending)} problems mended")
 
+    async def _removed(self, cache: Cache, backend: MetadataBackend, marks: Sequence[Mark]) -> Cache:
+        """Removes damaged entries, unless they were put anew, and returns the cache."""
+        if marks:
+            gone = await backend.discard(cache, marks, expire_only=False, cause=Cause.VERIFY)
+            self._tools.counts.lost(cache.space, gone.lost_leases)
+        return cache
+
 
 async def _size(cache: Cache, backend: MetadataBackend) -> tuple[Cache, Usage]:
     return cache, await backend.usage(cache)
-
-
-async def _mended(cache: Cache, backend: MetadataBackend, marks: Sequence[Mark]) -> Cache:
-    """Removes damaged entries, unless they were put anew, and returns the cache."""
-    if marks:
-        await backend.discard(cache, marks, expire_only=False, cause=Cause.VERIFY)
-    return cache
 
 
 def _is_same(found: Entry, again: Entry) -> bool:

@@ -96,7 +96,8 @@ class Leases:
         """
 
         async def work(cache: Cache, backend: MetadataBackend) -> None:
-            await backend.change(cache, [release(key, token)], once)
+            released = await backend.change(cache, [release(key, token)], once)
+            self._counts.lost(cache.space, released.lost_leases)
 
         await self._reach.on(tenant, name, work)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -14,32 +14,18 @@ from sutler.store import open_database
 from sutler.store.requests import StoredAnswers
 from sutler.store.retention import Sweeper
 
-from services.cache.adapters.answers import Finder
-from services.cache.adapters.database import MIGRATIONS, DatabaseEntries
+from services.cache.adapters.database import MIGRATIONS, DatabaseEntries, StoredCatalogue, elsewhere
 from services.cache.adapters.database.elsewhere import CopiedCaches
 from services.cache.adapters.database.places import DatabaseUrl
 from services.cache.adapters.elsewhere import Elsewhere
 from services.cache.adapters.objects import ObjectBlobs
+from services.cache.adapters.opening import Opened, Opening
 from services.cache.adapters.ordered import OrderedEntries
+from services.cache.adapters.ordered import claim as ordered
 from services.cache.backends import Configured
-from services.cache.ports import BlobBackend, Catalogue, MetadataBackend
+from services.cache.ports import BlobBackend, MetadataBackend
 
 Settings = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A metadata backend that is open.
-
-    Attributes:
-        configured: The backend.
-        answers: Where the first answers to requests are that it remembers.
-        work: What goes on for it behind the calls, if anything does.
-    """
-
-    configured: Configured[MetadataBackend]
-    answers: Finder
-    work: Callable[[], Coroutine[Any, Any, None]] | None = None
 
 
 def problems(registry: Registry, kind: BackendKind, given: Settings, *, workers: int) -> Iterator[str]:
@@ -62,27 +48,56 @@ def problems(registry: Registry, kind: BackendKind, given: Settings, *, workers:
                 yield f"[{name}]{where}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-async def open_metadata(
-    stack: AsyncExitStack, registry: Registry, given: Settings, catalogue: Catalogue, keep: timedelta, grace: float
-) -> list[Opened]:
-    """Opens metadata backends; they are closed with the stack."""
-    opened = []
-    for name, described in given.items():
-        kind = registry.find(BackendKind.METADATA, described["type"])
+class MetadataOpener:
+    """Opens metadata backends that an operator configured, each when it answers.
+
+    Args:
+        registry: The types that there are.
+        catalogue: Where the caches are.
+        installation: What tells this installation from others.
+        keep: How long answers of repeated requests are remembered.
+        grace: Seconds that a blob stays after its last reference went.
+    """
+
+    def __init__(
+        self, registry: Registry, catalogue: StoredCatalogue, installation: bytes, keep: timedelta, grace: float
+    ) -> None:
+        self._registry = registry
+        self._catalogue = catalogue
+        self._installation = installation
+        self._keep = keep
+        self._grace = grace
+
+    def configured(self, name: str, described: Mapping[str, Any]) -> tuple[Configured[MetadataBackend], Opening]:
+        """Returns a backend, and what opens it."""
+        kind = self._registry.find(BackendKind.METADATA, described["type"])
         assert kind is not None
+        opening = Opening(name, partial(self._open, kind, described))
+        return Configured(name, kind, Elsewhere(opening, self._catalogue), opening.durable), opening
+
+    async def _open(self, kind: BackendType, described: Mapping[str, Any], stack: AsyncExitStack) -> Opened:
         made = kind.factory(_options(kind, described))
         if isinstance(made, DatabaseUrl):
-            database = await stack.enter_async_context(open_database(made, name="cache", migrations=MIGRATIONS))
-            stored = Elsewhere(DatabaseEntries(database, keep, grace), catalogue, CopiedCaches(database))
-            work = Sweeper(database, []).run
-            opened.append(Opened(Configured(name, kind, stored), StoredAnswers(database), work))
-            continue
+            return await self._open_database(made, stack)
         assert isinstance(made, OrderedStore)
         stack.push_async_callback(made.close)
-        entries = OrderedEntries(made, keep, grace)
-        elsewhere = Elsewhere(entries, catalogue)
-        opened.append(Opened(Configured(name, kind, elsewhere, made.durable), entries.answers))
-    return opened
+        await ordered.claim(made, self._installation)
+        await self._catalogue.pass_over(await ordered.highest_number(made))
+        entries = OrderedEntries(made, self._keep, self._grace)
+        return Opened(entries, entries.answers, made.durable)
+
+    async def _open_database(self, url: str, stack: AsyncExitStack) -> Opened:
+        database = await stack.enter_async_context(open_database(url, name="cache", migrations=MIGRATIONS))
+        await elsewhere.claim(database, self._installation)
+        await self._catalogue.pass_over(await elsewhere.highest_number(database))
+        copies = CopiedCaches(database)
+        return Opened(
+            DatabaseEntries(database, self._keep, self._grace),
+            StoredAnswers(database),
+            copy=copies.copy,
+            forget=copies.forget,
+            work=Sweeper(database, []).run,
+        )
 
 
 async def open_blobs(stack: AsyncExitStack, registry: Registry, given: Settings) -> list[Configured[BlobBackend]]:

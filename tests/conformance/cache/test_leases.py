@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from services.cache.changes import View
+from services.cache.changes import Row, View
 from services.cache.leases import Lease
+from services.cache.results import Discarded
 from services.cache.selectors import Selector
 from services.cache.telling import Cause
 from tests.conformance.cache.places import Place, grant, look, put, release, remove, wanted
@@ -91,3 +93,29 @@ async def test_a_tag_of_the_entry_ends_the_lease_that_replaces_it(place: Place) 
     await place.backend.change(cache, [grant("a"), grant("b")])
     await place.backend.announce(cache, [], Cause.INVALIDATE, ending=Selector(tags=("old",)))
     assert await leases(place, cache, "a", "b") == {"b"}
+
+
+async def test_leases_that_end_without_a_put_of_their_holder_are_told(place: Place) -> None:
+    cache, other = await place.make(), await place.make()
+    keys = ("expired", "put", "others", "removed", "released", "again", "marked", "announced", "extended")
+    await place.put(cache, "removed", "marked")
+    await place.backend.change(other, [grant("k")])
+    given = await place.backend.change(cache, [grant(key, seconds=-1.0 if key == "expired" else 30.0) for key in keys])
+    assert given.lost_leases == 0
+
+    async def lost(*rows: Row) -> int:
+        return (await place.backend.change(cache, rows)).lost_leases
+
+    assert await lost(put("none"), remove("none"), release("none"), grant("extended", seconds=60)) == 0
+    assert await lost(replace(put("put"), with_lease=True)) == 0
+    assert await lost(put("others"), remove("removed"), release("released"), grant("again", "next")) == 4
+    marks = await place.backend.select(cache, Selector(keys=("marked",)), "", 10, living=False)
+    assert await place.backend.discard(cache, marks, expire_only=False) == Discarded(1, 1)
+    assert await place.backend.announce(cache, [], Cause.INVALIDATE, ending=Selector(keys=("announced",))) == 1
+    assert await place.backend.announce(cache, [], Cause.INVALIDATE) == 0
+    swept = {}
+    more = True
+    while more:
+        found = await place.backend.expire()
+        swept, more = swept | {space: count for space, count in found.lost_leases.items() if count}, found.more
+    assert swept.get(cache.space) == 1 and other.space not in swept

@@ -8,7 +8,7 @@ from sutler.paging import Order
 
 from services.cache.caches import Cache
 from services.cache.entries import Entry
-from services.cache.results import Unreadable
+from services.cache.results import Discarded, Unreadable
 from services.cache.selectors import Selector
 from tests.conformance.cache.places import Place, blob_of, fresh, put, remove, wanted
 
@@ -122,7 +122,7 @@ async def test_discarding_leaves_what_was_put_anew(place: Place, expire_only: bo
     cache = await filled(place, stale_retention=60.0)
     marks = await place.backend.select(cache, Selector(everything=True), "", 100, living=False)
     await place.put(cache, "b", put_time=lambda now: now + 1)
-    assert await place.backend.discard(cache, marks, expire_only=expire_only) == 3
+    assert await place.backend.discard(cache, marks, expire_only=expire_only) == Discarded(3, 0)
     assert await place.keys(cache) == ["b"]
     kept = await place.backend.inspect(cache, "", 100)
     assert len(kept) == (5 if expire_only else 1)
@@ -143,9 +143,9 @@ async def test_an_inspection_shows_everything(place: Place) -> None:
 
 async def test_data_types_are_counted(place: Place) -> None:
     cache = await filled(place)
-    assert await place.backend.data_types("default") == {"json": 2}
+    assert await place.backend.data_types("default", ()) == {"json": 2}
     await place.put(cache, "c", data_type="numpy")
-    assert await place.backend.data_types("default") == {"json": 1, "numpy": 1}
+    assert await place.backend.data_types("default", ()) == {"json": 1, "numpy": 1}
     await place.backend.change(cache, [remove("a1"), remove("c")])
-    assert await place.backend.data_types("default") == {}
-    assert await place.backend.data_types("other") == {}
+    assert await place.backend.data_types("default", ()) == {}
+    assert await place.backend.data_types("other", ()) == {}

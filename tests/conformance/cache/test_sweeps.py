@@ -97,7 +97,7 @@ async def test_a_deleted_cache_is_emptied(place: Place) -> None:
         pass
     assert await place.backend.usage(cache) == Usage()
     assert await place.backend.garbage(10) == [("files", "l1")]
-    assert await place.backend.data_types("default") == {}
+    assert await place.backend.data_types("default", ()) == {}
     await place.backend.forget(cache.space)
     assert await place.backend.drop(cache.space) is False
     assert await place.keys(other) == ["k"]

@@ -13,6 +13,7 @@ from sutler.server import running
 
 from services.cache.app import app
 from tests.integration.cache.calls import Shelf, refused
+from tests.integration.cache.moves import hears_of_a_move
 from tests.integration.cache.places import METADATA, Place, configured, made, settings_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -23,6 +24,14 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sutl
     with configured(tmp_path_factory.mktemp("backends"), blob_backends={"ram": {"type": "memory"}}) as settings:
         async with running(app, settings, "cache") as server, connect(server.address) as connection:
             yield connection
+
+
+@pytest.mark.parametrize("backend", METADATA)
+async def test_who_waits_hears_at_once_that_the_cache_moved(
+    client: Sutler, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = await made(client, metadata_backend=backend)
+    await hears_of_a_move([shelf], shelf, False, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +80,19 @@ async def test_entries_outlive_a_restart(tmp_path: Path) -> None:
             reasons = {backend: await Shelf(client, name).reason("k") for backend, name in names.items()}
     assert reasons.pop("sqlite_memory") == "ENTRY_NOT_FOUND"
     assert set(reasons.values()) == {""}
+
+
+async def test_entries_of_deleted_caches_are_of_no_data_type_before_they_are_removed(tmp_path: Path) -> None:
+    with configured(tmp_path, sweep_seconds=3600) as settings:
+        async with running(app, settings, "cache") as server, connect(server.address) as client:
+            for number, backend in enumerate(("local", *METADATA), 1):
+                kept, dropped = [await made(client, metadata_backend=backend) for _ in range(2)]
+                for shelf in (kept, dropped):
+                    await shelf.put("k", b"1", data_type="mine")
+                await client.cache.DeleteCache(pb.DeleteCacheRequest(name=dropped.name, force=True))
+                wanted = pb.ListDataTypesRequest(filter='data_type = "mine"')
+                [found] = (await client.cache.ListDataTypes(wanted)).data_types
+                assert (found.entry_count, backend) == (number, backend)
 
 
 async def test_a_backend_that_was_taken_away_is_told(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class Told:
         return [from_value(event.data) for event in whole]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["sqlite", "postgresql"])
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["sqlite", "postgresql", "json"])
 async def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Told]:
     folder: Path = tmp_path_factory.mktemp("events")
     ruling = RuleSettings(

@@ -459,3 +459,24 @@ async def test_what_calls_find_is_counted(stale_cache: Any) -> None:
     stats = await stats_of(shelf)
     assert (stats.lease_count, stats.stale_hit_count, stats.hit_count) == (2, 1, 3)
     assert (stats.absent_count, stats.expired_count) == (1, 5)
+
+
+async def test_leases_without_a_put_of_their_holder_count_as_lost(twins: tuple[Shelf, Shelf]) -> None:
+    shelf, other = twins
+    for key in ("good", "released", "taken", "invalidated", "deleted"):
+        held = await lease(shelf, key, lease_duration=LONG)
+        if key == "good":
+            await put_with(shelf, await extend(shelf, held))
+        elif key == "released":
+            await release(other, held)
+            await release(other, held)
+    await lease(shelf, "over", lease_duration=SOON)
+    await other.put("taken", b"mine")
+    await shelf.invalidate(prefix="inv")
+    await other.delete("deleted", allow_missing=True)
+
+    async def counts() -> bool:
+        stats = await shelf.client.cache.GetCacheStats(pb.GetCacheStatsRequest(name=shelf.name))
+        return (stats.lease_count, stats.lease_lost_count) == (6, 5)
+
+    await eventually(counts)

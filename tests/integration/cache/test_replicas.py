@@ -9,6 +9,7 @@ from sutler.cache.v1 import cache_pb2 as pb
 from sutler.errors import Code
 
 from tests.integration.cache.calls import Shelf, eventually, refused
+from tests.integration.cache.moves import hears_of_a_move
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -73,3 +74,11 @@ async def test_accesses_of_both_are_counted(twins: tuple[Shelf, Shelf]) -> None:
         return (await one.get("k", view=pb.ENTRY_VIEW_BASIC)).hit_count == 3
 
     await eventually(counted)
+
+
+@pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "changed"])
+async def test_who_waits_hears_at_once_that_the_cache_moved(
+    twins: tuple[Shelf, Shelf], deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = twins
+    await hears_of_a_move(twins, one, deleted, monkeypatch)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+import structlog
 from sutler.errors import AlreadyExists, not_found
 from sutler.etags import check_etag
 from sutler.events import Event
@@ -18,15 +19,19 @@ from sutler.store import Database, Transaction, outbox
 from sutler.store.requests import remember
 from sutler.store.sequences import draw
 
-from services.cache.adapters.database import totals
 from services.cache.caches import COLLECTION, Cache, Compression, Eviction, Rules
 from services.cache.faults import has_children
 from services.cache.listing import CACHES, Query
 from services.cache.results import Deletion, Dropped
 
+log = structlog.get_logger("sutler.cache")
+
 MAX_KNOWN = 10_000
 MAX_COUNTED = 1000
 """So many children are counted for an error; more are called as many."""
+
+_NUMBERS = "caches"
+"""The sequence of the numbers of caches."""
 
 _COLUMNS = "tenant, name, uid, space, revision, create_time, update_time, rules"
 
@@ -108,7 +113,7 @@ class StoredCatalogue:
         once: Once | None,
         *,
         validate_only: bool,
-        event: Callable[[Cache, int], Event] | None = None,
+        event: Callable[[Cache], Event] | None = None,
     ) -> None:
         """Deletes a cache."""
         if validate_only:
@@ -119,7 +124,7 @@ class StoredCatalogue:
             found = _deletable(tx, deletion)
             if found is not None:
                 if event is not None and found.rules.publish_invalidations:
-                    outbox.append(tx, event(found, totals.load(tx, found.tenant, found.space).entries))
+                    outbox.append(tx, event(found))
                 _drop(tx, found)
             remember(tx, once, None, self._keep)
 
@@ -130,9 +135,28 @@ class StoredCatalogue:
         sql = "SELECT space, metadata_backend, drop_time FROM dropped_caches ORDER BY space LIMIT ?"
         return [Dropped(*row) for row in await self._db.scan(lambda tx: tx.all(sql, (limit,)))]
 
+    async def gone(self, tenant: str) -> list[int]:
+        """Returns the numbers of deleted caches of a tenant."""
+        sql = "SELECT space FROM dropped_caches WHERE tenant = ? ORDER BY space"
+        return [row[0] for row in await self._db.scan(lambda tx: tx.all(sql, (tenant,)))]
+
     async def forget(self, space: int) -> None:
         """Forgets a deleted cache."""
         await self._db.write(lambda tx: tx.execute("DELETE FROM dropped_caches WHERE space = ?", (space,)))
+
+    async def pass_over(self, highest: int) -> None:
+        """Gives no new cache a number up to this one, which a backend knows already.
+
+        A number that was never given is known where the database is an older copy of itself: entries of caches that
+        it has lost are still there, and must not be taken for those of new caches.
+        """
+
+        def draw_up_to(tx: Transaction) -> int:
+            missing = highest - draw(tx, _NUMBERS, 0)
+            return draw(tx, _NUMBERS, missing) if missing > 0 else 0
+
+        if await self._db.write(draw_up_to):
+            log.warning("cache.database_older_than_backend", highest=highest)
 
 
 def _cache(row: Sequence[Any]) -> Cache:
@@ -172,7 +196,7 @@ def _check_free(tx: Transaction, cache: Cache) -> None:
 
 def _insert(tx: Transaction, cache: Cache) -> Cache:
     _check_free(tx, cache)
-    stored = replace(cache, uid=new_id(), space=draw(tx, "caches"), revision=1, create_time=tx.now, update_time=tx.now)
+    stored = replace(cache, uid=new_id(), space=draw(tx, _NUMBERS), revision=1, create_time=tx.now, update_time=tx.now)
     tx.execute(
         f"INSERT INTO caches ({_COLUMNS}, folded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (

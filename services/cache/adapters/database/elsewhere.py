@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from sutler.store import Database, Transaction
+from sutler.store.keys import kept_key, server_key
 
 from services.cache.caches import Cache
+from services.cache.faults import BackendForeignError
+
+_INSTALLATION = "installation"
 
 _COPY = (
     "INSERT INTO caches (tenant, name, folded, uid, space, revision, create_time, update_time, rules)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, '{}') ON CONFLICT (space) DO UPDATE"
-    " SET revision = excluded.revision WHERE caches.revision < excluded.revision"
+    " SET revision = excluded.revision"
 )
+_HIGHEST = (
+    "SELECT MAX(space) FROM (SELECT MAX(space) AS space FROM spaces UNION SELECT MAX(space) FROM caches) AS known"
+)
+
+
+async def installation(database: Database) -> bytes:
+    """Returns what tells this installation from others: made once, and kept in the service's own database."""
+    return await server_key(database, _INSTALLATION)
+
+
+async def claim(database: Database, mine: bytes) -> None:
+    """Makes a database that of an installation, unless it is already.
+
+    Raises:
+        BackendForeignError: If it is that of another one.
+    """
+    if await kept_key(database, _INSTALLATION, mine) != mine:
+        raise BackendForeignError
+
+
+async def highest_number(database: Database) -> int:
+    """Returns the highest number of a cache that a database knows; 0 if it knows none."""
+    row = await database.read(lambda tx: tx.one(_HIGHEST))
+    return (row[0] if row else 0) or 0
 
 
 class CopiedCaches:

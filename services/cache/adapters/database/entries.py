@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
 from sutler.errors import SutlerError
@@ -27,7 +27,7 @@ from services.cache.caches import Cache, Usage
 from services.cache.changes import Row
 from services.cache.entries import Blob, Entry
 from services.cache.listing import Query, check_filter
-from services.cache.results import Changed, Found, Listed, Swept, Unreadable, Version
+from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable, Version
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -89,7 +89,7 @@ class DatabaseEntries:
 
     async def discard(
         self, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None = None
-    ) -> int:
+    ) -> Discarded:
         """Removes selected entries, or lets them expire."""
         return await self._db.write(
             lambda tx: selecting.discard(tx, cache, marks, expire_only=expire_only, cause=cause)
@@ -104,16 +104,17 @@ class DatabaseEntries:
         ending: Selector | None = None,
         once: Once | None = None,
         result: object = None,
-    ) -> None:
+    ) -> int:
         """Tells followers what to forget, ends leases, and remembers the answer to a request."""
         if once is None and not await self._db.read(lambda tx: selecting.concerns_somebody(tx, cache)):
-            return
+            return 0
 
-        def apply(tx: Transaction) -> None:
-            selecting.announce(tx, cache, scopes, cause, ending)
+        def apply(tx: Transaction) -> int:
+            ended = selecting.announce(tx, cache, scopes, cause, ending)
             remember(tx, once, result, self._keep)
+            return ended
 
-        await self._db.write(apply)
+        return await self._db.write(apply)
 
     async def follow(self, cache: Cache) -> None:
         """Has changes of a cache told for the next minute."""
@@ -162,9 +163,9 @@ class DatabaseEntries:
             count, after, more = count + len(page.wrong), page.last, page.more
         return count
 
-    async def data_types(self, tenant: str) -> Mapping[str, int]:
+    async def data_types(self, tenant: str, gone: Collection[int]) -> Mapping[str, int]:
         """Returns how many entries of a tenant have each data type."""
-        return await self._db.scan(lambda tx: inspecting.data_types(tx, tenant))
+        return await self._db.scan(lambda tx: inspecting.data_types(tx, tenant, sorted(gone)))
 
     async def record(self, accesses: Sequence[Access]) -> None:
         """Adds accesses to their entries."""
@@ -184,14 +185,15 @@ class DatabaseEntries:
 
     async def expire(self) -> Swept:
         """Removes expired entries, some of each cache, and leases and news that are over."""
-        more = False
-        for table in (leases, feed):
-            if await self._db.scan(table.overdue):
-                more |= await self._db.write(table.sweep)
+        ended = await self._db.write(leases.sweep) if await self._db.scan(leases.overdue) else Swept({}, False)
+        more = ended.more
+        if await self._db.scan(feed.overdue):
+            more |= await self._db.write(feed.sweep)
         counts: dict[int, int] = {}
         for tenant, space in await self._db.scan(sweeping.overdue):
             counts[space] = await self._db.write(lambda tx, t=tenant, s=space: sweeping.purge(tx, t, s))  # type: ignore[misc]
-        return Swept(counts, more or any(count == sweeping.CHUNK for count in counts.values()))
+        more |= any(count == sweeping.CHUNK for count in counts.values())
+        return Swept(counts, more, ended.lost_leases)
 
     async def drop(self, space: int) -> bool:
         """Removes entries of a deleted cache."""
@@ -213,6 +215,9 @@ class DatabaseEntries:
     async def known(self, locators: Sequence[str]) -> set[str]:
         """Returns which locators are in use."""
         return await self._db.scan(lambda tx: sweeping.known(tx, locators))
+
+    async def moved(self, cache: Cache) -> None:
+        """Has nothing to do: that the catalogue changed has woken those who wait."""
 
     async def health(self) -> None:
         """Returns if the database answers."""

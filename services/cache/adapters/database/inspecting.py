@@ -16,6 +16,9 @@ from services.cache.results import Unreadable
 MAX_BYTES = 8 << 20
 """The most bytes of values in one page, unless its first entry alone has more."""
 
+CHUNK = 200
+"""Of how many deleted caches one statement counts the entries."""
+
 UNREADABLE = (KeyError, TypeError, ValueError)
 """What :func:`services.cache.adapters.database.rows.to_entry` raises for a row that is no entry."""
 
@@ -74,18 +77,20 @@ def remove_unreadable(tx: Transaction, total: Totals, key: str) -> None:
     tx.execute("DELETE FROM entry_tags WHERE space = ? AND key = ?", (total.space, stored))
 
 
-def data_types(tx: Transaction, tenant: str) -> Mapping[str, int]:
-    """Returns how many entries of a tenant have each data type, but not those of deleted caches."""
+def data_types(tx: Transaction, tenant: str, gone: Sequence[int]) -> Mapping[str, int]:
+    """Returns how many entries of a tenant have each data type, but not those of caches that are gone."""
     counts: dict[str, int] = dict(
         tx.all(
             "SELECT data_type, COUNT(*) FROM entries WHERE tenant = ? AND data_type <> '' GROUP BY data_type", (tenant,)
         )
     )
-    dropped = tx.all(
-        "SELECT data_type, COUNT(*) FROM entries WHERE data_type <> '' AND space IN"
-        " (SELECT space FROM dropped_caches WHERE tenant = ?) GROUP BY data_type",
-        (tenant,),
-    )
-    for name, number in dropped:
-        counts[name] -= number
+    for start in range(0, len(gone), CHUNK):
+        some = gone[start : start + CHUNK]
+        marks = ", ".join("?" * len(some))
+        dropped = tx.all(
+            f"SELECT data_type, COUNT(*) FROM entries WHERE space IN ({marks}) AND data_type <> '' GROUP BY data_type",
+            tuple(some),
+        )
+        for name, number in dropped:
+            counts[name] -= number
     return {name: number for name, number in counts.items() if number}

@@ -11,6 +11,7 @@ from sutler.store import Transaction
 from services.cache.adapters.database import rows
 from services.cache.adapters.database.totals import Totals
 from services.cache.leases import Lease
+from services.cache.results import Swept
 
 CHUNK = 200
 """How many leases that have ended on their own are swept at once."""
@@ -28,12 +29,15 @@ def find(tx: Transaction, total: Totals, key: str) -> Lease | None:
 
 
 def grant(tx: Transaction, total: Totals, lease: Lease) -> None:
-    """Gives a lease, in the place of one that is there."""
-    end(tx, total, lease.key)
+    """Gives a lease, in the place of one that is there, which is lost unless it is the same."""
+    place = (total.space, rows.stored_key(lease.key))
+    row = tx.one(f"DELETE FROM key_leases WHERE {_PLACE} RETURNING token", place) if total.leases else None
+    total.leases -= row is not None
+    total.lost_leases += row is not None and row[0] != lease.token
     tags = orjson.dumps(lease.tags).decode()
     tx.execute(
         "INSERT INTO key_leases (space, key, tenant, token, tags, expire_time) VALUES (?, ?, ?, ?, ?, ?)",
-        (total.space, rows.stored_key(lease.key), total.tenant, lease.token, tags, lease.expire_time),
+        (*place, total.tenant, lease.token, tags, lease.expire_time),
     )
     total.leases += 1
 
@@ -44,10 +48,17 @@ def end(tx: Transaction, total: Totals, key: str) -> None:
         end_where(tx, total, "key = ?", (rows.stored_key(key),))
 
 
+def fulfil(tx: Transaction, total: Totals, key: str) -> None:
+    """Ends the lease of a key with a put of its holder."""
+    total.leases -= tx.execute(f"DELETE FROM key_leases WHERE {_PLACE}", (total.space, rows.stored_key(key)))
+
+
 def end_where(tx: Transaction, total: Totals, condition: str, params: tuple[object, ...]) -> None:
     """Ends the leases of a cache whose keys fit a condition."""
     sql = f"DELETE FROM key_leases WHERE space = ? AND {condition}"
-    total.leases -= tx.execute(sql, (total.space, *params))  # type: ignore[arg-type]
+    count = tx.execute(sql, (total.space, *params))  # type: ignore[arg-type]
+    total.leases -= count
+    total.lost_leases += count
 
 
 def end_tagged(tx: Transaction, total: Totals, tags: Collection[str]) -> None:
@@ -66,13 +77,15 @@ def overdue(tx: Transaction) -> bool:
     return tx.one("SELECT 1 FROM key_leases WHERE expire_time <= ? LIMIT 1", (tx.now,)) is not None
 
 
-def sweep(tx: Transaction) -> bool:
-    """Removes leases that have ended on their own; returns whether there is more to do."""
+def sweep(tx: Transaction) -> Swept:
+    """Removes leases that have ended on their own."""
     found = tx.all(
         "SELECT space, key FROM key_leases WHERE expire_time <= ? ORDER BY expire_time LIMIT ?", (tx.now, CHUNK)
     )
+    lost: dict[int, int] = {}
     for space, group in groupby(sorted(found), key=lambda row: row[0]):
         gone = [(space, key) for _, key in group]
         tx.many(f"DELETE FROM key_leases WHERE {_PLACE}", gone)
         tx.execute("UPDATE spaces SET leases = leases - ? WHERE space = ?", (len(gone), space))
-    return len(found) == CHUNK
+        lost[space] = len(gone)
+    return Swept({}, len(found) == CHUNK, lost)

@@ -16,7 +16,7 @@ from services.cache.adapters.database.totals import Totals
 from services.cache.caches import Cache
 from services.cache.entries import Entry
 from services.cache.listing import ENTRIES, ENTRY_ORDER, Query, entry_item
-from services.cache.results import Listed
+from services.cache.results import Discarded, Listed
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Scope
 
@@ -135,8 +135,10 @@ def _marks(
     return [Mark(rows.given_key(key), put_time) for key, put_time in found]
 
 
-def discard(tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None) -> int:
-    """Removes marked entries, or lets them expire, unless they were put anew; returns how many were alive.
+def discard(
+    tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None
+) -> Discarded:
+    """Removes marked entries, or lets them expire, unless they were put anew.
 
     Leases of their keys end; with ``cause`` followers are told of each. What cannot be read goes, whatever its mark
     says.
@@ -163,7 +165,7 @@ def discard(tx: Transaction, cache: Cache, marks: Sequence[Mark], *, expire_only
             feed.tell(tx, total, Scope.KEY, mark.key, cause)
     if total != before:
         total.save(tx)
-    return count
+    return Discarded(count, total.lost_leases)
 
 
 def _expire(tx: Transaction, cache: Cache, total: Totals, entry: Entry) -> None:
@@ -183,8 +185,8 @@ def concerns_somebody(tx: Transaction, cache: Cache) -> bool:
 
 def announce(
     tx: Transaction, cache: Cache, scopes: Sequence[tuple[Scope, str]], cause: Cause, ending: Selector | None
-) -> None:
-    """Tells followers what to forget, and ends leases."""
+) -> int:
+    """Tells followers what to forget, and ends leases; returns how many."""
     rows.check_cache(tx, cache)
     total = totals.load(tx, cache.tenant, cache.space)
     before = replace(total)
@@ -194,6 +196,7 @@ def announce(
         feed.tell(tx, total, scope, text, cause)
     if total != before:
         total.save(tx)
+    return total.lost_leases
 
 
 def _end_leases(tx: Transaction, total: Totals, ending: Selector) -> None:

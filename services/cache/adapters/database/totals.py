@@ -41,6 +41,7 @@ class Totals:
         told: The number of what followers were told last.
         followed_from: The number after which all is kept that they were told.
         followed_until: Until when they are told, in seconds since 1970.
+        lost_leases: How many leases this transaction ended that nothing was put with; not stored.
     """
 
     tenant: str
@@ -54,6 +55,7 @@ class Totals:
     told: int = 0
     followed_from: int = 0
     followed_until: float = 0.0
+    lost_leases: int = 0
 
     @property
     def usage(self) -> Usage:

@@ -77,7 +77,7 @@ def change(tx: Transaction, cache: Cache, changes: list[Row]) -> Changed:
             results.append(_apply(tx, cache, total, row, found, decision))
     if total != before:
         total.save(tx)
-    return Changed(results, total.usage, (before.version, total.version))
+    return Changed(results, total.usage, (before.version, total.version), total.lost_leases)
 
 
 def _decide(tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry | None) -> Decision:
@@ -118,7 +118,10 @@ def _apply(
                 blob = blobs.adopt(tx, total, cache.rules.blob_backend, row.draft)
                 entry = replace(entry, blob=blob)
             _put(tx, cache, total, found, entry)
-            leases.end(tx, total, row.key)
+            if row.with_lease:
+                leases.fulfil(tx, total, row.key)
+            else:
+                leases.end(tx, total, row.key)
             feed.tell(tx, total, Scope.KEY, row.key, Cause.PUT, entry.etag)
             return entry
 

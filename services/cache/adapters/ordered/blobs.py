@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from services.cache.adapters.ordered import keys
 from services.cache.adapters.ordered.records import StoredBlob, dump_blob, load_blob
-from services.cache.adapters.ordered.spaces import Room
+from services.cache.adapters.ordered.spaces import Room, room_by_number
 from services.cache.adapters.ordered.steps import Step
 from services.cache.changes import Draft
 from services.cache.entries import Blob
@@ -30,6 +30,8 @@ def used_in(stored: StoredBlob, space: int) -> bool:
 def adopt(room: Room, draft: Draft) -> None:
     """Makes the blob of a draft known; an equal one that is known gets the newer file, which is whole.
 
+    That may be packed in another way: then every cache that refers to it counts anew.
+
     Raises:
         BlobGoneError: If the draft has no file and there is no equal blob any more, or its file is so old that the
             sweep of orphans may have taken it.
@@ -46,6 +48,7 @@ def adopt(room: Room, draft: Draft) -> None:
     elif stored.blob.locator != draft.blob.locator:
         _discard(room, stored.blob.locator)
         _save(room, replace(stored, blob=draft.blob))
+        _recount(room, stored, draft.blob.stored_size - stored.blob.stored_size)
     room.step.put(keys.locator(draft.blob.locator), _key(room, draft.blob.sha256))
 
 
@@ -79,6 +82,17 @@ def release(room: Room, sha256: str) -> None:
         return
     room.step.delete(_key(room, sha256))
     _discard(room, stored.blob.locator)
+
+
+def _recount(room: Room, stored: StoredBlob, more: int) -> None:
+    if not more:
+        return
+    for number in map(int, stored.uses):
+        if number == room.number:
+            room.add(stored=more)
+        elif (other := room_by_number(room.step, number)) is not None:
+            other.add(stored=more)
+            other.save()
 
 
 def _found(room: Room, sha256: str) -> StoredBlob | None:

@@ -7,18 +7,19 @@ from dataclasses import replace
 
 from sutler.errors import DataLoss
 
-from services.cache.adapters.ordered import keys
+from services.cache.adapters.ordered import keys, leases
+from services.cache.adapters.ordered.held import find, purge_time, remove, remove_unreadable, renew
 from services.cache.adapters.ordered.records import Held, load_lease
 from services.cache.adapters.ordered.spaces import Room, room_of
 from services.cache.adapters.ordered.steps import Step
-from services.cache.adapters.ordered.writing import end_lease, find, purge_time, remove, remove_unreadable, renew
 from services.cache.caches import Cache
+from services.cache.results import Discarded
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Scope
 
 
-def discard(step: Step, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None) -> int:
-    """Removes marked entries, or lets them expire, unless they were put anew; returns how many were alive."""
+def discard(step: Step, cache: Cache, marks: Sequence[Mark], *, expire_only: bool, cause: Cause | None) -> Discarded:
+    """Removes marked entries, or lets them expire, unless they were put anew."""
     room, count = room_of(step, cache), 0
     step.want(keys.entry(cache.space, mark.key) for mark in marks)
     step.want(keys.lease(cache.space, mark.key) for mark in marks)
@@ -33,11 +34,11 @@ def discard(step: Step, cache: Cache, marks: Sequence[Mark], *, expire_only: boo
                 continue
         if held is not None:
             count += _end(room, cache, held, expire_only=expire_only)
-        end_lease(room, mark.key)
+        leases.end(room, mark.key)
         if cause is not None:
             room.tell(Scope.KEY, mark.key, cause)
     room.save()
-    return count
+    return Discarded(count, room.lost_leases)
 
 
 def _end(room: Room, cache: Cache, held: Held, *, expire_only: bool) -> bool:
@@ -53,14 +54,15 @@ def _end(room: Room, cache: Cache, held: Held, *, expire_only: bool) -> bool:
 
 def announce(
     step: Step, cache: Cache, scopes: Sequence[tuple[Scope, str]], cause: Cause, ending: Selector | None
-) -> None:
-    """Tells followers what to forget, and ends leases."""
+) -> int:
+    """Tells followers what to forget, and ends leases; returns how many."""
     room = room_of(step, cache)
     for scope, text in scopes:
         room.tell(scope, text, cause)
     for key in list(_leased(room, ending)) if ending is not None else ():
-        end_lease(room, key)
+        leases.end(room, key)
     room.save()
+    return room.lost_leases
 
 
 def _leased(room: Room, ending: Selector) -> Iterator[str]:

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+INSTALLATION = b"installation"
+"""Whose the store is."""
+
+SPACES = b"cache/"
+"""How keys of what is known of caches begin."""
+
 DUE = b"due/"
 """How keys of what has an end begin."""
 
@@ -37,7 +43,12 @@ def tenant_head(tenant: str) -> bytes:
 
 def space(number: int) -> bytes:
     """What is known of a cache."""
-    return f"cache/{number}".encode()
+    return SPACES + str(number).encode()
+
+
+def space_number(found: bytes) -> int:
+    """Returns the number of the cache of which a record tells what is known."""
+    return int(found[len(SPACES) :])
 
 
 def entries(number: int) -> bytes:
@@ -151,9 +162,15 @@ def data_types(tenant: str) -> bytes:
     return f"type/{quote(tenant, safe='')}/".encode()
 
 
-def data_type(tenant: str, name: str) -> bytes:
-    """How many entries of a tenant have a data type."""
-    return data_types(tenant) + name.encode()
+def data_type(tenant: str, number: int, name: str) -> bytes:
+    """How many entries of a cache of a tenant have a data type."""
+    return data_types(tenant) + f"{number}/{name}".encode()
+
+
+def typed(tenant: str, found: bytes) -> tuple[int, str]:
+    """Returns number of the cache and name of the data type that a record counts."""
+    number, _, name = text(found[len(data_types(tenant)) :]).partition("/")
+    return int(number), name
 
 
 def due(time: float, what: bytes) -> bytes:

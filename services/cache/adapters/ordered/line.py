@@ -20,6 +20,9 @@ T = TypeVar("T")
 MOST = 100
 """How many steps go into one commit."""
 
+MAX_LINES = 1000
+"""How many tenants' lines are kept while nothing waits in them."""
+
 CONFLICT_SECONDS = 0.002
 """How long to wait, at the most, after another process was first; longer after each time."""
 
@@ -115,6 +118,31 @@ class Line:
         if done and writes:
             self._committed()
         return done
+
+
+class Lines:
+    """The lines of all tenants in a store.
+
+    Args:
+        store: Where.
+        clock: The time, in seconds since 1970.
+        committed: Called after each commit.
+    """
+
+    def __init__(self, store: OrderedStore, clock: Callable[[], float], committed: Callable[[], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._committed = committed
+        self._lines: dict[str, Line] = {}
+
+    async def run(self, tenant: str, work: Callable[[Step], T], reads: Collection[bytes] = ()) -> T:
+        """Makes a step on what a tenant has. See :meth:`Line.run`."""
+        line = self._lines.get(tenant)
+        if line is None:
+            if len(self._lines) >= MAX_LINES:
+                self._lines = {name: line for name, line in self._lines.items() if not line.idle}
+            line = self._lines[tenant] = Line(self._store, tenant, self._clock, self._committed)
+        return await line.run(work, reads)
 
 
 def _run(batch: list[_Waiting[Any]], reads: Reads, now: float) -> dict[bytes, bytes | None]:

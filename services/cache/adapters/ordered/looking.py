@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -83,6 +84,16 @@ async def select(
         if len(marks) >= limit:
             break
     return marks[:limit]
+
+
+async def data_types(store: OrderedStore, tenant: str, gone: Collection[int]) -> dict[str, int]:
+    """Returns how many entries of a tenant have each data type, but for caches that are gone."""
+    start, counts = keys.data_types(tenant), Counter[str]()
+    async for group in records(store, start, keys.below(start)):
+        for found, count in group:
+            number, name = keys.typed(tenant, found)
+            counts[name] += 0 if number in gone else int(count)
+    return dict(+counts)
 
 
 async def inspect(store: OrderedStore, cache: Cache, after: str, limit: int) -> Sequence[Entry | Unreadable]:

@@ -5,17 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from sutler.idempotency import Once, RequestRepeated
-
 from services.cache.adapters.ordered import keys
-from services.cache.adapters.ordered.records import (
-    Space,
-    dump_answer,
-    dump_news,
-    dump_space,
-    load_answer,
-    load_space,
-)
+from services.cache.adapters.ordered.records import Space, dump_news, dump_space, load_space
 from services.cache.adapters.ordered.steps import Step
 from services.cache.caches import Cache, Usage
 from services.cache.telling import Cause, Invalidation, Scope
@@ -36,12 +27,14 @@ class Room:
         number: The number of the cache.
         known: What is known of it.
         before: What was known when the step began.
+        lost_leases: How many leases the step ended that nothing was put with.
     """
 
     step: Step
     number: int
     known: Space
     before: Space
+    lost_leases: int = 0
 
     def add(self, *, entries: int = 0, blobs: int = 0, size: int = 0, stored: int = 0) -> None:
         """Adds to what the cache takes."""
@@ -76,7 +69,11 @@ class Room:
     def save(self) -> None:
         """Writes what changed."""
         if self.known != self.before:
-            self.step.put(keys.space(self.number), dump_space(self.known))
+            self.save_anyway()
+
+    def save_anyway(self) -> None:
+        """Writes what is known, for the sake of the commit."""
+        self.step.put(keys.space(self.number), dump_space(self.known))
 
 
 def room_of(step: Step, cache: Cache) -> Room:
@@ -93,26 +90,3 @@ def room_by_number(step: Step, number: int) -> Room | None:
         return None
     known = load_space(record)
     return Room(step, number, known, known)
-
-
-def check_new(step: Step, once: Once | None) -> None:
-    """Checks that a request was not answered yet.
-
-    Raises:
-        RequestRepeated: If it was.
-    """
-    if once is None:
-        return
-    record = step.get(keys.request(once.tenant, once.method, once.request_id))
-    known = None if record is None else load_answer(record)
-    if known is not None and known.expire_time > step.now:
-        raise RequestRepeated(known)
-
-
-def remember(step: Step, once: Once | None, result: object, keep_seconds: float) -> None:
-    """Remembers the answer to a request."""
-    if once is None:
-        return
-    key, end = keys.request(once.tenant, once.method, once.request_id), step.now + keep_seconds
-    step.put(key, dump_answer(once, result, end))
-    step.put(keys.due(end, key), once.tenant.encode())

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.cache.accesses import Access
-from services.cache.adapters.ordered import keys
-from services.cache.adapters.ordered.records import load_answer, load_lease, load_news
+from services.cache.adapters.ordered import answers, keys, leases
+from services.cache.adapters.ordered.held import find, remove_if_over, remove_whatever, save
+from services.cache.adapters.ordered.records import load_news
 from services.cache.adapters.ordered.spaces import KEPT_SECONDS, Room, room_by_number, room_of
 from services.cache.adapters.ordered.steps import PAGE, Step
-from services.cache.adapters.ordered.writing import end_lease, find, is_over, remove, save
 from services.cache.caches import EVICT_TO, Cache, passes_limit
 from services.cache.ranks import frequent
 from services.cache.results import Swept
@@ -47,32 +47,28 @@ def evict(step: Step, cache: Cache) -> Swept:
     for found, _ in step.scan(start, keys.below(start)):
         if count == PAGE or not passes_limit(cache, room.known.usage, EVICT_TO):
             break
-        held = find(room, keys.ranked(cache.space, found))
-        if held is None:
-            step.delete(found)
-        else:
-            remove(room, held)
-            count += 1
+        count += remove_whatever(room, keys.ranked(cache.space, found))
+        step.delete(found)
     room.save()
     return Swept({cache.space: count}, count == PAGE and passes_limit(cache, room.known.usage, EVICT_TO))
 
 
-def expire(step: Step, due: Sequence[bytes]) -> dict[int, int]:
-    """Removes what is over; returns how many entries of each cache.
+def expire(step: Step, due: Sequence[bytes]) -> Swept:
+    """Removes what is over.
 
     Args:
         step: The step.
         due: What one tenant has that may be over, as the keys say that tell of it.
     """
     step.want([*due, *map(keys.due_record, due)])
-    counts: dict[int, int] = {}
+    counts, lost = dict[int, int](), dict[int, int]()
     for found in due:
         if step.get(found) is None:
             continue
         what = keys.due_record(found)
         kind, _, rest = keys.text(what).partition("/")
         if kind == "request":
-            _expire_answer(step, found, what)
+            answers.expire(step, found, what)
             continue
         number, _, key = rest.partition("/")
         room = room_by_number(step, int(number))
@@ -81,12 +77,13 @@ def expire(step: Step, due: Sequence[bytes]) -> dict[int, int]:
         elif kind == "news":
             _expire_news(room, found)
         elif kind == "lease":
-            _expire_lease(room, found, key)
-        elif _expire_entry(room, found, key):
+            leases.expire(room, found, key)
+        elif remove_if_over(room, found, key):
             counts[room.number] = counts.get(room.number, 0) + 1
         if room is not None:
+            lost[room.number] = lost.get(room.number, 0) + room.lost_leases
             room.save()
-    return counts
+    return Swept(counts, False, lost)
 
 
 def drop(step: Step, number: int) -> bool:
@@ -101,42 +98,15 @@ def drop(step: Step, number: int) -> bool:
                 room.save()
                 return True
             key = keys.text(found[len(start) :])
-            held = find(room, key) if start == keys.entries(number) else None
-            if held is not None:
-                remove(room, held)
+            if start == keys.entries(number):
+                remove_whatever(room, key)
             elif start == keys.leases(number):
-                end_lease(room, key)
+                leases.end(room, key)
             else:
                 step.delete(found)
             count += 1
     room.save()
     return False
-
-
-def _expire_entry(room: Room, found: bytes, key: str) -> bool:
-    held = find(room, key)
-    if held is None:
-        room.step.delete(found)
-        return False
-    if not is_over(held, room.step.now):
-        return False
-    remove(room, held)
-    return True
-
-
-def _expire_lease(room: Room, found: bytes, key: str) -> None:
-    what = room.step.get(keys.lease(room.number, key))
-    if what is None:
-        room.step.delete(found)
-    elif not load_lease(key, what).alive(room.step.now):
-        end_lease(room, key)
-
-
-def _expire_answer(step: Step, found: bytes, what: bytes) -> None:
-    record = step.get(what)
-    if record is None or load_answer(record).expire_time <= step.now:
-        step.delete(what)
-        step.delete(found)
 
 
 def _expire_news(room: Room, found: bytes) -> None:
