@@ -12,6 +12,7 @@ from sutler.backends import OrderedStore
 from sutler.errors import SutlerError
 from sutler.idempotency import Once
 from sutler.store import Changes
+from sutler.store.clock import Clock
 from sutler.tails import Log
 
 from services.cache.accesses import Access
@@ -56,10 +57,10 @@ class OrderedEntries:
         self._store = store
         self._keep = keep.total_seconds()
         self._grace = grace
-        self._clock = clock
+        self._clock = Clock(clock).now
         self._changes = Changes()
         self._lines: dict[str, Line] = {}
-        self.answers = OrderedAnswers(store, clock)
+        self.answers = OrderedAnswers(store, self._clock)
         store.listen(self._changes.bump)
 
     @property
