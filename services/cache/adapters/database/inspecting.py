@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sutler.errors import DataLoss
 from sutler.store import Transaction
 
 from services.cache.adapters.database import blobs, rows
@@ -15,9 +16,6 @@ from services.cache.results import Unreadable
 
 MAX_BYTES = 8 << 20
 """The most bytes of values in one page, unless its first entry alone has more."""
-
-UNREADABLE = (KeyError, TypeError, ValueError)
-"""What :func:`services.cache.adapters.database.rows.to_entry` raises for a row that is no entry."""
 
 
 def inspect(tx: Transaction, cache: Cache, after: str, limit: int) -> list[Entry | Unreadable]:
@@ -50,8 +48,8 @@ def _fitting(found: Sequence[tuple[str, int]]) -> list[str]:
 def _read(row: Sequence[Any]) -> Entry | Unreadable:
     try:
         return rows.to_entry(row)
-    except UNREADABLE as error:
-        return Unreadable(rows.given_key(row[0]), f"{type(error).__name__} in its row")
+    except DataLoss as error:
+        return Unreadable(rows.given_key(row[0]), f"{type(error.__cause__).__name__} in its row")
 
 
 def remove_unreadable(tx: Transaction, total: Totals, key: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 
 from sutler.backends import OrderedStore
+from sutler.errors import DataLoss
 
 from services.cache.adapters.ordered import keys
-from services.cache.adapters.ordered.looking import entries, records
-from services.cache.adapters.ordered.records import Held, load_blob, load_space
+from services.cache.adapters.ordered.looking import records
+from services.cache.adapters.ordered.records import Held, load_blob, load_entry, load_space
 from services.cache.adapters.ordered.spaces import room_of
 from services.cache.adapters.ordered.steps import Step
 from services.cache.adapters.ordered.writing import find
@@ -70,15 +72,18 @@ async def _look(store: OrderedStore, cache: Cache) -> Difference | None:
     before = await _usage(store, cache)
     counted, sums, tags = [0, 0, 0, 0], set[str](), set[tuple[str, str]]()
     start = keys.entries(cache.space)
-    async for group in entries(store, cache.space, start, keys.below(start)):
-        for held in group:
-            _count(counted, sums, held)
-            tags.update((tag, held.entry.key) for tag in held.entry.tags)
+    async for group in records(store, start, keys.below(start)):
+        for key, record in group:
+            counted[0] += 1
+            with suppress(DataLoss):  # which is told of the entry itself
+                held = load_entry(keys.text(key[len(start) :]), record)
+                _count(counted, sums, held)
+                tags.update((tag, held.entry.key) for tag in held.entry.tags)
     for sha256 in sums:
-        [record] = await store.get([keys.blob(cache.tenant, cache.rules.blob_backend, sha256)])
-        if record is not None:
+        [stored] = await store.get([keys.blob(cache.tenant, cache.rules.blob_backend, sha256)])
+        if stored is not None:
             counted[1] += 1
-            counted[3] += load_blob(record).blob.stored_size
+            counted[3] += load_blob(stored).blob.stored_size
     indexed: set[tuple[str, str]] = set()
     first = keys.all_tags(cache.space)
     async for found in records(store, first, keys.below(first)):
@@ -90,7 +95,6 @@ async def _look(store: OrderedStore, cache: Cache) -> Difference | None:
 
 
 def _count(counted: list[int], sums: set[str], held: Held) -> None:
-    counted[0] += 1
     counted[2] += held.entry.size
     if held.sha256:
         sums.add(held.sha256)

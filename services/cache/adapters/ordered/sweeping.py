@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+
+from sutler.errors import DataLoss
 
 from services.cache.accesses import Access
 from services.cache.adapters.ordered import keys
-from services.cache.adapters.ordered.records import load_answer, load_lease, load_news
+from services.cache.adapters.ordered.records import Held, load_answer, load_lease, load_news
 from services.cache.adapters.ordered.spaces import KEPT_SECONDS, Room, room_by_number, room_of
 from services.cache.adapters.ordered.steps import PAGE, Step
-from services.cache.adapters.ordered.writing import end_lease, find, is_over, remove, save
+from services.cache.adapters.ordered.writing import end_lease, find, find_or_remove, is_over, remove, save
 from services.cache.caches import EVICT_TO, Cache, passes_limit
 from services.cache.ranks import frequent
 from services.cache.results import Swept
@@ -21,7 +24,7 @@ def record(step: Step, accesses: Sequence[Access]) -> None:
     step.want(keys.entry(access.space, access.key) for access in accesses)
     for access in accesses:
         room = room_by_number(step, access.space)
-        held = None if room is None else find(room, access.key)
+        held = None if room is None else _readable(room, access.key)
         if room is None or held is None or held.entry.put_time != access.put_time:
             continue
         last = access.last_time
@@ -47,7 +50,7 @@ def evict(step: Step, cache: Cache) -> Swept:
     for found, _ in step.scan(start, keys.below(start)):
         if count == PAGE or not passes_limit(cache, room.known.usage, EVICT_TO):
             break
-        held = find(room, keys.ranked(cache.space, found))
+        held = find_or_remove(room, keys.ranked(cache.space, found))
         if held is None:
             step.delete(found)
         else:
@@ -101,7 +104,7 @@ def drop(step: Step, number: int) -> bool:
                 room.save()
                 return True
             key = keys.text(found[len(start) :])
-            held = find(room, key) if start == keys.entries(number) else None
+            held = find_or_remove(room, key) if start == keys.entries(number) else None
             if held is not None:
                 remove(room, held)
             elif start == keys.leases(number):
@@ -113,8 +116,14 @@ def drop(step: Step, number: int) -> bool:
     return False
 
 
+def _readable(room: Room, key: str) -> Held | None:
+    with suppress(DataLoss):
+        return find(room, key)
+    return None
+
+
 def _expire_entry(room: Room, found: bytes, key: str) -> bool:
-    held = find(room, key)
+    held = find_or_remove(room, key)
     if held is None:
         room.step.delete(found)
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sutler.errors import Exhausted, SutlerError
+from sutler.errors import DataLoss, Exhausted, SutlerError
 
 from services.cache.adapters.ordered import blobs, keys
 from services.cache.adapters.ordered.records import Held, dump_entry, dump_lease, load_entry, load_lease, with_blob
@@ -117,9 +117,19 @@ def remove(room: Room, held: Held) -> None:
 
 
 def remove_unreadable(room: Room, key: str) -> None:
-    """Removes what nobody can read under a key; what is kept about it is left to a recount."""
+    """Removes what nobody can read under a key; what else is kept about it is left to a recount."""
     room.step.delete(keys.entry(room.number, key))
     room.step.delete(keys.value(room.number, key))
+    room.add(entries=-1)
+
+
+def find_or_remove(room: Room, key: str) -> Held | None:
+    """Returns what stands under a key, and removes what nobody can read."""
+    try:
+        return find(room, key)
+    except DataLoss:
+        remove_unreadable(room, key)
+        return None
 
 
 def end_lease(room: Room, key: str) -> None:
@@ -135,7 +145,7 @@ def purge(room: Room, limit: int, keep: str = "") -> int:
     for due, _ in room.step.scan(keys.DUE, keys.due_until(room.step.now)):
         what = keys.due_record(due)
         key = keys.text(what[len(start) :]) if what.startswith(start) else ""
-        held = find(room, key) if key and key != keep else None
+        held = find_or_remove(room, key) if key and key != keep else None
         if held is not None and is_over(held, room.step.now):
             remove(room, held)
             count += 1
