@@ -19,14 +19,7 @@ from services.cache.adapters.objects import ObjectBlobs
 from services.cache.adapters.s3 import S3Options, s3_bytes
 from services.cache.caches import Compression
 from services.cache.faults import DamagedError
-from tests.conformance.cache.s3_server import client, new_bucket
-from tests.conformance.store.proxy import Proxy
-
-
-class HttpProxy(Proxy):
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+from tests.conformance.cache.s3_server import HttpProxy, client, new_bucket
 
 
 @pytest.fixture
