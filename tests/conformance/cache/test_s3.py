@@ -179,6 +179,15 @@ async def test_a_bucket_that_is_not_there_is_an_outage(options: S3Options) -> No
     await store.close()
 
 
+async def test_keys_that_are_nowhere_to_be_found_are_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "none-of-this-name")
+    store = s3_bytes(S3Options(bucket="abc", endpoint_url="http://127.0.0.1:1"))
+    for call in (store.health(), store.tidy(), older(store), store.read("a/b", 0, 1), put(store, "a/b", b"x")):
+        with pytest.raises(Unavailable):
+            await call
+    await store.close()
+
+
 async def test_a_full_bucket_is_told() -> None:
     answer = b"<Error><Code>QuotaExceeded</Code><Message>full</Message></Error>"
     head = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(answer)
