@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sutler.errors import (
     AlreadyExists,
     Conflict,
+    DataLoss,
     Exhausted,
     FailedPrecondition,
     Invalid,
@@ -269,6 +270,19 @@ def backend_limit_exceeded(backend: str, limit: int, max_entries: int) -> Invali
         f"is {max_entries}, but a cache on {backend!r} may have {limit} entries at most",
         reason="BACKEND_LIMIT_EXCEEDED",
         metadata={"backend": backend, "limit": str(limit), "max_entries": str(max_entries)},
+    )
+
+
+def unreadable(what: str) -> DataLoss:
+    """What a backend keeps cannot be read.
+
+    Args:
+        what: What it is, such as ``an entry``.
+    """
+    return DataLoss(
+        f"the stored record of {what} cannot be read: run VerifyCache with repair, which removes it",
+        reason="STORAGE_UNAVAILABLE",
+        metadata={"what": what},
     )
 
 

@@ -7,14 +7,15 @@ the connection, the model and each record that an answer is made of.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
 from sutler.errors import Unavailable
 
 from services.erp.expanding import Touched
+from services.erp.faults import AnswerLostError
 from services.erp.links import Link
 from services.erp.ports import RecordCache
 from services.erp.records import DataSource, Origin, Record, key_of
@@ -41,6 +42,11 @@ def record_tag(uid: str, model: str, record_id: int) -> str:
     return f"erp/{uid}/{model}/{record_id}"
 
 
+def records_tag(uid: str, model: str) -> str:
+    """Returns the tag of everything that is made of any record of a model."""
+    return f"erp/{uid}/{model}/*"
+
+
 class Answers:
     """Reads through a cache.
 
@@ -50,7 +56,6 @@ class Answers:
 
     def __init__(self, cache: RecordCache | None) -> None:
         self._cache = cache
-        self._changes: Counter[str] = Counter()
 
     async def records(self, view: View, ids: Sequence[int], wanted: Wanted, read: Read) -> dict[int, Record]:
         """Returns records from the cache, and from the ERP those that it does not have."""
@@ -65,7 +70,15 @@ class Answers:
         missing = [record_id for record_id in ids if record_id not in found]
         if not missing:
             return found
-        changes = self._changes[view.link.connection.uid]
+        tenant, uid = view.link.connection.tenant, view.link.connection.uid
+        models = [model_tag(uid, model) for model in sorted(view.models)]
+        claims = await cache.claim(
+            tenant,
+            {
+                _key(view, str(record_id)): [connection_tag(uid), record_tag(uid, wanted.model, record_id), *models]
+                for record_id in missing
+            },
+        )
         try:
             fresh = await read(missing)
         except Unavailable as error:
@@ -73,13 +86,12 @@ class Answers:
             if not wanted.allow_stale or not all(record_id in older for record_id in missing):
                 raise
             return {record_id: _stale(one, error) for record_id, one in older.items()}
-        if self._changes[view.link.connection.uid] == changes:
-            entries = {
-                _key(view, str(record_id)): (_plain(record), _tags(view.link, touched))
-                for record_id, (record, touched) in fresh.items()
-                if len(touched) <= MAX_TAGS
-            }
-            await cache.put(view.link.connection.tenant, entries, ttl + STALE_SECONDS)
+        entries = {
+            _key(view, str(record_id)): (_plain(record), _tags(view.link, touched))
+            for record_id, (record, touched) in fresh.items()
+            if len(touched) <= MAX_TAGS
+        }
+        await cache.put(tenant, entries, ttl + STALE_SECONDS, claims)
         return {
             record_id: found[record_id] if record_id in found else fresh[record_id][0]
             for record_id in ids
@@ -112,7 +124,8 @@ class Answers:
         greatest = ttl if wanted.max_staleness is None else min(ttl, wanted.max_staleness)
         if kept is not None and time.time() - kept["read_time"] < greatest:
             return kept["answer"], DataSource(origin=Origin.CACHE_SERVICE, read_time=kept["read_time"])
-        changes, now = self._changes[connection.uid], time.time()
+        tags = [connection_tag(connection.uid), *(model_tag(connection.uid, model) for model in sorted(set(models)))]
+        claims, now = await cache.claim(connection.tenant, {key: tags}), time.time()
         try:
             answer = await read()
         except Unavailable as error:
@@ -120,23 +133,47 @@ class Answers:
                 raise
             source = DataSource(origin=Origin.CACHE_SERVICE, read_time=kept["read_time"], stale=True, error=error)
             return kept["answer"], source
-        if self._changes[connection.uid] == changes:
-            tags = [connection_tag(connection.uid), *(model_tag(connection.uid, model) for model in models)]
-            await cache.put(connection.tenant, {key: ({"answer": answer, "read_time": now}, tags)}, ttl + STALE_SECONDS)
+        entries = {key: ({"answer": answer, "read_time": now}, tags)}
+        await cache.put(connection.tenant, entries, ttl + STALE_SECONDS, claims)
         return answer, DataSource(read_time=now)
 
     async def changed(self, link: Link, model: str, ids: Iterable[int]) -> None:
         """Drops what is made of records that have changed, and all searches in their model."""
         uid = link.connection.uid
-        self._changes[uid] += 1
         if self._cache is not None:
             tags = [model_tag(uid, model), *(record_tag(uid, model, one) for one in ids)]
             for start in range(0, len(tags), MAX_TAGS):
                 await self._cache.invalidate(link.connection.tenant, tags[start : start + MAX_TAGS])
 
+    async def changed_somewhere(self, link: Link, models: Iterable[str]) -> None:
+        """Drops what is made of records of some models, for it is not known which of them have changed."""
+        uid, tags = link.connection.uid, list[str]()
+        for model in models:
+            tags += [model_tag(uid, model), records_tag(uid, model)]
+        if self._cache is not None and tags:
+            await self._cache.invalidate(link.connection.tenant, tags)
+
+    @asynccontextmanager
+    async def asking(
+        self, link: Link, model: str, ids: Iterable[int], related: Collection[str] = ()
+    ) -> AsyncIterator[None]:
+        """Drops what a write has changed, or may have, as its answer is lost.
+
+        Args:
+            link: The connection.
+            model: The model that is written.
+            ids: Its records.
+            related: Models behind relations of which records are written too; known after the block at the latest.
+        """
+        try:
+            yield
+        except AnswerLostError:
+            await self.changed(link, model, ids)
+            await self.changed_somewhere(link, related)
+            raise
+
     async def forget(self, tenant: str, uid: str) -> None:
         """Drops everything that was read through a connection."""
-        self._changes[uid] += 1
         if self._cache is not None:
             await self._cache.invalidate(tenant, [connection_tag(uid)])
 
@@ -150,7 +187,12 @@ def _key(view: View, what: str) -> str:
 
 def _tags(link: Link, touched: Touched) -> list[str]:
     uid = link.connection.uid
-    return [connection_tag(uid), *(record_tag(uid, model, one) for model, one in sorted(touched))]
+    models = {model for model, _ in touched}
+    return [
+        connection_tag(uid),
+        *(records_tag(uid, model) for model in sorted(models)),
+        *(record_tag(uid, model, one) for model, one in sorted(touched)),
+    ]
 
 
 def _plain(record: Record) -> dict[str, Any]:

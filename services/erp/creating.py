@@ -19,7 +19,7 @@ from services.erp.faults import AnswerLostError
 from services.erp.journal import Kind
 from services.erp.links import Link
 from services.erp.ports import Prepared
-from services.erp.reach import reachable
+from services.erp.reach import noting, reachable
 from services.erp.reading import Reading
 from services.erp.records import Record
 from services.erp.schemas import ModelSchema
@@ -88,7 +88,8 @@ class Creating:
         back = Wanted(model=wanted.model, fields=wanted.fields, context=wanted.context, max_staleness=0)
         if wanted.fields:
             await self._reading.view(link, principal, back)
-        rows = await self._prepare(link, ask, schema, wanted, reachable(link, ask, principal))
+        related: set[str] = set()
+        rows = await self._prepare(link, ask, schema, wanted, noting(reachable(link, ask, principal), related))
         if wanted.validate_only:
             await self._check_rights(link, ask, schema)
             return [Record(model=wanted.model, id=0, values=dict(row.values)) for row in wanted.rows]
@@ -99,11 +100,13 @@ class Creating:
         )  # fmt: skip
         async with self._attempts.journalled(entry) as attempt:
             if attempt.ids is None:
-                ids = await self._create(link, ask, schema, wanted, rows, attempt)
+                async with self._answers.asking(link, wanted.model, [], related):
+                    ids = await self._create(link, ask, schema, wanted, rows, attempt)
                 attempt.applied = True
             else:
                 ids = list(attempt.ids)
             await self._answers.changed(link, wanted.model, ids)
+            await self._answers.changed_somewhere(link, related)
             if wanted.fields and not keys and attempt.ids is None:
                 await self._journal.done(attempt.entry, ids, touches(entry, ids))
             records = await self._read_back(link, principal, back, ids, wanted)

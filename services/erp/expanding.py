@@ -30,6 +30,28 @@ async def check_paths(tree: Tree, schema: ModelSchema, schemas: SchemaSource) ->
             await check_paths(node, await schemas(schema.fields[name].relation), schemas)
 
 
+async def titled(tree: Tree, schema: ModelSchema, schemas: SchemaSource) -> set[str]:
+    """Returns the models behind relations whose titles, at least, come with records. Raises as :func:`check_paths`."""
+    found: set[str] = set()
+    for name, node in tree.below.items():
+        known = schema.fields[name]
+        if known.related:
+            found.add(known.relation)
+        if node.below:
+            found |= await titled(node, await schemas(known.relation), schemas)
+    return found
+
+
+def titles(schema: ModelSchema, values: Mapping[str, Any]) -> Touched:
+    """Returns the records whose titles stand in the values of a record."""
+    return {
+        (schema.fields[name].relation, end["id"])
+        for name, value in values.items()
+        if name in schema.fields and schema.fields[name].related
+        for end in _ends(value)
+    }
+
+
 @dataclass(slots=True)
 class _Way:
     """One relation of one level: where it leads, and what is asked there."""
@@ -94,6 +116,8 @@ class Expander:
         ids = list(dict.fromkeys(one for way in ways for one in way.ids()))
         rows = await self.reads.read(self.ask, schema, ids, names, binaries=False) if ids else {}
         touched.update((model, one) for one in ids)
+        for row in rows.values():
+            touched |= titles(schema, row.values)
         below: list[_Way] = []
         for way in ways:
             filled: list[dict[str, Any]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from sutler.paging import Order
 
@@ -238,6 +238,10 @@ class SecretBox(Protocol):
         ...
 
 
+Claim: TypeAlias = object
+"""The right to keep an answer: what :meth:`RecordCache.claim` returns and :meth:`RecordCache.put` takes."""
+
+
 class RecordCache(Protocol):
     """Keeps answers of ERPs. It never fails: a cache that does not answer is a miss."""
 
@@ -249,8 +253,17 @@ class RecordCache(Protocol):
         """Returns what is kept under each key, or None."""
         ...
 
-    async def put(self, tenant: str, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float) -> None:
-        """Keeps JSON data under keys, each with tags, for ``ttl`` seconds."""
+    async def claim(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> Mapping[str, Claim]:
+        """Returns the right to keep an answer that is about to be read, for each key that nobody else reads now.
+
+        It ends with an invalidation, in whichever process, of one of the tags that stand with its key.
+        """
+        ...
+
+    async def put(
+        self, tenant: str, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float, claims: Mapping[str, Claim]
+    ) -> None:
+        """Keeps JSON data under keys, each with tags, for ``ttl`` seconds; only what was claimed, and still is."""
         ...
 
     async def invalidate(self, tenant: str, tags: Sequence[str]) -> None:

@@ -46,6 +46,16 @@ def reachable(link: Link, ask: Ask, principal: Principal, permission: str = "") 
     return source
 
 
+def noting(schemas: SchemaSource, noted: set[str]) -> SchemaSource:
+    """Returns what gives the same schemas, and notes the models that it was asked for."""
+
+    async def source(model: str) -> ModelSchema:
+        noted.add(model)
+        return await schemas(model)
+
+    return source
+
+
 @lru_cache(maxsize=256)
 def _permission(method: str) -> str:
     return find_method(method).permission

@@ -12,9 +12,9 @@ from sutler.context import Principal
 
 from services.erp import faults
 from services.erp.caching import Answers
-from services.erp.expanding import Expander, Touched, check_paths
+from services.erp.expanding import Expander, Touched, check_paths, titled, titles
 from services.erp.links import Link
-from services.erp.reach import reachable
+from services.erp.reach import noting, reachable
 from services.erp.records import (
     DISPLAY_NAME,
     EXTERNAL_ID,
@@ -59,11 +59,13 @@ class Reading:
         tree = field_tree(fields)
         own = Tree(below={name: node for name, node in tree.below.items() if name != EXTERNAL_ID})
         external = EXTERNAL_ID not in schema.fields
-        related = reachable(link, ask, principal, wanted.permission)
+        models: set[str] = set()
+        related = noting(reachable(link, ask, principal, wanted.permission), models)
         await check_paths(own if external else tree, schema, related)
+        models |= await titled(own if external else tree, schema, related)
         covers = FieldSet(tuple(fields), wanted.binaries, ask.context.language)
         await self._field_sets.keep(covers)
-        return View(link, ask, schema, tree, covers, related)
+        return View(link, ask, schema, tree, covers, related, models)
 
     async def get(self, link: Link, principal: Principal, wanted: Wanted, record_id: int) -> Record:
         """Returns one record.
@@ -105,7 +107,7 @@ class Reading:
         return {
             row.id: (
                 replace(record_of(view, row, one, external.get(row.id, "")), source=source),
-                touched | {(view.schema.name, row.id)},
+                touched | titles(view.schema, one) | {(view.schema.name, row.id)},
             )
             for row, one in zip(rows, values, strict=True)
         }

@@ -13,7 +13,6 @@ from services.erp.caching import Answers
 from services.erp.links import Link
 from services.erp.reading import Reading
 from services.erp.records import DISPLAY_NAME, DataSource, Record
-from services.erp.schemas import ModelSchema
 from services.erp.selecting import Selector, check_domain_size, parse_order
 from services.erp.wanting import View, Wanted
 
@@ -97,7 +96,8 @@ class Searching:
         async def read() -> Any:
             return await self._page(view, selector, search, order)
 
-        models = {wanted.model, *_models(view, view.schema)}
+        sorted_by = [view.schema.fields[each.field] for each in order]
+        models = {wanted.model, *view.models, *(known.relation for known in sorted_by if known.related)}
         answer, source = await self._answers.search(view, ["search", asdict(search)], wanted, models, read)
         records = [Record(**one) for one in answer["records"]]
         return Found(records, answer["more"], source, answer["total"], by_id=order[0] == BY_ID)
@@ -109,7 +109,8 @@ class Searching:
         async def read() -> Any:
             return await link.driver.count(view.ask, view.schema, selector, search.limit)
 
-        return await self._answers.search(view, ["count", asdict(search)], wanted, [wanted.model], read)
+        models = {wanted.model, *view.models}
+        return await self._answers.search(view, ["count", asdict(search)], wanted, models, read)
 
     async def names(self, link: Link, principal: Principal, wanted: Wanted, search: Search, query: str) -> Found:
         """Returns a page of records by what people type, with ids and display names."""
@@ -123,7 +124,7 @@ class Searching:
             return {"records": [asdict(one) for one in records], "more": len(rows) > offset + search.limit}
 
         what = ["names", query, asdict(search)]
-        answer, source = await self._answers.search(view, what, wanted, [wanted.model], read)
+        answer, source = await self._answers.search(view, what, wanted, {wanted.model, *view.models}, read)
         return Found([Record(**one) for one in answer["records"]], answer["more"], source, by_id=False)
 
     async def _view(self, link: Link, principal: Principal, wanted: Wanted, search: Search) -> tuple[View, Selector]:
@@ -150,8 +151,3 @@ class Searching:
         total = await view.link.driver.count(view.ask, view.schema, selector) if search.total else None
         records = [asdict(replace(record, source=None)) for record, _ in found.values()]
         return {"records": records, "more": len(rows) > search.limit, "total": total}
-
-
-def _models(view: View, schema: ModelSchema) -> set[str]:
-    """Returns the models that an answer is made of besides its own, as far as the first level tells."""
-    return {schema.fields[name].relation for name in view.columns if schema.fields[name].related}

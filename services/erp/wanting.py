@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.erp.connections import ErpContext
@@ -48,6 +48,7 @@ class View:
         tree: The fields.
         covers: What the etags cover.
         reachable: Gives the models behind relations; refuses those that the caller may not reach.
+        models: The models behind relations that an answer is made of, as far as they were asked for.
     """
 
     link: Link
@@ -56,6 +57,7 @@ class View:
     tree: Tree
     covers: FieldSet
     reachable: SchemaSource
+    models: set[str] = field(default_factory=set)
 
     @property
     def columns(self) -> list[str]:

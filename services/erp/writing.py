@@ -18,7 +18,7 @@ from services.erp.connections import Effect, ErpContext
 from services.erp.journal import Kind
 from services.erp.links import Link
 from services.erp.ports import Prepared
-from services.erp.reach import reachable
+from services.erp.reach import noting, reachable
 from services.erp.reading import Reading
 from services.erp.records import Record, etag_covers
 from services.erp.schemas import FieldType, ModelSchema
@@ -93,7 +93,10 @@ class Writing:
         back = Wanted(model=write.model, fields=write.fields, context=write.context, max_staleness=0)
         if write.fields:
             await self._reading.view(link, principal, back)
-        prepared = await link.driver.prepare(ask, schema, write.values or {}, reachable(link, ask, principal))
+        related: set[str] = set()
+        prepared = await link.driver.prepare(
+            ask, schema, write.values or {}, noting(reachable(link, ask, principal), related)
+        )
         if write.validate_only:
             return await self._checked(link, ask, schema, write)
         entry = self._attempts.entry(
@@ -103,9 +106,11 @@ class Writing:
         async with self._attempts.journalled(entry) as attempt, link.locks.hold(write.model, [write.id]):
             if attempt.ids is None:
                 await self._check_etag(link, principal, write)
-                await self._update(link, ask, schema, write, prepared, attempt)
+                async with self._answers.asking(link, write.model, [write.id], related):
+                    await self._update(link, ask, schema, write, prepared, attempt)
                 attempt.applied = True
             await self._answers.changed(link, write.model, [write.id])
+            await self._answers.changed_somewhere(link, related)
             if write.fields and not prepared.repeatable:
                 await self._journal.done(attempt.entry, [write.id], touches(entry, [write.id]))
             record = await self._read_back(link, principal, back, write.id)
@@ -134,7 +139,8 @@ class Writing:
                 if write.allow_missing and await gone():
                     await self._journal.finish(attempt.entry, once, None, [])
                     return
-                await repeated(link, attempt, lambda: link.driver.delete(ask, schema, [write.id]), gone)
+                async with self._answers.asking(link, write.model, [write.id]):
+                    await repeated(link, attempt, lambda: link.driver.delete(ask, schema, [write.id]), gone)
                 attempt.applied = True
             await self._answers.changed(link, write.model, [write.id])
             await self._journal.finish(attempt.entry, once, None, touches(entry, [write.id]))
@@ -171,17 +177,19 @@ class Writing:
                 args = (ask, wanted.model, wanted.method, wanted.ids, wanted.positional, named)
                 result.append(await link.driver.call(*args))
 
-            if repeatable:
-                await repeated(link, attempt, ask_once, _never)
-            else:
-                await ask_once()
+            try:
+                if repeatable:
+                    await repeated(link, attempt, ask_once, _never)
+                else:
+                    await ask_once()
+            finally:
+                if changes:
+                    await self._answers.changed(link, wanted.model, wanted.ids)
+                    await self._forget(link, rule.changed_models)
             attempt.applied = True
             answer = Answer(result[-1], time.monotonic() - began)
             touched = touches(entry, wanted.ids) if changes else []
             await self._journal.finish(attempt.entry, once, answer, touched)
-            if changes:
-                await self._answers.changed(link, wanted.model, wanted.ids)
-                await self._forget(link, rule.changed_models)
             return answer
 
     async def _update(
@@ -246,11 +254,10 @@ class Writing:
 
     async def _forget(self, link: Link, models: Sequence[str]) -> None:
         """Drops what was read of other models that a method changes; a pattern stands for all."""
-        for model in models:
-            if "*" in model:
-                await self._answers.forget(link.connection.tenant, link.connection.uid)
-                return
-            await self._answers.changed(link, model, [])
+        if any("*" in model for model in models):
+            await self._answers.forget(link.connection.tenant, link.connection.uid)
+        else:
+            await self._answers.changed_somewhere(link, models)
 
 
 def equal(kind: FieldType, found: Any, wanted: Any) -> bool:

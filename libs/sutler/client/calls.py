@@ -146,7 +146,10 @@ async def _single(
         if left <= 0:
             raise DeadlineExceeded("the deadline passed before the call was made")
         try:
-            return _readable(await call(request, timeout=left, metadata=sent))
+            answer = call(request, timeout=left, metadata=sent)
+            if streaming:
+                answer._cython_call = _FirstStatus(answer._cython_call)
+            return _readable(await answer)
         except grpc.aio.AioRpcError as error:
             raise typed(error) from error
 
@@ -166,6 +169,26 @@ async def _stream(
         raise typed(error) from error
     finally:
         responses.cancel()  # a reader that leaves early ends the call at once, not when it is garbage collected
+
+
+class _FirstStatus:
+    """A call under grpc.aio that keeps the status which it ended with.
+
+    A server may end a call whose requests are still being sent. Then the request under way fails, and grpc.aio puts
+    INTERNAL ("Internal error from Core") in place of what the server has said (``_StreamRequestMixin._write`` in
+    ``grpc/aio/_call.py``).
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def set_internal_error(self, text: str) -> None:
+        """Tells that sending failed, unless the call has ended already."""
+        if not self._call.done():
+            self._call.set_internal_error(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
 
 
 def _readable(answer: Any) -> Any:

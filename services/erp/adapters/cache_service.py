@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from sutler import headers
 from sutler.cache.v1 import cache_pb2
 from sutler.client import Sutler
-from sutler.errors import SutlerError, Unimplemented
+from sutler.errors import Conflict, NotFound, SutlerError, Unimplemented
 from sutler.wire import duration
 
 from services.erp.adapters.sealed_values import SealedValues
+from services.erp.ports import Claim
 
 log = structlog.get_logger("erp.cache")
 
@@ -25,13 +27,20 @@ REST_SECONDS = 2.0
 CONTENT_TYPE = "application/octet-stream"
 MAX_VALUE_BYTES = 1_000_000
 MAX_PENDING = 10_000
+AT_ONCE = 100
+"""How many calls for one batch are under way at once."""
+
+CLAIM_SECONDS = 60.0
+"""How long reading may take: an answer that comes later is not kept."""
 
 
 class CacheServiceCache:
     """See :class:`services.erp.ports.RecordCache`. It speaks as the gateway itself, for the tenant of each entry.
 
-    An invalidation that fails is repeated until it succeeds, and until then nothing of that tenant is read: an answer
-    that should be gone is never given. Should the process die meanwhile, such an answer lives until its time is over.
+    An answer is kept only under a claim from before it was read, which ends with any invalidation of what it is made of
+    by whichever process. An invalidation that fails is repeated until it succeeds, and until then this process reads
+    nothing of that tenant: an answer that should be gone is never given. Should the process die meanwhile, such an
+    answer lives until its time is over.
 
     Args:
         connection: The way to CacheService, with the gateway's own token.
@@ -78,18 +87,37 @@ class CacheServiceCache:
         found = {row.entry.key: row.entry.inline_value for row in answer.results if row.HasField("entry")}
         return [self._values.open(tenant, key, found[key]) if key in found else None for key in keys]
 
-    async def put(self, tenant: str, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float) -> None:
+    async def claim(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> Mapping[str, Claim]:
+        """Returns a lease of each key that has no entry, and the etag where an entry is to be replaced."""
+        keys, found = list(wanted), list[cache_pb2.PutCondition | None]()
+        try:
+            for start in range(0, len(keys), AT_ONCE):
+                if not self._usable(tenant):
+                    break
+                await self._make(tenant)
+                found += await asyncio.gather(
+                    *(self._claim(tenant, key, wanted[key]) for key in keys[start : start + AT_ONCE])
+                )
+        except SutlerError as error:
+            self._note(error)
+        return {key: claim for key, claim in zip(keys, found, strict=False) if claim is not None}
+
+    async def put(
+        self, tenant: str, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float, claims: Mapping[str, Claim]
+    ) -> None:
         """Keeps answers under keys."""
-        if not self._usable(tenant) or not entries:
-            return
         made = [
             cache_pb2.Entry(key=key, inline_value=sealed, content_type=CONTENT_TYPE, tags=tags, ttl=duration(ttl))
             for key, (value, tags) in entries.items()
-            if len(sealed := self._values.seal(tenant, key, value)) <= MAX_VALUE_BYTES
+            if key in claims and len(sealed := self._values.seal(tenant, key, value)) <= MAX_VALUE_BYTES
         ]
         try:
-            await self._make(tenant)
-            await asyncio.gather(*(self._put(tenant, one) for one in made))
+            for start in range(0, len(made), AT_ONCE):
+                if not self._usable(tenant):
+                    break
+                await asyncio.gather(
+                    *(self._put(tenant, one, claims[one.key]) for one in made[start : start + AT_ONCE])
+                )
         except SutlerError as error:
             self._note(error)
 
@@ -129,12 +157,29 @@ class CacheServiceCache:
             request.tags.extend(tags[:1000])
         try:
             await self._call(tenant, "InvalidateEntries", request)
-        except SutlerError as error:
-            return error.reason == "NOT_FOUND"  # no cache, so nothing in it
+        except NotFound:
+            return True  # no cache, so nothing in it
+        except SutlerError:
+            return False
         return len(tags) <= 1000 or await self._invalidate(tenant, tags[1000:])
 
-    async def _put(self, tenant: str, entry: cache_pb2.Entry) -> None:
-        await self._call(tenant, "PutEntry", cache_pb2.PutEntryRequest(cache=self._cache, key=entry.key, entry=entry))
+    async def _claim(self, tenant: str, key: str, tags: Sequence[str]) -> cache_pb2.PutCondition | None:
+        request = cache_pb2.LeaseEntryRequest(
+            cache=self._cache, key=key, tags=tags, lease_duration=duration(CLAIM_SECONDS), wait_timeout=duration(0)
+        )
+        try:
+            answer = await self._call(tenant, "LeaseEntry", request)
+        except Conflict:
+            return None  # another reads it now, and keeps it
+        if answer.HasField("entry"):
+            return cache_pb2.PutCondition(etag=answer.entry.etag)
+        return cache_pb2.PutCondition(lease_token=answer.lease.lease_token)
+
+    async def _put(self, tenant: str, entry: cache_pb2.Entry, claim: Claim) -> None:
+        assert isinstance(claim, cache_pb2.PutCondition)
+        request = cache_pb2.PutEntryRequest(cache=self._cache, key=entry.key, entry=entry, condition=claim)
+        with suppress(Conflict):  # something it is made of has changed since it was read
+            await self._call(tenant, "PutEntry", request)
 
     async def _make(self, tenant: str) -> None:
         """Makes the tenant's cache if there is none."""

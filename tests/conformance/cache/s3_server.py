@@ -15,6 +15,16 @@ from pydantic import SecretStr
 from sutler.testing import free_port, wait_blocking
 
 from services.cache.adapters.s3 import S3Options
+from tests.conformance.store.proxy import Proxy
+
+
+class HttpProxy(Proxy):
+    """A way to a server that can be cut."""
+
+    @property
+    def url(self) -> str:
+        """Where the server is reached through the proxy."""
+        return f"http://127.0.0.1:{self._port}"
 
 
 @contextmanager

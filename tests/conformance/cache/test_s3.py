@@ -19,14 +19,7 @@ from services.cache.adapters.objects import ObjectBlobs
 from services.cache.adapters.s3 import S3Options, s3_bytes
 from services.cache.caches import Compression
 from services.cache.faults import DamagedError
-from tests.conformance.cache.s3_server import client, new_bucket
-from tests.conformance.store.proxy import Proxy
-
-
-class HttpProxy(Proxy):
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+from tests.conformance.cache.s3_server import HttpProxy, client, new_bucket
 
 
 @pytest.fixture
@@ -183,6 +176,15 @@ async def test_a_bucket_that_is_not_there_is_an_outage(options: S3Options) -> No
         with pytest.raises(Unavailable) as caught:
             await call
         assert caught.value.metadata["cause"] in ("404", "NoSuchBucket")
+    await store.close()
+
+
+async def test_keys_that_are_nowhere_to_be_found_are_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "none-of-this-name")
+    store = s3_bytes(S3Options(bucket="abc", endpoint_url="http://127.0.0.1:1"))
+    for call in (store.health(), store.tidy(), older(store), store.read("a/b", 0, 1), put(store, "a/b", b"x")):
+        with pytest.raises(Unavailable):
+            await call
     await store.close()
 
 

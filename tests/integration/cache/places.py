@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -33,7 +34,7 @@ class Place:
     data: str
     blobs: Path
     metadata: str = "local"
-    backends: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    backends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -109,6 +110,8 @@ async def process(settings: Settings, port: int) -> AsyncIterator[asyncio.subpro
         "SUTLER_CACHE_PORT": str(port),
         "SUTLER_CACHE_DATA": settings.data,
         "SUTLER_CACHE_BLOBS": str(settings.blob_folder),
+        "SUTLER_CACHE_METADATA_BACKENDS": json.dumps(settings.metadata_backends),
+        "SUTLER_CACHE_DEFAULT_METADATA_BACKEND": settings.default_metadata_backend,
         "SUTLER_CACHE_LOG_LEVEL": "error",
         "SUTLER_CACHE_SWEEP_SECONDS": "0.1",
         "SUTLER_CACHE_BLOB_GRACE_SECONDS": "0",

@@ -237,6 +237,8 @@ async def test_a_stream_stops_at_the_limit(client: Any, make_cache: Any) -> None
     small = Shelf(client, await make_cache(max_entry_bytes=MIB))
     with refused(Code.INVALID_ARGUMENT, "TOO_LARGE", limit_bytes=str(MIB)):
         await small.write("k", *chunks(value(2 * MIB)))
+    with refused(Code.INVALID_ARGUMENT, "TOO_LARGE", limit_bytes=str(MIB)):
+        await small.write("k", *chunks(value(2 * MIB)), *[bytes(MIB)] * 40)
     with refused(Code.INVALID_ARGUMENT, "EXPIRY_NOT_ALLOWED"):
         store = Shelf(client, await make_cache(storage_mode=True))
         await store.write("k", b"x", entry=pb.Entry(ttl=Duration(seconds=5)))

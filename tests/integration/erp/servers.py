@@ -113,6 +113,8 @@ class Proxy:
     calls: list[Call] = field(default_factory=list)
     losing: dict[str, list[Reply]] = field(default_factory=dict)
     instead: dict[str, list[Reply | None]] = field(default_factory=dict)
+    delays: dict[str, float] = field(default_factory=dict)
+    slowed: int = 0
     open: int = 0
     most: int = 0
 
@@ -123,6 +125,10 @@ class Proxy:
     def replace(self, method: str, reply: Reply, times: int = 1, *, after: int = 0) -> None:
         """The ERP is not asked by the next calls, or by those after a few more; they get this."""
         self.instead.setdefault(method, []).extend([*[None] * after, *[reply] * times])
+
+    def slow(self, method: str, seconds: float) -> None:
+        """The answer to the next call of a method waits, after the ERP gave it."""
+        self.delays[method] = seconds
 
     def count(self, method: str) -> int:
         return sum(call.method == method for call in self.calls)
@@ -138,6 +144,9 @@ class Proxy:
             reply = await self._pass_on(call.body)
         finally:
             self.open -= 1
+        if seconds := self.delays.pop(call.method, 0.0):
+            self.slowed += 1
+            await asyncio.sleep(seconds)
         return self.losing[call.method].pop(0) if self.losing.get(call.method) else reply
 
     async def _pass_on(self, body: bytes) -> Reply:

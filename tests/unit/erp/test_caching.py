@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from sutler.errors import SutlerError, Unavailable
 from services.erp.caching import Answers
 from services.erp.connections import CachePolicy, ErpContext
 from services.erp.links import Link
+from services.erp.ports import Claim
 from services.erp.records import (
     DataSource,
     FieldSet,
@@ -33,6 +34,7 @@ class MemoryCache:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], tuple[Any, list[str]]] = {}
         self.ttls: list[float] = []
+        self.claimed: dict[tuple[str, str], set[str]] = {}
 
     async def get(self, tenant: str, key: str) -> Any | None:
         return self.kept.get((tenant, key), (None, []))[0]
@@ -40,13 +42,19 @@ class MemoryCache:
     async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Any | None]:
         return [await self.get(tenant, key) for key in keys]
 
-    async def put(self, tenant: str, entries: Any, ttl: float) -> None:
+    async def claim(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> Mapping[str, Claim]:
+        self.claimed |= {(tenant, key): set(tags) for key, tags in wanted.items()}
+        return dict.fromkeys(wanted, "claim")
+
+    async def put(self, tenant: str, entries: Any, ttl: float, claims: Mapping[str, Claim]) -> None:
         self.ttls.append(ttl)
         for key, (value, tags) in entries.items():
-            self.kept[tenant, key] = (value, list(tags))
+            if key in claims and (tenant, key) in self.claimed:
+                self.kept[tenant, key] = (value, list(tags))
 
     async def invalidate(self, tenant: str, tags: Sequence[str]) -> None:
         self.kept = {key: one for key, one in self.kept.items() if not set(one[1]) & set(tags)}
+        self.claimed = {key: theirs for key, theirs in self.claimed.items() if not theirs & set(tags)}
 
 
 def a_link(**spec: Any) -> Link:
@@ -99,6 +107,9 @@ async def test_records_are_read_through_the_cache_until_something_they_are_made_
     assert await value() == 4
 
 
+OTHERS: tuple[dict[str, Any], ...] = ({"tenant": "red"}, {"uid": "d"}, {"epoch": 2})
+
+
 async def test_nobody_sees_what_was_read_as_somebody_else() -> None:
     cache, read = MemoryCache(), Reader()
     answers = Answers(cache)
@@ -108,13 +119,18 @@ async def test_nobody_sees_what_was_read_as_somebody_else() -> None:
         a_view(a_link(), Ask("anna", "secret", ErpContext(language="fr_FR"), "anna-1"), ("name",)),
         a_view(a_link(), fields=("state",)),
         a_view(a_link(), Ask("anna", "secret", ErpContext(company_ids=(2,)), "anna-1")),
+        a_view(a_link(), Ask("anna", "secret", ErpContext(time_zone="Asia/Tokyo"), "anna-1")),
+        a_view(a_link(), Ask("anna", "secret", ErpContext(extra={"active_test": False}), "anna-1")),
+        *(a_view(replace(a_link(), connection=replace(a_link().connection, **other))) for other in OTHERS),
     ]
     views[2] = replace(views[2], covers=FieldSet(("name",), language="fr_FR"))
     for view in views:
         await answers.records(view, [30], WANTED, read)
     assert read.count == len(views)
     assert len(cache.kept) == len(views)
-    assert all(key.startswith("default/c/1/") for _, key in cache.kept)
+    assert {tuple(key.split("/")[:3]) for _, key in cache.kept} == {
+        ("default", "c", "1"), ("red", "c", "1"), ("default", "d", "1"), ("default", "c", "2")
+    }  # fmt: skip
 
 
 async def test_an_older_answer_is_given_only_where_it_is_allowed_and_says_so() -> None:

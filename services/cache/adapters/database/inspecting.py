@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sutler.errors import DataLoss
 from sutler.store import Transaction
 
 from services.cache.adapters.database import blobs, rows
@@ -18,9 +19,6 @@ MAX_BYTES = 8 << 20
 
 CHUNK = 200
 """Of how many deleted caches one statement counts the entries."""
-
-UNREADABLE = (KeyError, TypeError, ValueError)
-"""What :func:`services.cache.adapters.database.rows.to_entry` raises for a row that is no entry."""
 
 
 def inspect(tx: Transaction, cache: Cache, after: str, limit: int) -> list[Entry | Unreadable]:
@@ -53,8 +51,8 @@ def _fitting(found: Sequence[tuple[str, int]]) -> list[str]:
 def _read(row: Sequence[Any]) -> Entry | Unreadable:
     try:
         return rows.to_entry(row)
-    except UNREADABLE as error:
-        return Unreadable(rows.given_key(row[0]), f"{type(error).__name__} in its row")
+    except DataLoss as error:
+        return Unreadable(rows.given_key(row[0]), f"{type(error.__cause__).__name__} in its row")
 
 
 def remove_unreadable(tx: Transaction, total: Totals, key: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import orjson
 from sutler.store import Transaction
 
-from services.cache.adapters.database import inspecting, rows, totals
+from services.cache.adapters.database import rows, totals
 from services.cache.adapters.database.totals import Totals
 from services.cache.caches import Cache
 
@@ -117,5 +117,5 @@ def _tags(text: str) -> tuple[str, ...]:
     """Returns the tags in a column; none if it cannot be read, which is told of the entry itself."""
     try:
         return tuple(orjson.loads(text))
-    except inspecting.UNREADABLE:
+    except rows.UNREADABLE:
         return ()

@@ -11,7 +11,7 @@ from sutler.store import Transaction
 
 from services.cache.caches import Cache, Compression
 from services.cache.entries import Blob, Entry, Kind
-from services.cache.faults import CacheMovedError
+from services.cache.faults import CacheMovedError, unreadable
 from services.cache.leases import Lease
 from services.cache.results import Found
 
@@ -70,35 +70,45 @@ def given_key(stored: str) -> str:
 
 
 def to_entry(row: Sequence[Any]) -> Entry:
-    """Returns the entry in a row; positions rather than names, for this is on the way of every read."""
-    tags, sha256 = row[15], row[21]
-    return Entry(
-        given_key(row[0]),
-        _KINDS[row[1]],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-        row[9],
-        row[10],
-        row[11],
-        row[12],
-        row[13],
-        row[14],
-        () if tags == "[]" else tuple(orjson.loads(tags)),
-        row[16],
-        row[17],
-        row[20],
-        None
-        if sha256 is None
-        else Blob(sha256, row[22], row[23], row[24], row[25], row[26], _PACKINGS[row[27]], row[28]),
-        _PACKINGS[row[18]],
-        row[19],
-    )
+    """Returns the entry in a row; positions rather than names, for this is on the way of every read.
 
+    Raises:
+        DataLoss: If it cannot be read (STORAGE_UNAVAILABLE).
+    """
+    try:
+        tags, sha256 = row[15], row[21]
+        return Entry(
+            given_key(row[0]),
+            _KINDS[row[1]],
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            row[6],
+            row[7],
+            row[8],
+            row[9],
+            row[10],
+            row[11],
+            row[12],
+            row[13],
+            row[14],
+            () if tags == "[]" else tuple(orjson.loads(tags)),
+            row[16],
+            row[17],
+            row[20],
+            None
+            if sha256 is None
+            else Blob(sha256, row[22], row[23], row[24], row[25], row[26], _PACKINGS[row[27]], row[28]),
+            _PACKINGS[row[18]],
+            row[19],
+        )
+    except UNREADABLE as error:
+        raise unreadable("an entry") from error
+
+
+UNREADABLE = (KeyError, TypeError, ValueError)
+"""What a column raises that holds something else than it was given."""
 
 _KINDS = {int(kind): kind for kind in Kind}
 _PACKINGS = {int(packing): packing for packing in Compression}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from sutler.errors import DataLoss
 from sutler.filtering import after_sql, order_sql, position
 from sutler.paging import MAX_PAGE_BYTES
 from sutler.store import Transaction
@@ -150,7 +151,7 @@ def discard(
     for mark in marks:
         try:
             entry = rows.held(tx, cache.space, mark.key)
-        except inspecting.UNREADABLE:
+        except DataLoss:
             inspecting.remove_unreadable(tx, total, mark.key)
         else:
             if entry is None or entry.put_time != mark.put_time:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import orjson
-from sutler.errors import Exhausted, SutlerError
+from sutler.errors import DataLoss, Exhausted, SutlerError
 from sutler.store import Row as StoredRow
 from sutler.store import Transaction
 
@@ -170,7 +170,7 @@ def remove_row(tx: Transaction, total: Totals, row: StoredRow) -> None:
     """Removes an entry in a row of :data:`rows.SELECT_BARE`, also one that cannot be read."""
     try:
         entry = rows.to_entry(row)
-    except inspecting.UNREADABLE:
+    except DataLoss:
         inspecting.remove_unreadable(tx, total, rows.given_key(row[0]))
     else:
         remove(tx, total, entry)

@@ -31,7 +31,11 @@ def told(file: Path) -> Iterator[None]:
     except OSError as error:
         log.warning("cache.json_file_failed", file=str(file), error=str(error))
         if error.errno in FULL:
-            raise Exhausted("the disk of the JSON file is full", reason="STORAGE_FULL") from error
+            raise Exhausted(
+                "the disk of the JSON file is full, and nothing was changed: the operator must make room; then repeat",
+                reason="STORAGE_FULL",
+                retry_after=RETRY_AFTER,
+            ) from error
         raise Unavailable(
             "the JSON file cannot be used; the log has the reason",
             reason="STORAGE_UNAVAILABLE",

@@ -149,12 +149,16 @@ class JsonStore(OrderedStore):
         records = {to_text(key): to_json(values[key]) for key in sorted(values)}
         text = orjson.dumps({"format": FORMAT, "records": records}, option=orjson.OPT_INDENT_2)
         temporary = self._file.with_name(f"{self._file.name}.new")
-        with temporary.open("wb") as opened:
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-            version = _version_of(os.fstat(opened.fileno()))
-        temporary.replace(self._file)
+        try:
+            with temporary.open("wb") as opened:
+                opened.write(text)
+                opened.flush()
+                os.fsync(opened.fileno())
+                version = _version_of(os.fstat(opened.fileno()))
+            temporary.replace(self._file)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # a part of it would take the room that may be missing
+            raise
         _sync(self._file.parent)
         return version
 

@@ -10,6 +10,7 @@ from sutler.backends import OrderedStore
 from sutler.errors import SutlerError
 from sutler.idempotency import Once
 from sutler.store import Changes
+from sutler.store.clock import Clock
 from sutler.tails import Log
 
 from services.cache.accesses import Access
@@ -60,10 +61,10 @@ class OrderedEntries:
         self._store = store
         self._keep = keep.total_seconds()
         self._grace = grace
-        self._clock = clock
+        self._clock = Clock(clock).now
         self._changes = Changes()
-        self._lines = Lines(store, clock, self._changes.bump)
-        self.answers = answers.OrderedAnswers(store, clock)
+        self._lines = Lines(store, self._clock, self._changes.bump)
+        self.answers = answers.OrderedAnswers(store, self._clock)
         store.listen(self._changes.bump)
 
     @property

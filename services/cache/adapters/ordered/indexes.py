@@ -31,10 +31,12 @@ def name(found: bytes) -> str:
     return {"tag": "tags", "rank": "uses", "due": "ends"}[keys.text(found.partition(b"/")[0])]
 
 
-async def readable_entries(store: OrderedStore, number: int, first: bytes, end: bytes) -> AsyncIterator[list[Held]]:
-    """Yields entries of a cache in groups, without those that nobody can read."""
+async def readable_entries(
+    store: OrderedStore, number: int, first: bytes, end: bytes
+) -> AsyncIterator[tuple[int, list[Held]]]:
+    """Yields entries of a cache in groups: how many there are, and those of them that can be read."""
     async for found in records(store, first, end):
-        yield [held for key, record in found if (held := _loaded(number, key, record)) is not None]
+        yield len(found), [held for key, record in found if (held := _loaded(number, key, record)) is not None]
 
 
 async def missing(store: OrderedStore, cache: Cache, group: Sequence[Held]) -> Wrong:

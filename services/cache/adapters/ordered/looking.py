@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
 from sutler.backends import OrderedStore
 from sutler.errors import DataLoss
+from sutler.filtering import Filter
 from sutler.paging import fitting
 
 from services.cache.adapters.ordered import keys
@@ -80,7 +81,7 @@ async def select(
     """Returns entries that are meant, whose key is greater than ``after``, by key."""
     marks: list[Mark] = []
     async for group in _selected(store, cache, selector, after, limit):
-        marks += [Mark(held.entry.key, held.entry.put_time) for held in group if not living or held.entry.alive(now)]
+        marks += _marked(group, selector.filter, now, living=living)
         if len(marks) >= limit:
             break
     return marks[:limit]
@@ -121,7 +122,7 @@ async def inspect(store: OrderedStore, cache: Cache, after: str, limit: int) -> 
 
 async def _selected(
     store: OrderedStore, cache: Cache, selector: Selector, after: str, limit: int
-) -> AsyncIterator[list[Held]]:
+) -> AsyncIterator[list[tuple[str, bytes]]]:
     if selector.keys:
         yield await _named(store, cache, [key for key in sorted(set(selector.keys)) if key > after])
     elif selector.tags:
@@ -129,9 +130,9 @@ async def _selected(
             yield await _named(store, cache, found)
     else:
         first, end = _bounds(cache, selector.prefix)
-        matches = _matcher(selector)
-        async for group in entries(store, cache.space, max(first, keys.after(keys.entry(cache.space, after))), end):
-            yield [held for held in group if matches(held)]
+        start = len(keys.entries(cache.space))
+        async for group in records(store, max(first, keys.after(keys.entry(cache.space, after))), end):
+            yield [(keys.text(key[start:]), record) for key, record in group]
 
 
 async def _tagged(
@@ -151,18 +152,27 @@ async def _tagged(
         after = max(found)
 
 
-async def _named(store: OrderedStore, cache: Cache, names: Sequence[str]) -> list[Held]:
+async def _named(store: OrderedStore, cache: Cache, names: Sequence[str]) -> list[tuple[str, bytes]]:
     if not names:
         return []
     found = await store.get([keys.entry(cache.space, key) for key in names])
-    return [load_entry(key, record) for key, record in zip(names, found, strict=True) if record is not None]
+    return [(key, record) for key, record in zip(names, found, strict=True) if record is not None]
 
 
-def _matcher(selector: Selector) -> Callable[[Held], bool]:
-    if selector.filter is None:
-        return lambda held: True
-    matches = selector.filter.predicate()
-    return lambda held: matches({**entry_item(held.entry), "tags": held.entry.tags})
+def _marked(found: Sequence[tuple[str, bytes]], wanted: Filter | None, now: float, *, living: bool) -> Iterator[Mark]:
+    """Yields marks of entries that match; what cannot be read matches everything but a filter."""
+    matches = None if wanted is None else wanted.predicate()
+    for key, record in found:
+        try:
+            held = load_entry(key, record)
+        except DataLoss:
+            if matches is None:
+                yield Mark(key, 0.0)
+            continue
+        if living and not held.entry.alive(now):
+            continue
+        if matches is None or matches({**entry_item(held.entry), "tags": held.entry.tags}):
+            yield Mark(key, held.entry.put_time)
 
 
 def _bounds(cache: Cache, prefix: str) -> tuple[bytes, bytes]:

@@ -100,17 +100,18 @@ async def _look(store: OrderedStore, cache: Cache) -> Difference | None:
     before = await _usage(store, cache)
     counted, sums, wrong = [0, 0, 0, 0], set[str](), set[tuple[bytes, str]]()
     start = keys.entries(cache.space)
-    async for group in indexes.readable_entries(store, cache.space, start, keys.below(start)):
+    async for found, group in indexes.readable_entries(store, cache.space, start, keys.below(start)):
+        counted[0] += found
         for held in group:
             _count(counted, sums, held)
         wrong |= await indexes.missing(store, cache, group)
     for sha256 in sums:
-        [record] = await store.get([keys.blob(cache.tenant, cache.rules.blob_backend, sha256)])
-        if record is not None:
+        [stored] = await store.get([keys.blob(cache.tenant, cache.rules.blob_backend, sha256)])
+        if stored is not None:
             counted[1] += 1
-            counted[3] += load_blob(record).blob.stored_size
-    async for found in _indexed(store, cache):
-        wrong |= await indexes.stale(store, cache, found)
+            counted[3] += load_blob(stored).blob.stored_size
+    async for index in _indexed(store, cache):
+        wrong |= await indexes.stale(store, cache, index)
     if await _usage(store, cache) != before:
         return None
     more = tuple(real - kept for real, kept in zip(counted, astuple(before), strict=True))
@@ -125,7 +126,6 @@ async def _indexed(store: OrderedStore, cache: Cache) -> AsyncIterator[list[byte
 
 
 def _count(counted: list[int], sums: set[str], held: Held) -> None:
-    counted[0] += 1
     counted[2] += held.entry.size
     if held.sha256:
         sums.add(held.sha256)

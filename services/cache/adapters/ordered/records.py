@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import orjson
-from sutler.errors import DataLoss
 from sutler.idempotency import Once, Remembered
 
 from services.cache.caches import Compression, Usage
 from services.cache.entries import Blob, Entry, Kind
+from services.cache.faults import unreadable
 from services.cache.leases import Lease
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -99,7 +99,7 @@ def load_entry(key: str, record: bytes) -> Held:
         found["tags"] = tuple(found["tags"])
         return Held(Entry(key=key, metadata=metadata.decode(), **found), purge_time, worth, sha256)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged("an entry") from error
+        raise unreadable("an entry") from error
 
 
 def dump_space(space: Space) -> bytes:
@@ -158,13 +158,6 @@ def load_answer(record: bytes) -> Remembered:
     """Returns the answer to a request."""
     found = orjson.loads(record)
     return Remembered(b64decode(found["hash"]), b64decode(found["answer"]), found["expire_time"])
-
-
-def damaged(what: str) -> DataLoss:
-    """A record cannot be read."""
-    return DataLoss(
-        f"the record of {what} cannot be read: see VerifyCache", reason="STORAGE_UNAVAILABLE", metadata={"what": what}
-    )
 
 
 def with_blob(held: Held, stored: StoredBlob | None) -> Entry:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+
+from sutler.errors import DataLoss
 
 from services.cache.accesses import Access
 from services.cache.adapters.ordered import answers, keys, leases
 from services.cache.adapters.ordered.held import find, remove_if_over, remove_whatever, save
-from services.cache.adapters.ordered.records import load_news
+from services.cache.adapters.ordered.records import Held, load_news
 from services.cache.adapters.ordered.spaces import KEPT_SECONDS, Room, room_by_number, room_of
 from services.cache.adapters.ordered.steps import PAGE, Step
 from services.cache.caches import EVICT_TO, Cache, passes_limit
@@ -21,7 +24,7 @@ def record(step: Step, accesses: Sequence[Access]) -> None:
     step.want(keys.entry(access.space, access.key) for access in accesses)
     for access in accesses:
         room = room_by_number(step, access.space)
-        held = None if room is None else find(room, access.key)
+        held = None if room is None else _readable(room, access.key)
         if room is None or held is None or held.entry.put_time != access.put_time:
             continue
         last = access.last_time
@@ -107,6 +110,12 @@ def drop(step: Step, number: int) -> bool:
             count += 1
     room.save()
     return False
+
+
+def _readable(room: Room, key: str) -> Held | None:
+    with suppress(DataLoss):
+        return find(room, key)
+    return None
 
 
 def _expire_news(room: Room, found: bytes) -> None:

@@ -132,11 +132,11 @@ class S3Bytes(ByteStore):
         return answer["Body"]
 
     async def _pages(self, method: str) -> AsyncIterator[Any]:
-        client = await self._connection.client()
-        pages = client.get_paginator(method).paginate(
-            Bucket=self._options.bucket, Prefix=self._options.prefix, PaginationConfig={"PageSize": GROUP}
-        )
         with told():
+            client = await self._connection.client()
+            pages = client.get_paginator(method).paginate(
+                Bucket=self._options.bucket, Prefix=self._options.prefix, PaginationConfig={"PageSize": GROUP}
+            )
             async for page in pages:
                 yield page
 
