@@ -15,7 +15,7 @@ import pytest
 from sutler.backends import BackendKind, BackendType, Capability
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.client import connect
-from sutler.client.cache import cached, flights, open
+from sutler.client.cache import asking, cached, open
 from sutler.errors import AlreadyExists, Code
 from sutler.server import running
 from sutler.testing import ServiceProcess, wait_until
@@ -74,7 +74,7 @@ async def test_pitfall_circuit_breaker(
     sqlite_settings: Settings, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the cache is down functions run without it; when it is back it is used again."""
-    monkeypatch.setitem(flights.BREAKER, "pause", 0.2)
+    monkeypatch.setitem(asking.BREAKER, "pause", 0.2)
     settings = sqlite_settings.model_copy(update={"port": free_port})
     async with running(app, settings, "cache") as server, connect(server.address) as client:
         name = (await made(client)).name

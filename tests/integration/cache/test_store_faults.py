@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.client import connect
-from sutler.errors import Code, SutlerError, Unavailable
+from sutler.errors import Code, Unavailable
 from sutler.server import running
 
 from services.cache.app import app
@@ -122,15 +122,14 @@ async def _filled(shelf: Shelf, answered: dict[str, bytes]) -> Unavailable:
     raise AssertionError("the disk was not full")
 
 
-async def test_a_damaged_sqlite_backend_stops_the_start_and_is_named(tmp_path: Path) -> None:
+async def test_a_damaged_sqlite_backend_is_told_and_left_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "more.db"
     async with serving(tmp_path, type="sqlite", file=str(file)) as (shelf, _):
         await shelf.put("k", b"1")
     with file.open("r+b") as opened:
         opened.write(b"\xff" * 100)
     found = file.read_bytes()
-    with pytest.raises(SutlerError) as caught:
-        async with serving(tmp_path, type="sqlite", file=str(file)):
-            pass
-    assert caught.value.metadata == {"path": str(file)}
+    async with serving(tmp_path, type="sqlite", file=str(file)) as (shelf, _):
+        with refused(Code.UNAVAILABLE, "STORAGE_UNAVAILABLE", backend="kv", cause="damaged"):
+            await shelf.get("k")
     assert file.read_bytes() == found
