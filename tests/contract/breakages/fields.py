@@ -137,6 +137,14 @@ CASES = (
     Case("rules_compile", GADGET, "!this.sealed ||", "!this.sealed_ ||", "Gadget"),
     Case("rules_compile", WIDGET, '"^widgets/[A-Za-z]', '"^widgets/([A-Za-z]', "Widget"),
     Case("rules_compile", WIDGET, "int32 = {\n      gte: 1", "int64 = {\n      gte: 1", "Widget"),
+    Case("rules_do_not_ask_the_time", GADGET, "!this.sealed ||", "now > now ||", "Gadget"),
+    Case(
+        "rules_do_not_ask_the_time",
+        GADGET,
+        "Timestamp create_time = 3 [(google.api.field_behavior) = OUTPUT_ONLY]",
+        "Timestamp create_time = 3 [(buf.validate.field).timestamp.lt_now = true]",
+        "Gadget",
+    ),
     Case("resource_may_be_sparse", WIDGET, f"lte: 1000\n    }}{IGNORE}", "lte: 1000\n    }", "Widget"),
     Case(
         "resource_may_be_sparse",

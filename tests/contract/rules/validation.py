@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,7 @@ from tests.contract.rule import rules
 BROKEN = (protovalidate.CompilationError, protovalidate.EvaluationError, ValueError)
 # How deep `fill` goes; recursive messages end there.
 DEPTH = 3
+_ASKS_TIME = re.compile(r"\b(gt_now|lt_now|within|now)\b(?=[^\n]*\n)")
 
 
 @lru_cache(maxsize=1)
@@ -82,6 +84,14 @@ def sample_of(field: FieldDescriptor) -> object:
     return samples.get(field.cpp_type, 1)
 
 
+def rules_do_not_ask_the_time(message: Message, contracts: Contracts) -> Iterator[str]:
+    """No rule depends on the moment, so that a request which was valid once may be known as valid."""
+    descriptor = contracts.classes[message.full_name].DESCRIPTOR
+    for element in (descriptor, *descriptor.fields):
+        if _ASKS_TIME.search(str(element.GetOptions())):
+            yield f"a rule of {element.name} depends on the time; check it where the request is handled"
+
+
 def resource_may_be_sparse(message: Message, contracts: Contracts) -> Iterator[str]:
     """The rules of a resource ignore unset fields, so that an Update can send only some."""
     try:
@@ -93,4 +103,4 @@ def resource_may_be_sparse(message: Message, contracts: Contracts) -> Iterator[s
         yield f"an empty one breaks {each.proto.rule_id} of {path or 'the message'}; add IGNORE_IF_ZERO_VALUE"
 
 
-RULES = [*rules(messages, rules_compile), *rules(resources, resource_may_be_sparse)]
+RULES = [*rules(messages, rules_compile, rules_do_not_ask_the_time), *rules(resources, resource_may_be_sparse)]
