@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,9 @@ FLUSH_SECONDS = 0.1
 
 MAX_LINES = 100_000
 """How many lines wait while the disk takes none; then the oldest are lost, so that memory does not grow for ever."""
+
+
+Line = bytes | Callable[[], bytes]
 
 
 class LogFile:
@@ -34,7 +38,7 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("ab", buffering=0)
-        self._lines: deque[bytes] = deque(maxlen=MAX_LINES)
+        self._lines: deque[Line] = deque(maxlen=MAX_LINES)
         self._begun = b""
         self._wanted = threading.Event()
         self._writing = threading.Lock()
@@ -43,10 +47,14 @@ class LogFile:
 
     def write(self, line: bytes) -> int:
         """Takes a line; it is in the file within 0.1 s, or when the process ends."""
+        self.write_later(line)
+        return len(line)
+
+    def write_later(self, line: Line) -> None:
+        """Does the same with a line, or with what makes one when lines are written."""
         self._lines.append(line)
         if not self._wanted.is_set():
             self._wanted.set()
-        return len(line)
 
     def flush(self) -> None:
         """Does nothing: structlog calls it after every line."""
@@ -55,7 +63,8 @@ class LogFile:
         """Writes what has come so far. What a full disk does not take is written later."""
         with self._writing:
             if self._write_begun():
-                self._begun = b"".join(self._lines.popleft() for _ in range(len(self._lines)))
+                waiting = [self._lines.popleft() for _ in range(len(self._lines))]
+                self._begun = b"".join(line if isinstance(line, bytes) else line() for line in waiting)
                 self._write_begun()
                 with suppress(OSError):
                     self._turn_over()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import time
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
 
-from sutler.context import current
-from sutler.errors import FailedPrecondition
+from sutler.context import Call, Principal, current
+from sutler.errors import Code, FailedPrecondition
 from sutler.logfile import LogFile
 from sutler.logstream import LogStream
 from sutler.settings import ServerSettings
@@ -23,8 +26,10 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 CALL = "rpc"
 """The event of the line of a call."""
 
-CallLog = Callable[[str, dict[str, Any]], None]
-"""Writes the line of a call: its level, and its fields, to which it may add some."""
+CODES = {0: "OK", **{int(code): code.name for code in Code}}
+
+CallLog = Callable[[str, Call, float], None]
+"""Writes the line of a call that has ended: its level, the call, and how many seconds it took."""
 
 
 def configure_logging(settings: ServerSettings) -> CallLog:
@@ -57,7 +62,7 @@ def _write_text(level: int) -> CallLog:
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     log = structlog.get_logger("sutler.rpc").bind()
-    return lambda name, fields: log.log(LEVELS[name], CALL, **fields)
+    return lambda name, call, seconds: log.log(LEVELS[name], CALL, **_fields(*_ended(call, seconds)))
 
 
 def _write_json(level: int, file: Path | None) -> CallLog:
@@ -67,24 +72,72 @@ def _write_json(level: int, file: Path | None) -> CallLog:
             structlog.processors.add_log_level,
             _add_correlation_id,
             structlog.processors.format_exc_info,
-            lambda _, __, event: _as_json(dict(event)),
+            lambda _, __, event: _as_json(dict(event), time.time()),
         ],
         logger_factory=structlog.BytesLoggerFactory(stream),
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
 
-    def log_call(name: str, fields: dict[str, Any]) -> None:
+    later = stream.write_later if file is not None else lambda make: stream.write(make())
+
+    def log_call(name: str, call: Call, seconds: float) -> None:
         if LEVELS[name] >= level:
-            fields["event"], fields["level"] = CALL, name
-            stream.write(_as_json(fields) + b"\n")
+            later(partial(_call_line, name, time.time(), _ended(call, seconds)))
             stream.flush()
 
     return log_call
 
 
-def _as_json(event: dict[str, Any]) -> bytes:
-    event["timestamp"] = datetime.now(UTC)
-    return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z)
+_Ended = tuple[str, int, float, str, str, Principal, str, dict[str, object]]
+
+
+def _ended(call: Call, seconds: float) -> _Ended:
+    """Returns what a line tells of a call, without what else hangs on the call."""
+    return (
+        call.method,
+        call.code,
+        seconds,
+        call.correlation_id,
+        call.tenant,
+        call.principal,
+        call.reason,
+        call.log,
+    )
+
+
+def _fields(
+    method: str,
+    code: int,
+    seconds: float,
+    correlation_id: str,
+    tenant: str,
+    principal: Principal,
+    reason: str,
+    more: dict[str, object],
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "method": method,
+        "code": CODES[code],
+        "ms": round(seconds * 1000, 3),
+        "correlation_id": correlation_id,
+        "tenant": tenant,
+        "principal": principal.actor,
+    }
+    if reason:
+        fields["reason"] = reason
+    return {**fields, **more} if more else fields
+
+
+def _call_line(name: str, now: float, ended: _Ended) -> bytes:
+    return _as_json({**_fields(*ended), "event": CALL, "level": name}, now) + b"\n"
+
+
+def _as_json(event: dict[str, Any], now: float) -> bytes:
+    event["timestamp"] = datetime.fromtimestamp(now, UTC)
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z)
+    except TypeError:  # a lone surrogate, an integer over 64 bits
+        return json.dumps(event, default=str).encode()
 
 
 def _log_file(path: Path) -> LogFile:

@@ -20,7 +20,6 @@ QUIET = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Called all the time by gateways and tools: not measured, logged or traced."""
 
 SERVER_FAULTS = frozenset((Code.UNKNOWN, Code.INTERNAL, Code.DATA_LOSS, Code.UNAVAILABLE, Code.UNIMPLEMENTED))
-CODES = {0: "OK", **{int(code): code.name for code in Code}}
 
 Record = Callable[[Call, float, trace.Span | None], None]
 
@@ -90,7 +89,7 @@ class TelemetryInterceptor:
             fault = call.code in SERVER_FAULTS
             if span is not None:
                 _end(span, call, fault)
-            log("warning" if fault else "info", _fields(call, seconds))
+            log("warning" if fault else "info", call, seconds)
 
         return record
 
@@ -101,19 +100,3 @@ def _end(span: trace.Span, call: Call, fault: bool) -> None:
     if fault:
         span.set_status(Status(StatusCode.ERROR, call.reason))
     span.end()
-
-
-def _fields(call: Call, seconds: float) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "method": call.method,
-        "code": CODES[call.code],
-        "ms": round(seconds * 1000, 3),
-        "correlation_id": call.correlation_id,
-        "tenant": call.tenant,
-        "principal": call.principal.actor,
-    }
-    if call.reason:
-        fields["reason"] = call.reason
-    if call.log:
-        fields.update(call.log)
-    return fields

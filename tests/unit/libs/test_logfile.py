@@ -135,3 +135,12 @@ def test_file_that_cannot_be_opened_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(FailedPrecondition) as caught:
         configure_logging(settings)
     assert caught.value.metadata["path"] == str(tmp_path / "none" / "log")
+
+
+def test_a_line_may_be_made_when_it_is_written(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "log")
+    log.write(b"1\n")
+    log.write_later(lambda: b"2\n")
+    log.write(b"3\n")
+    log.write_out()
+    assert (tmp_path / "log").read_bytes() == b"1\n2\n3\n"
