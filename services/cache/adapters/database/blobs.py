@@ -13,7 +13,7 @@ from typing import Any
 from sutler.store import Transaction
 from sutler.store.sequences import draw
 
-from services.cache.adapters.database.totals import Totals
+from services.cache.adapters.database.totals import Totals, change
 from services.cache.caches import Compression
 from services.cache.changes import Draft
 from services.cache.entries import Blob
@@ -89,7 +89,8 @@ def _recount(tx: Transaction, totals: Totals, known: Blob, stored_size: int) -> 
     more = stored_size - known.stored_size
     if not more:
         return
-    tx.execute(
+    change(
+        tx,
         "UPDATE spaces SET stored_bytes = stored_bytes + ?"
         " WHERE space IN (SELECT space FROM entries WHERE blob_id = ?)",
         (more, known.id),

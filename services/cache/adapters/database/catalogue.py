@@ -19,6 +19,7 @@ from sutler.store import Database, Transaction, outbox
 from sutler.store.requests import remember
 from sutler.store.sequences import draw
 
+from services.cache.adapters.database import rows
 from services.cache.caches import COLLECTION, Cache, Compression, Eviction, Rules
 from services.cache.faults import has_children
 from services.cache.listing import CACHES, Query
@@ -220,6 +221,7 @@ def _update(tx: Transaction, cache: Cache) -> Cache:
         "UPDATE caches SET revision = ?, update_time = ?, rules = ? WHERE space = ?",
         (stored.revision, tx.now, _rules(stored), stored.space),
     )
+    rows.moved(tx, stored.space)
     return stored
 
 
@@ -258,6 +260,7 @@ def _drop(tx: Transaction, cache: Cache) -> None:
         "INSERT INTO dropped_caches (space, tenant, metadata_backend, drop_time) VALUES (?, ?, ?, ?)",
         (cache.space, cache.tenant, cache.rules.metadata_backend, tx.now),
     )
+    rows.moved(tx, cache.space)
 
 
 def _page(tx: Transaction, tenant: str, query: Query) -> list[Cache]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sutler.store import Database, Transaction
 from sutler.store.keys import kept_key, server_key
 
+from services.cache.adapters.database import rows
 from services.cache.caches import Cache
 from services.cache.faults import BackendForeignError
 
@@ -67,9 +68,15 @@ class CopiedCaches:
                     *(cache.create_time, cache.update_time),
                 ),
             )
+            tx.found.clear()
 
         await self._db.write(copy)
 
     async def forget(self, space: int) -> None:
         """Forgets a deleted cache."""
-        await self._db.write(lambda tx: tx.execute("DELETE FROM caches WHERE space = ?", (space,)))
+
+        def forget(tx: Transaction) -> None:
+            tx.execute("DELETE FROM caches WHERE space = ?", (space,))
+            rows.moved(tx, space)
+
+        await self._db.write(forget)

@@ -21,6 +21,7 @@ from services.cache.adapters.database import (
     rows,
     selecting,
     sweeping,
+    totals,
     writing,
 )
 from services.cache.caches import Cache, Usage
@@ -201,7 +202,8 @@ class DatabaseEntries:
 
     async def forget(self, space: int) -> None:
         """Forgets a deleted cache."""
-        await self._db.write(lambda tx: tx.execute("DELETE FROM spaces WHERE space = ? AND entries = 0", (space,)))
+        sql = "DELETE FROM spaces WHERE space = ? AND entries = 0"
+        await self._db.write(lambda tx: totals.change(tx, sql, (space,)))
 
     async def garbage(self, limit: int) -> list[tuple[str, str]]:
         """Returns blobs that nobody refers to."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sutler.store import Database, Transaction
 
 from services.cache.adapters.database import rows, totals
-from services.cache.adapters.database.totals import Totals
+from services.cache.adapters.database.totals import Totals, change
 from services.cache.caches import Cache
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -72,7 +72,7 @@ def sweep(tx: Transaction) -> bool:
         newest[space] = max(newest.get(space, 0), number)
     for space, number in newest.items():
         tx.execute("DELETE FROM invalidations WHERE space = ? AND number <= ?", (space, number))
-        tx.execute("UPDATE spaces SET followed_from = ? WHERE space = ? AND followed_from < ?", (number, space, number))
+        change(tx, "UPDATE spaces SET followed_from = ? WHERE space = ? AND followed_from < ?", (number, space, number))
     return len(found) == CHUNK
 
 

@@ -9,7 +9,7 @@ import orjson
 from sutler.store import Transaction
 
 from services.cache.adapters.database import rows
-from services.cache.adapters.database.totals import Totals
+from services.cache.adapters.database.totals import Totals, change
 from services.cache.leases import Lease
 from services.cache.results import Swept
 
@@ -86,6 +86,6 @@ def sweep(tx: Transaction) -> Swept:
     for space, group in groupby(sorted(found), key=lambda row: row[0]):
         gone = [(space, key) for _, key in group]
         tx.many(f"DELETE FROM key_leases WHERE {_PLACE}", gone)
-        tx.execute("UPDATE spaces SET leases = leases - ? WHERE space = ?", (len(gone), space))
+        change(tx, "UPDATE spaces SET leases = leases - ? WHERE space = ?", (len(gone), space))
         lost[space] = len(gone)
     return Swept({}, len(found) == CHUNK, lost)

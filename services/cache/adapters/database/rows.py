@@ -48,6 +48,8 @@ _LEASED = (
     f" LEFT JOIN entries e ON e.space = c.space AND e.key = ? {_BLOB_JOIN} WHERE c.space = ?"
 )
 
+_REVISION = "revision"
+
 GROUPS = (1, 5, 25)
 """How many keys one statement looks up: few sizes, so that few statements are prepared."""
 
@@ -171,9 +173,21 @@ def check_cache(tx: Transaction, cache: Cache) -> None:
     Raises:
         CacheMovedError: If it was changed or deleted.
     """
-    row = tx.one("SELECT revision FROM caches WHERE space = ?", (cache.space,))
-    if row is None or row[0] != cache.revision:
+    if _revision(tx, cache.space) != cache.revision:
         raise CacheMovedError
+
+
+def _revision(tx: Transaction, space: int) -> int | None:
+    revision = tx.found.get((_REVISION, space))
+    if revision is None:
+        row = tx.one("SELECT revision FROM caches WHERE space = ?", (space,))
+        revision = tx.found[_REVISION, space] = None if row is None else row[0]
+    return revision
+
+
+def moved(tx: Transaction, space: int) -> None:
+    """Has the revision of a cache looked up again, because it was changed."""
+    tx.found.pop((_REVISION, space), None)
 
 
 def held(tx: Transaction, space: int, key: str, *, value: bool = False) -> Entry | None:

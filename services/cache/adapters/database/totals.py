@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sutler.store import Transaction
+from sutler.store import Params, Transaction
 
 from services.cache.caches import Usage
 
@@ -23,6 +23,9 @@ _SAVE = (
     f"INSERT INTO spaces (space, tenant, {', '.join(_KEPT)}) VALUES (?, ?{', ?' * len(_KEPT)})"
     f" ON CONFLICT (space) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _KEPT)}"
 )
+
+
+_FOUND = "totals"
 
 
 @dataclass(slots=True)
@@ -64,10 +67,21 @@ class Totals:
 
     def save(self, tx: Transaction) -> None:
         """Stores it."""
-        tx.execute(_SAVE, (self.space, self.tenant, *(getattr(self, name) for name in _KEPT)))
+        kept = tuple(getattr(self, name) for name in _KEPT)
+        tx.execute(_SAVE, (self.space, self.tenant, *kept))
+        tx.found[_FOUND, self.space] = kept
 
 
 def load(tx: Transaction, tenant: str, space: int) -> Totals:
     """Returns what is known of a cache; zeros if nothing was ever put or told."""
-    row = tx.one(f"SELECT {', '.join(_KEPT)} FROM spaces WHERE space = ?", (space,))
-    return Totals(tenant, space, *(row or ()))
+    kept = tx.found.get((_FOUND, space))
+    if kept is None:
+        row = tx.one(f"SELECT {', '.join(_KEPT)} FROM spaces WHERE space = ?", (space,))
+        kept = tx.found[_FOUND, space] = tuple(row or ())
+    return Totals(tenant, space, *kept)
+
+
+def change(tx: Transaction, sql: str, params: Params) -> None:
+    """Changes what is known of caches past :class:`Totals`, so that it is looked up again."""
+    tx.execute(sql, params)
+    tx.found.clear()
