@@ -60,6 +60,21 @@ async def test_own_changes_are_seen_at_once(near_cache: Cache) -> None:
     assert await near_cache.get("n") == 2
 
 
+async def test_a_read_that_began_before_an_own_put_does_not_bring_the_old_value_back(sutler: Sutler, cache: Cache) -> None:
+    near = NearCache()
+    near.live(60)  # no feed: what it is told is told by its own calls
+    own = Cache(sutler, cache.name, near=near)
+    old = await own.put("k", 1)
+    putting = asyncio.create_task(own.put("k", 2))
+    while not near._fills:
+        await asyncio.sleep(0)
+    reading = near.begin("k")  # whose answer of before the put comes after that of the put
+    await putting
+    assert near.keep(reading, old, 1, lambda value: value, 1) is False
+    near.end(reading)
+    assert own.held("k") == 2
+
+
 async def test_own_puts_are_kept_when_the_feed_tells_of_them(cache: Cache, near_cache: Cache) -> None:
     await near_cache.put("k", 1)
     await near_cache.get("marker")

@@ -114,6 +114,17 @@ def test_a_fill_keeps_what_was_put_last(near: NearCache) -> None:
     assert keep(near, "k", fill=fill, etag="newer") is False
 
 
+def test_an_own_put_hides_nothing_that_was_told_after_it(near: NearCache) -> None:
+    fill = near.begin("k")
+    near.forget_key("k", "newer")
+    near.wrote("k", "own")
+    assert keep(near, "k", fill=fill, etag="own") is False
+    fill = near.begin("k")
+    near.wrote("k", "own")
+    near.forget_key("k", "newer")
+    assert keep(near, "k", fill=fill, etag="own") is False
+
+
 def test_without_a_feed_it_keeps_nothing(clock: Clock) -> None:
     near = NearCache(clock=clock)
     early = near.begin("k")

@@ -98,6 +98,7 @@ class Access:
         entry.metadata.CopyFrom(metadata)
         put = await self.values.put(fill.key, encoded, entry, condition, timeout)
         if self.near is not None:
+            self.near.wrote(fill.key, put.etag)
             self._keep(fill, await self.values.decode(put, handler, encoded))
         return put
 

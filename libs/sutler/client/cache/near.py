@@ -159,6 +159,16 @@ class NearCache:
                 if fill.key == key:
                     fill.etag = etag or GONE
 
+    def wrote(self, key: str, etag: str) -> None:
+        """Takes it that this process put the entry with this etag: a read that is under way may still give an older
+        one. What was told of the key since such a read began stands."""
+        with self._lock:
+            if self._values.etag(key) != etag:
+                self._values.drop(key)
+            for fill in self._fills:
+                if fill.key == key:
+                    fill.etag = fill.etag or etag
+
     def forget_tags(self, tags: Collection[str]) -> None:
         """Forgets all entries that have one of these tags."""
         with self._lock:
