@@ -573,10 +573,22 @@ async def test_a_turn_whose_caller_is_gone_goes_to_the_next(cache: Cache) -> Non
     assert await load() == 1 and await cache.get(load.key()) == 1
 
 
-async def test_a_forked_process_is_told_to_open_its_own(sync_cache: SyncCache) -> None:
-    sync_cache.cache._process = 1
-    with pytest.raises(RuntimeError, match="forked"):
-        sync_cache.get("k")
+async def test_a_forked_process_is_told_to_open_its_own(cache: Cache, sync_cache: SyncCache) -> None:
+    @cached(prefix="p")
+    async def load() -> int:
+        return 1
+
+    use(sync_cache)
+    cache._stub._process = sync_cache.cache._stub._process = 1
+    uses: list[Any] = [load, lambda: cache.get("k"), lambda: cache.entry("k"), lambda: cache.put("k", 1)]
+    try:
+        with pytest.raises(RuntimeError, match="forked"):
+            sync_cache.get("k")
+        for each in uses:
+            with pytest.raises(RuntimeError, match="forked"):
+                await each()
+    finally:
+        use(None)
 
 
 async def test_a_value_is_computed_once_by_key(cache: Cache, sync_cache: SyncCache) -> None:

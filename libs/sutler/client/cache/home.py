@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class ClosableStub:
-    """A stub that can be closed.
+    """A stub that can be closed, and that no forked process uses: what answers its calls runs in this one only.
 
     Args:
         stub: The stub.
@@ -22,15 +22,18 @@ class ClosableStub:
         self._stub = stub
         self._name = name
         self._closed = False
+        self._process = os.getpid()
 
     def close(self) -> None:
         """Lets every later call fail."""
         self._closed = True
 
     def check(self) -> None:
-        """Raises RuntimeError if it is closed."""
+        """Raises RuntimeError if it is closed, or this process was forked from the one that opened it."""
         if self._closed:
             raise RuntimeError(f"{self._name} is closed: use it inside the block of sutler.client.cache.open")
+        if self._process != os.getpid():
+            raise RuntimeError(f"{self._name} was opened before this process was forked: open it in here")
 
     def __getattr__(self, method: str) -> Any:
         self.check()
@@ -52,7 +55,6 @@ class Home:
         self.name = name
         self._stub = ClosableStub(stub, name)
         self._loop = asyncio.get_running_loop()
-        self._process = os.getpid()
 
     def close(self) -> None:
         """Lets every later call fail."""
@@ -62,7 +64,7 @@ class Home:
         """Runs a coroutine in the event loop of this cache, whichever loop awaits it.
 
         Raises:
-            RuntimeError: If it is closed.
+            RuntimeError: If it is closed, or this is a process that was forked since.
         """
         self._check(work)
         if asyncio.get_running_loop() is self._loop:
@@ -76,9 +78,6 @@ class Home:
             RuntimeError: If it is closed, this is the thread of that loop, or a process that was forked since.
         """
         self._check(work)
-        if self._process != os.getpid():
-            work.close()
-            raise RuntimeError(f"{self.name} was opened before this process was forked: open it in here")
         if self._inside():
             work.close()
             raise RuntimeError(

@@ -71,13 +71,17 @@ class NearCache:
         max_age: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._values = Lru(max_entries, max_bytes)
+        self._bounds = (max_entries, max_bytes)
         self._max_age = max_age
         self._clock = clock
+        self._begin_empty()
+        _all.add(self)
+
+    def _begin_empty(self) -> None:
+        self._values = Lru(*self._bounds)
         self._lock = Lock()
         self._fills: set[Fill] = set()
         self._live_until = 0.0
-        _all.add(self)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -196,9 +200,10 @@ _all: WeakSet[NearCache] = WeakSet()
 
 
 def _forked() -> None:
-    """Tells the near caches of a process that was forked that nobody feeds them there."""
+    """Empties the near caches of a process that was forked: nobody feeds them there, and a thread that is not in it
+    may have been in the middle of a change."""
     for near in _all:
-        near._live_until = 0.0  # without the lock: a thread that is not in this process may have it
+        near._begin_empty()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
