@@ -60,14 +60,14 @@ async def test_own_changes_are_seen_at_once(near_cache: Cache) -> None:
     assert await near_cache.get("n") == 2
 
 
-async def test_a_read_that_began_before_an_own_put_does_not_bring_the_old_value_back(sutler: Sutler, cache: Cache) -> None:
+async def test_a_read_beside_an_own_put_does_not_bring_the_old_value_back(sutler: Sutler, cache: Cache) -> None:
     near = NearCache()
     near.live(60)  # no feed: what it is told is told by its own calls
     own = Cache(sutler, cache.name, near=near)
     old = await own.put("k", 1)
     putting = asyncio.create_task(own.put("k", 2))
-    while not near._fills:
-        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert near._fills  # the put is under way
     reading = near.begin("k")  # whose answer of before the put comes after that of the put
     await putting
     assert near.keep(reading, old, 1, lambda value: value, 1) is False
@@ -155,3 +155,11 @@ async def test_processes_compute_once_together(server: Any, cache: Cache) -> Non
             await asyncio.to_thread(worker.join, 10)
     assert found == [["value", "value"]] * 4
     assert await cache.get("runs") == 1
+
+
+async def test_it_serves_one_cache_at_a_time(sutler: Sutler, cache: Cache, near_cache: Cache) -> None:
+    await near_cache.put("k", 1)
+    with pytest.raises(ValueError, match=near_cache.name):
+        async with open("other", sutler, rules=pb.Cache(), near=near_cache.near) as other:
+            assert await other.get("k") is None
+    assert near_cache.held("k") == 1

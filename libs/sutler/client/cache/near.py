@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
@@ -82,6 +83,7 @@ class NearCache:
         self._lock = Lock()
         self._fills: set[Fill] = set()
         self._live_until = 0.0
+        self._served = ""
 
     def __len__(self) -> int:
         return len(self._values)
@@ -95,6 +97,22 @@ class NearCache:
     def size_bytes(self) -> int:
         """How many bytes the values take, about."""
         return self._values.size_bytes
+
+    @contextmanager
+    def serving(self, name: str) -> Iterator[None]:
+        """Serves one cache while the block lasts; keys do not tell those of one cache, or tenant, from another's.
+
+        Raises:
+            ValueError: If it serves one already.
+        """
+        with self._lock:
+            if self._served:
+                raise ValueError(f"this near cache serves {self._served} already: give {name} one of its own")
+            self._served = name
+        try:
+            yield
+        finally:
+            self._served = ""
 
     def get(self, key: str, *, copy: bool = True) -> Any:
         """Returns a value, or :data:`MISSING`.

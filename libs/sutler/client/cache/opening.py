@@ -34,7 +34,7 @@ async def open(
         name: The cache, ``prices`` or ``caches/prices``.
         at: ``host:port`` of a gateway or of CacheService, or a connection to one.
         near: Keeps values in this process too, and follows the cache's invalidations for that: what others change is
-            seen there at most about 0.2 s later.
+            seen there at most about 0.2 s later. It serves one open cache at a time.
         handlers: What turns values into bytes and back; those of ``register_handler`` if None.
         rules: What the cache is to be; creates it if there is none. The name in it is not read.
         token: The bearer token, or what gives it for each call; only with an address.
@@ -42,6 +42,7 @@ async def open(
         ca: The CA to trust (PEM); with it the connection uses TLS; only with an address.
 
     Raises:
+        ValueError: If the near cache serves another open cache.
         SutlerError: As UpdateCache, if ``rules`` are given.
     """
     async with AsyncExitStack() as stack:
@@ -49,6 +50,8 @@ async def open(
         if not isinstance(sutler, Sutler):
             sutler = await stack.enter_async_context(connect(sutler, token=token, tenant=tenant, ca=ca))
         cache = Cache(sutler, name, handlers=handlers, near=near)
+        if near is not None:
+            stack.enter_context(near.serving(cache.name))
         if rules is not None:
             wanted = pb.Cache()
             wanted.CopyFrom(rules)
