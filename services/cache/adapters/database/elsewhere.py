@@ -56,9 +56,9 @@ class CopiedCaches:
         """Has the database know a cache as it is now."""
 
         def copy(tx: Transaction) -> None:
-            # A deleted cache of the same name may still be known.
+            # A deleted cache of the same name may still be known; or the caller is late, and knows of the one before.
             tx.execute(
-                "DELETE FROM caches WHERE tenant = ? AND folded = ? AND space < ?",
+                "DELETE FROM caches WHERE tenant = ? AND folded = ? AND space <> ?",
                 (cache.tenant, cache.id.lower(), cache.space),
             )
             tx.execute(
