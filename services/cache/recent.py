@@ -66,7 +66,9 @@ class Recent:
 
     def right(self, cache: Cache, form: Form, version: Version | None) -> Mapping[str, Answer]:
         """Returns the answers that are right for a version, by key; each only until its end."""
-        shelf = self._shelf(cache, version.number) if version is not None else None
+        if version is None or cache.space not in self._shelves:
+            return {}
+        shelf = self._shelf(cache, version.number)
         return {} if shelf is None else shelf.answers.get(form, {})
 
     def keep(self, cache: Cache, form: Form, entry: Entry, data: bytes, version: int | None, now: float) -> None:

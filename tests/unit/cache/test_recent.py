@@ -83,6 +83,13 @@ def test_an_answer_ends_with_its_entry() -> None:
     assert {key: answer.until for key, answer in found.items()} == {"lasting": NOW + FRESH_SECONDS, "ending": NOW + 0.5}
 
 
+def test_a_cache_without_answers_takes_no_memory() -> None:
+    recent = Recent(100_000)
+    for number in range(1000):
+        assert kept(recent, 1, of=replace(CACHE, space=number)) == set()
+    assert not recent._shelves
+
+
 def test_memory_is_bounded() -> None:
     recent = Recent(100_000)
     for number in range(10_000):
