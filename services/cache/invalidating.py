@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sutler.idempotency import Once
+from sutler.ids import new_id
 
 from services.cache.caches import Cache
 from services.cache.counting import Count, Counts
@@ -68,7 +69,7 @@ class Invalidations:
         if validate_only:
             count, _ = await self._steps(tenant, name, selector, expire_only=False, validate_only=True)
             return count
-        scopes = scopes_of(selector)
+        scopes, call_id = scopes_of(selector), once.request_id if once else new_id()
 
         async def begin(cache: Cache, backend: MetadataBackend) -> None:
             ended = await backend.announce(cache, scopes, Cause.INVALIDATE, ending=selector)
@@ -80,7 +81,7 @@ class Invalidations:
             scopes = [(Scope.ALL, "")]
 
         async def end(cache: Cache, backend: MetadataBackend) -> None:
-            await self._publishing.tell(cache, selector, count, once.request_id if once else "")
+            await self._publishing.tell(cache, selector, count, call_id)
             await backend.announce(cache, scopes, Cause.INVALIDATE, once=once, result=count)
 
         await self._reach.on(tenant, name, end)

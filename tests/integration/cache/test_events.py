@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import grpc
 import pytest
 import pytest_asyncio
 from sutler.cache.v1 import cache_pb2 as pb
+from sutler.cache.v1 import cache_pb2_grpc
 from sutler.client import Sutler, connect
 from sutler.rule.v1 import rule_pb2
 from sutler.server import running
 from sutler.wire import from_value
 
+from services.cache.adapters.database import DatabaseEntries
+from services.cache.adapters.elsewhere import Elsewhere
 from services.cache.app import app
+from services.cache.faults import CacheMovedError
 from services.rule.app import app as rule_app
 from services.rule.settings import Settings as RuleSettings
 from tests.integration.cache.calls import Shelf, eventually
@@ -34,6 +39,7 @@ class Told:
 
     client: Sutler
     rules: Sutler
+    address: str
 
     async def cache(self, *, publish: bool = True) -> Shelf:
         made = await self.client.cache.CreateCache(
@@ -73,7 +79,7 @@ async def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             running(app, settings_of(place, rule_address=rule.address), "cache") as server,
             connect(server.address) as client,
         ):
-            yield Told(client, rules)
+            yield Told(client, rules, server.address)
 
 
 async def test_each_call_is_told_with_what_it_named(told: Told) -> None:
@@ -117,6 +123,25 @@ async def test_a_repeat_is_told_once(told: Told) -> None:
     await shelf.put("a", b"x")
     for _ in range(3):
         assert await shelf.invalidate(all=True, request_id=request_id) == 1
+    await shelf.invalidate(keys=["end"])
+    assert [data["all"] for data in await told.data(shelf, 2)] == [True, False]
+
+
+async def test_a_cache_that_changes_meanwhile_is_told_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, announce = await told.cache(), []
+
+    async def moved(self: Elsewhere | DatabaseEntries, *args: Any, **fields: Any) -> int:
+        announce.append(fields)
+        if len(announce) == 2:  # the step after the event
+            raise CacheMovedError
+        return 0
+
+    for kind in (Elsewhere, DatabaseEntries):
+        monkeypatch.setattr(kind, "announce", moved)
+    async with grpc.aio.insecure_channel(told.address) as channel:  # a client that gives its calls no ids
+        request = pb.InvalidateEntriesRequest(cache=shelf.name, all=True)
+        await cache_pb2_grpc.CacheServiceStub(channel).InvalidateEntries(request)
+    assert len(announce) == 3
     await shelf.invalidate(keys=["end"])
     assert [data["all"] for data in await told.data(shelf, 2)] == [True, False]
 
