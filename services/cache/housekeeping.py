@@ -17,7 +17,7 @@ from services.cache.chunks import until_done
 from services.cache.counting import Count, Counts
 from services.cache.evicting import Evictor
 from services.cache.orphans import Orphans
-from services.cache.ports import Catalogue, MetadataBackend
+from services.cache.ports import BlobBackend, Catalogue, MetadataBackend
 
 log = structlog.get_logger("sutler.cache")
 
@@ -111,8 +111,7 @@ class Housekeeping:
         while True:
             await self.sweep()
             if time.monotonic() >= next_search:
-                with told("orphans"):
-                    await self.remove_orphans()
+                await self.remove_orphans()
                 next_search = time.monotonic() + self._orphans_every
             await asyncio.sleep(self._every)
 
@@ -127,14 +126,18 @@ class Housekeeping:
     async def remove_orphans(self) -> None:
         """Removes files that no entry ever referred to: of puts that were killed, or refused, in the middle."""
         for name, blobs in self._backends.all_blobs().items():
-            await blobs.tidy()
-            count = 0
-            async for locators in self._orphans.among(blobs):
-                for locator in locators:
-                    await blobs.delete(locator)
-                    count += 1
-            if count:
-                log.info("cache.orphans_removed", backend=name, count=count)
+            with told(f"orphans, {name}"):
+                await self._remove_orphans(name, blobs)
+
+    async def _remove_orphans(self, name: str, blobs: BlobBackend) -> None:
+        await blobs.tidy()
+        count = 0
+        async for locators in self._orphans.among(blobs):
+            for locator in locators:
+                await blobs.delete(locator)
+                count += 1
+        if count:
+            log.info("cache.orphans_removed", backend=name, count=count)
 
     async def _look_at_limits(self) -> None:
         after = 0
@@ -156,13 +159,13 @@ class Housekeeping:
                     await self._catalogue.forget(dropped.space)
 
     async def _collect(self) -> None:
-        blobs = self._backends.all_blobs()
         for metadata, backend in self._backends.all_metadata().items():
-            with told(metadata):
-                while garbage := [each for each in await backend.garbage(CHUNK) if each[0] in blobs]:
-                    for name, locator in garbage:
-                        await blobs[name].delete(locator)
-                    await backend.collected([locator for _, locator in garbage])
+            for name, blobs in self._backends.all_blobs().items():
+                with told(f"{metadata}, {name}"):
+                    while garbage := await backend.garbage(name, CHUNK):
+                        for locator in garbage:
+                            await blobs.delete(locator)
+                        await backend.collected(garbage)
 
     async def _expire(self, backend: MetadataBackend) -> bool:
         swept = await backend.expire()

@@ -292,8 +292,8 @@ class MetadataBackend(Protocol):
         """Forgets a deleted cache that has no entries any more."""
         ...
 
-    async def garbage(self, limit: int) -> list[tuple[str, str]]:
-        """Returns blob backend and locator of blobs that nobody has referred to for some seconds."""
+    async def garbage(self, blob_backend: str, limit: int) -> Sequence[str]:
+        """Returns locators in one blob backend that nobody has referred to for some seconds."""
         ...
 
     async def collected(self, locators: Sequence[str]) -> None:

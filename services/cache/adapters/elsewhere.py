@@ -142,9 +142,9 @@ class Elsewhere:
         if opened.forget is not None:
             await opened.forget(space)
 
-    async def garbage(self, limit: int) -> list[tuple[str, str]]:
+    async def garbage(self, blob_backend: str, limit: int) -> Sequence[str]:
         """Returns blobs that nobody refers to."""
-        return await (await self._open()).garbage(limit)
+        return await (await self._open()).garbage(blob_backend, limit)
 
     async def collected(self, locators: Sequence[str]) -> None:
         """Forgets blobs that were removed."""

@@ -33,15 +33,15 @@ async def test_a_blob_goes_with_its_last_reference(place: Place) -> None:
     await stored(place, cache, "a", blob)
     await stored(place, other, "b", replace(blob, locator=""))
     await place.backend.change(cache, [remove("a")])
-    assert await place.backend.garbage(10) == []
+    assert await place.backend.garbage("files", 10) == []
     assert await place.backend.usage(cache) == Usage()
     assert await place.backend.known(["l1", "l2"]) == {"l1"}
     await place.backend.change(other, [put("b", b"small")])
-    assert await place.backend.garbage(10) == [("files", "l1")]
+    assert await place.backend.garbage("files", 10) == ["l1"] and await place.backend.garbage("others", 10) == []
     assert await place.backend.known(["l1"]) == {"l1"}
     assert await place.backend.blob(cache, blob.sha256) is None
     await place.backend.collected(["l1", "never"])
-    assert await place.backend.garbage(10) == [] and await place.backend.known(["l1"]) == set()
+    assert await place.backend.garbage("files", 10) == [] and await place.backend.known(["l1"]) == set()
 
 
 async def test_what_is_referred_to_is_not_collected(place: Place) -> None:
@@ -57,7 +57,7 @@ async def test_a_newer_file_takes_the_place_of_an_older_one(place: Place) -> Non
     await stored(place, cache, "b", replace(blob, locator="l2"))
     found, _ = await place.backend.get_many(cache, ["a", "b"], value=False)
     assert {entry.blob.locator for entry in found.values() if entry.blob} == {"l2"}
-    assert await place.backend.garbage(10) == [("files", "l1")]
+    assert await place.backend.garbage("files", 10) == ["l1"]
     assert await place.backend.usage(cache) == Usage(2, 1, 20, 10)
 
 
@@ -65,7 +65,7 @@ async def test_the_same_value_again_keeps_the_blob(place: Place) -> None:
     cache, blob = await place.make(), blob_of(b"x" * 10, "l1")
     await stored(place, cache, "a", blob)
     await stored(place, cache, "a", replace(blob, locator=""))
-    assert await place.backend.garbage(10) == []
+    assert await place.backend.garbage("files", 10) == []
     assert await place.backend.usage(cache) == Usage(1, 1, 10, 10)
 
 

@@ -96,7 +96,7 @@ async def test_a_deleted_cache_is_emptied(place: Place) -> None:
     while await place.backend.drop(cache.space):
         pass
     assert await place.backend.usage(cache) == Usage()
-    assert await place.backend.garbage(10) == [("files", "l1")]
+    assert await place.backend.garbage("files", 10) == ["l1"]
     assert await place.backend.data_types("default", ()) == {}
     await place.backend.forget(cache.space)
     assert await place.backend.drop(cache.space) is False

@@ -64,6 +64,23 @@ async def test_files_that_nobody_refers_to_are_removed(tmp_path: Path) -> None:
         assert (await shelf.get("k")).inline_value == b"x" * 100
 
 
+async def test_a_place_of_blobs_that_cannot_be_cleared_holds_up_no_other(tmp_path: Path) -> None:
+    (tmp_path / "stuck" / "l").mkdir(parents=True)  # a folder is not removed as a file is
+    stuck = {"stuck": {"type": "filesystem", "folder": str(tmp_path / "stuck")}}
+    async with serving(tmp_path, blob_backends=stuck) as shelf:
+        await shelf.put("k", b"x" * 100)
+    with closing(sqlite3.connect(tmp_path / "cache.db")) as raw, raw:
+        rows = [(f"{number}", "t", "taken away", 1.0) for number in range(600)] + [("l", "t", "stuck", 2.0)]
+        raw.executemany("INSERT INTO garbage (locator, tenant, backend, drop_time) VALUES (?, ?, ?, ?)", rows)
+    async with serving(tmp_path, blob_backends=stuck) as shelf:
+        await shelf.delete("k")
+
+        async def cleared() -> bool:
+            return not files(tmp_path) and count(tmp_path, "garbage") == 601
+
+        await eventually(cleared)
+
+
 async def test_a_file_that_is_being_written_is_not_taken_for_abandoned(tmp_path: Path) -> None:
     async with serving(tmp_path, orphan_sweep_seconds=0.05) as shelf:
 

@@ -205,9 +205,9 @@ class DatabaseEntries:
         sql = "DELETE FROM spaces WHERE space = ? AND entries = 0"
         await self._db.write(lambda tx: totals.change(tx, sql, (space,)))
 
-    async def garbage(self, limit: int) -> list[tuple[str, str]]:
+    async def garbage(self, blob_backend: str, limit: int) -> Sequence[str]:
         """Returns blobs that nobody refers to."""
-        return await self._db.scan(lambda tx: sweeping.garbage(tx, self._grace, limit))
+        return await self._db.scan(lambda tx: sweeping.garbage(tx, blob_backend, self._grace, limit))
 
     async def collected(self, locators: Sequence[str]) -> None:
         """Forgets blobs that were removed."""

@@ -124,13 +124,13 @@ def usage(tx: Transaction, cache: Cache) -> Usage:
     return totals.load(tx, cache.tenant, cache.space).usage
 
 
-def garbage(tx: Transaction, grace: float, limit: int) -> list[tuple[str, str]]:
-    """Returns backend and locator of blobs that nobody has referred to for ``grace`` seconds."""
+def garbage(tx: Transaction, blob_backend: str, grace: float, limit: int) -> list[str]:
+    """Returns locators in a blob backend that nobody has referred to for ``grace`` seconds."""
     found = tx.all(
-        "SELECT backend, locator FROM garbage WHERE drop_time <= ? ORDER BY drop_time LIMIT ?",
-        (tx.now - grace, limit),
+        "SELECT locator FROM garbage WHERE backend = ? AND drop_time <= ? ORDER BY drop_time LIMIT ?",
+        (blob_backend, tx.now - grace, limit),
     )
-    return [(backend, locator) for backend, locator in found]
+    return [locator for (locator,) in found]
 
 
 def known(tx: Transaction, locators: Sequence[str]) -> set[str]:

@@ -197,9 +197,9 @@ class OrderedEntries:
         if record is not None and not load_space(record).usage.entries:
             await self._lines.run(load_space(record).tenant, lambda step: step.delete(keys.space(space)))
 
-    async def garbage(self, limit: int) -> list[tuple[str, str]]:
+    async def garbage(self, blob_backend: str, limit: int) -> Sequence[str]:
         """Returns blobs that nobody refers to."""
-        return await garbage.some(self._store, self._clock() - self._grace, limit)
+        return await garbage.some(self._store, blob_backend, self._clock() - self._grace, limit)
 
     async def collected(self, locators: Sequence[str]) -> None:
         """Forgets blobs that were removed."""

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from sutler.backends import OrderedStore
 
 from services.cache.adapters.ordered import keys
+from services.cache.adapters.ordered.looking import records
 
 
-async def some(store: OrderedStore, before: float, limit: int) -> list[tuple[str, str]]:
-    """Returns backend and locator of files that nobody has referred to since a time."""
-    found = await store.scan(keys.GARBAGE, keys.garbage_until(before), limit)
-    return [(backend.decode(), keys.garbage_locator(key)) for key, backend in found]
+async def some(store: OrderedStore, blob_backend: str, before: float, limit: int) -> list[str]:
+    """Returns locators in a blob backend that nobody has referred to since a time."""
+    found: list[str] = []
+    async for group in records(store, keys.GARBAGE, keys.garbage_until(before)):
+        found += [keys.garbage_locator(key) for key, backend in group if backend == blob_backend.encode()]
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
 async def collected(store: OrderedStore, locators: Sequence[str]) -> None:
