@@ -91,7 +91,7 @@ class Reads:
         """
 
         async def read(cache: Cache, backend: MetadataBackend) -> list[bytes | NotFound]:
-            version = await backend.version(cache)
+            version = await backend.version(cache) if form.lasting else None
             right = self._recent.right(cache, form, version)
             results: list[bytes | NotFound] = []
             total, size = 0, GROUP if cache.inline_limit <= DEFAULT_INLINE_LIMIT else SMALL_GROUP

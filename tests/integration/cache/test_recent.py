@@ -139,3 +139,15 @@ async def test_an_entry_in_demand_is_looked_at_once_a_second(
         for _ in range(50):
             await shelf.get("k")
         assert 1 <= looks <= 2 + (time.monotonic() - begun)
+
+
+async def test_nobody_asks_for_the_version_of_what_is_not_kept(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shelf.put("k", b"x")
+
+    async def asked(self: DatabaseEntries, cache: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(DatabaseEntries, "version", asked)
+    batch = pb.BatchGetEntriesRequest(cache=shelf.name, keys=["k", "other"], view=pb.ENTRY_VIEW_BASIC)
+    answer = await shelf.client.cache.BatchGetEntries(batch)
+    assert [row.HasField("entry") for row in answer.results] == [True, False]
