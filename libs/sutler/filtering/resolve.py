@@ -28,11 +28,16 @@ def resolve(written: Written, schema: Schema) -> Node:
             return _restriction(written, schema)
 
 
+def _known(schema: Schema) -> str:
+    """Returns what there is instead, where the schema knows that by itself."""
+    return f"; there is {', '.join(sorted(schema.named))}" if schema.named else ""
+
+
 def _restriction(written: Restriction, schema: Schema) -> Node:
     ref = schema.find(written.path)
     if ref is None:
         path = shown(".".join(written.path))
-        raise problem(written.position, f"there is no field {path!r} to filter by", path=path)
+        raise problem(written.position, f"there is no field {path!r} to filter by{_known(schema)}", path=path)
     word = written.word
     present = written.operator == ":" and word.text == "*" and not word.quoted
     if ref.field.kind is Kind.WHOLE and not present:

@@ -48,6 +48,7 @@ class Type(Enum):
 
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 _WHOLE = frozenset({Kind.STRING_LIST, Kind.STRING_MAP, Kind.WHOLE, Kind.OPEN})
+_KEYED = frozenset({Kind.STRING_MAP, Kind.OPEN})
 _TYPES = {
     Kind.STRING: Type.TEXT,
     Kind.INT: Type.INTEGER,
@@ -160,6 +161,11 @@ class Schema:
         return None
 
     @property
+    def named(self) -> Collection[str]:
+        """What a filter may name; ``.KEY`` stands for what is below a map or an open field."""
+        return [f"{path}.KEY" if field.kind in _KEYED else path for path, field in self.fields.items()]
+
+    @property
     def orderable(self) -> Collection[str]:
         """What ``order_by`` may name, for :func:`sutler.paging.parse_order_by`: all but lists and whole maps.
 
@@ -184,9 +190,7 @@ class _Orderable(Collection[str]):
         return isinstance(path, str) and self._schema.order_field(path) is not None
 
     def __iter__(self) -> Iterator[str]:
-        below = (Kind.STRING_MAP, Kind.OPEN)
-        named = (f"{path}.KEY" if field.kind in below else path for path, field in self._schema.fields.items())
-        return (path for path in named if path in self)
+        return (path for path in self._schema.named if path in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

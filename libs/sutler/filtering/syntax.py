@@ -41,18 +41,19 @@ TEXT: /[^\s()"'\\=<>!,]+/
 """
 
 _LABELS = {
+    "PATH": "a field",
+    "OPERATOR": "one of = != < <= > >= :",
+    "QUOTED": "a value",
+    "TEXT": "a value",
     "_AND": "AND",
     "_OR": "OR",
     "_NOT": "NOT",
     "_MINUS": "-",
     "_LEFT": "(",
     "_RIGHT": ")",
-    "PATH": "a field",
-    "OPERATOR": "one of = != < <= > >= :",
-    "QUOTED": "a value",
-    "TEXT": "a value",
     "$END": "the end",
 }
+"""What stands for each token in an error, in the order in which they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +158,7 @@ def _refuse(text: str, error: UnexpectedInput) -> NoReturn:
     elif isinstance(error, UnexpectedCharacters):
         names = set(error.allowed or ())
         position = error.pos_in_stream or 0
-    expected = ", ".join(sorted({_LABELS[name] for name in names if name in _LABELS}))
-    raise problem(position, f"expected {expected}", expected=expected) from error
+    labels = {_LABELS[name] for name in names & _LABELS.keys()}
+    expected = " or ".join(label for label in dict.fromkeys(_LABELS.values()) if label in labels)
+    found = repr(text[position]) if position < len(text) else "the end"
+    raise problem(position, f"expected {expected}, found {found}", expected=expected, found=found) from error

@@ -204,6 +204,28 @@ def test_errors_tell_the_position(text: str, position: int) -> None:
     assert len(error.message) + sum(len(value) for value in error.metadata.values()) < 700
 
 
+def test_unknown_fields_are_told_with_those_that_there_are() -> None:
+    with pytest.raises(Invalid) as caught:
+        parse("colour = 1", SCHEMA)
+    told = set(caught.value.message.partition("; there is ")[2].partition(", at position")[0].split(", "))
+    assert {"name", "size", "tags.KEY", "properties.KEY"} <= told
+    assert len(told) == len(SCHEMA.fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "found"),
+    [
+        ("name == a", "a value", "'='"),
+        ("name = a AND (", "a field or NOT or - or (", "the end"),
+        ("name a", "one of = != < <= > >= :", "'a'"),
+    ],
+)
+def test_errors_tell_what_is_expected_and_what_stands_there(text: str, expected: str, found: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse(text, SCHEMA)
+    assert (caught.value.metadata["expected"], caught.value.metadata["found"]) == (expected, found)
+
+
 @given(st.text(alphabet="ab=!<>:()\"'\\*-. \nANDORNOT1é\0", max_size=30))
 @settings(max_examples=1500)
 def test_no_text_breaks_the_parser(text: str) -> None:
