@@ -21,6 +21,8 @@ REQUIRED = "REQUIRED"
 _FORMS = {
     r"[^\x00-\x1f\x7f]+": "must hold no control characters",
     r"subjects/[^\x00-\x1f\x7f]+": "must be subjects/ and a name without control characters",
+    "[0-9a-f]{64}": "must be 64 lower-case hexadecimal digits",
+    "[!-~]+/[ -~]+": "must be a media type, such as text/plain",
     r"[^\s\x00-\x1f\x7f]+": "must hold no spaces and no control characters",
     r"[A-Za-z][A-Za-z0-9]*\.[A-Za-z][A-Za-z0-9]*(/[A-Za-z][A-Za-z0-9]*){1,5}": (
         "must be a namespace of two parts and 1 to 5 collections, such as Custom.Org/servers"
@@ -66,6 +68,8 @@ def told(violation: protovalidate.Violation, message: Descriptor) -> tuple[str, 
     alone = bool(path) and path[-1].subscript is None
     if value == "" and proto.rule_id.startswith("string."):
         return ("is required" if alone else "must not be empty"), REQUIRED
+    if proto.rule_id == "required" and (choices := _choices(message, path)):
+        return f"must have one of {', '.join(choices)}", REQUIRED
     if proto.rule_id == "required" or (alone and value == 0 and proto.rule_id == "enum.not_in"):
         return "is required", REQUIRED
     if proto.rule_id == "string.pattern":
@@ -73,6 +77,9 @@ def told(violation: protovalidate.Violation, message: Descriptor) -> tuple[str, 
     elif proto.rule_id in ("enum.in", "enum.not_in"):
         names = ", ".join(_named(_enum(message, path), rule))
         text = f"must be one of {names}" if proto.rule_id == "enum.in" else f"must be none of {names}"
+    elif proto.rule_id == "enum.defined_only":
+        enum = _enum(message, path)
+        text = f"must be one of {', '.join(_named(enum, [number for number in enum.values_by_number if number]))}"
     return text, reason
 
 
@@ -105,6 +112,14 @@ def _alternatives(characters: str, *, plural: bool) -> str:
         kinds = [kind if kind.startswith("'") else f"a {kind.removesuffix('s')}" for kind in kinds]
     *most, last = kinds
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def _choices(message: Descriptor, path: Sequence[FieldPathElement]) -> list[str]:
+    """Returns the fields of the oneof that a path ends in; none if it ends in a field."""
+    if not path:
+        return []
+    oneof = reduce(_entered, path[:-1], message).oneofs_by_name.get(path[-1].field_name)
+    return [field.name for field in oneof.fields] if oneof else []
 
 
 def _enum(message: Descriptor, path: Sequence[FieldPathElement]) -> EnumDescriptor:
