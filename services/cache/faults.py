@@ -166,13 +166,20 @@ def cache_full(cache: str, limit: str, value: int) -> Exhausted:
     )
 
 
-def value_too_large(field: str, size: int, limit: int) -> Invalid:
-    """One value is larger than it may be."""
+def value_too_large(field: str, size: int, limit: int, *, rule: str = "") -> Invalid:
+    """One value is larger than it may be.
+
+    Args:
+        field: The field of the request.
+        size: How many bytes it has.
+        limit: How many it may have.
+        rule: The field of the cache that says so; empty where no cache does.
+    """
     return invalid(
         field,
-        f"has {size} bytes, more than {limit}",
+        f"has {size} bytes, more than {f'{rule} = {limit} of the cache' if rule else limit}",
         reason="TOO_LARGE",
-        metadata={"size_bytes": str(size), "limit_bytes": str(limit)},
+        metadata={"size_bytes": str(size), "limit_bytes": str(limit), **({"limit": rule} if rule else {})},
     )
 
 

@@ -105,9 +105,9 @@ def check_size(cache: Cache, size: int) -> None:
     Raises:
         Invalid: If it is larger than the cache takes (TOO_LARGE).
     """
-    limits = [limit for limit in (cache.rules.max_entry_bytes, cache.max_bytes) if limit]
-    if limits and size > min(limits):
-        raise value_too_large("entry", size, min(limits))
+    for rule, limit in (("max_entry_bytes", cache.rules.max_entry_bytes), ("max_bytes", cache.max_bytes)):
+        if limit and size > limit:
+            raise value_too_large("entry", size, limit, rule=rule)
 
 
 def put(cache: Cache, wanted: Put, draft: Draft | None = None, signer: Signer = NO_KEYS) -> Row:

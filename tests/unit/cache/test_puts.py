@@ -121,22 +121,23 @@ def test_a_blob_can_be_referred_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "size", "fits"),
+    ("rules", "size", "limit"),
     [
-        ({"max_entry_bytes": 5}, 5, True),
-        ({"max_entry_bytes": 5}, 6, False),
-        ({"max_bytes": 5}, 6, False),
-        ({"max_bytes": 0}, 10**6, True),
+        ({"max_entry_bytes": 5}, 5, ""),
+        ({"max_entry_bytes": 5}, 6, "max_entry_bytes"),
+        ({"max_bytes": 5}, 6, "max_bytes"),
+        ({"max_entry_bytes": 9, "max_bytes": 5}, 6, "max_bytes"),
+        ({"max_bytes": 0}, 10**6, ""),
     ],
 )
-def test_the_size_of_a_value(rules: dict[str, int], size: int, fits: bool) -> None:
+def test_the_size_of_a_value(rules: dict[str, int], size: int, limit: str) -> None:
     what = wanted(b"x" * size)
-    if fits:
+    if not limit:
         assert stored(cache(**rules), what).size == size
     else:
         error = refusal(cache(**rules), what, Seen())
         assert isinstance(error, Invalid)
-        assert error.reason == "TOO_LARGE"
+        assert (error.reason, error.metadata["limit"]) == ("TOO_LARGE", limit)
 
 
 @pytest.mark.parametrize("rules", [{"eviction": Eviction.NONE}, {"storage_mode": True}])
