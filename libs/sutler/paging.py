@@ -120,7 +120,9 @@ class Pager:
             found = self._sealer.open(f"page:{method}", _binding(tenant, request), request.page_token)
         except ValueError as error:
             raise invalid(
-                "page_token", "was not made by this server for these arguments", reason="PAGE_TOKEN_INVALID"
+                "page_token",
+                "was not made by this server for these arguments; begin again without it",
+                reason="PAGE_TOKEN_INVALID",
             ) from error
         assert isinstance(found, list)
         return found

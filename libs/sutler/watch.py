@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from google.rpc.status_pb2 import Status
 
 from sutler.context import current
-from sutler.errors import Exhausted, OutOfRange, invalid
+from sutler.errors import Exhausted, Invalid, OutOfRange, invalid
 from sutler.incidents import known
 from sutler.status import to_status
 from sutler.tails import Log, Missed, Signal, Tail, stopping
@@ -41,6 +41,15 @@ class Batch(Generic[T]):
     changes: Sequence[T]
     resume_token: str
     replaying: bool = False
+
+
+def token_invalid() -> Invalid:
+    """Returns what a watch ends with whose resume token is of no such watch, or none at all."""
+    return invalid(
+        "resume_token",
+        "was not made by this server for this watch; watch anew without it",
+        reason="RESUME_TOKEN_INVALID",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class Watcher:
         try:
             position = self.sealer.open("watch", name, resume_token)
         except ValueError as error:
-            raise invalid("resume_token", "is not one of this watch", reason="RESUME_TOKEN_INVALID") from error
+            raise token_invalid() from error
         assert isinstance(position, int)
         return position
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sutler.errors import OutOfRange, SutlerError, invalid
+from sutler.errors import OutOfRange, SutlerError
 from sutler.tails import Log
-from sutler.watch import Watcher
+from sutler.watch import Watcher, token_invalid
 
 from services.cache.caches import Cache
 from services.cache.faults import CacheMovedError, cache_not_found
@@ -127,7 +127,7 @@ class Watches:
             return "", []
         revision, _, inner = resume_token.partition(".")
         if not (revision.isascii() and revision.isdigit()):
-            raise invalid("resume_token", "is not one of this watch", reason="RESUME_TOKEN_INVALID")
+            raise token_invalid()
         position = self._watcher.position(_name(cache, int(revision), watch), inner)
         inner = self._watcher.token(_name(cache, cache.revision, watch), position)
         if int(revision) == cache.revision:
