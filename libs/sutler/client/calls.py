@@ -17,7 +17,7 @@ from google.rpc.status_pb2 import Status
 
 from sutler import headers, tracing
 from sutler.context import ANONYMOUS, BACKGROUND, current
-from sutler.errors import DeadlineExceeded, Exhausted, Internal, SutlerError
+from sutler.errors import DeadlineExceeded, Internal, SutlerError
 from sutler.resilience import retry
 from sutler.status import from_status
 
@@ -82,8 +82,11 @@ def typed(error: grpc.aio.AioRpcError) -> SutlerError:
     code, text = error.code(), error.details() or ""
     if code is grpc.StatusCode.INTERNAL and "RST_STREAM" in text:
         code = grpc.StatusCode.UNAVAILABLE
+    too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text
+    if too_large:
+        text += "; send it in parts, a value of a cache with WriteBlob"
     told = from_status(Status(code=code.value[0], message=text))
-    if isinstance(told, Exhausted) and "larger than max" in text:
+    if too_large:
         told.reason = "TOO_LARGE"
     return told
 

@@ -163,7 +163,14 @@ async def connect(
         timeout: Seconds for calls that do not name their own.
         attempts: How often a call that ends with UNAVAILABLE is made in all.
         behalf: Sends the current call's principal along; for services that call services.
+
+    Raises:
+        Invalid: If the address is a URL.
     """
+    scheme, _, rest = address.rpartition("://")
+    if scheme in ("http", "https"):
+        tls = "; TLS is what ca= turns on" if scheme == "https" else ""
+        raise invalid("address", f"{address} is a URL: give host:port, such as {rest.partition('/')[0]}{tls}")
     options = CallOptions(token if callable(token) else lambda: token, tenant, timeout, attempts, behalf)
     if ca is not None:
         credentials = grpc.ssl_channel_credentials(ca)

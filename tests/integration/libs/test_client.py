@@ -121,6 +121,13 @@ class TestDeadlines:
             assert time.monotonic() - started < 10
             assert caught.value.reason == "DEPENDENCY_UNAVAILABLE"
 
+    @pytest.mark.parametrize("address", ["http://127.0.0.1:50052", "https://cache.example:443/v1"])
+    async def test_a_url_is_no_address(self, address: str) -> None:
+        with pytest.raises(errors.Invalid) as caught:
+            async with connect(address):
+                pass
+        assert caught.value.metadata["field"] == "address"
+
 
 class TestRequestIds:
     def create(self, request_id: str = "") -> cache_pb2.CreateCacheRequest:
