@@ -169,6 +169,16 @@ async def test_apply_creates_what_is_missing(client: Sutler) -> None:
     assert (again.uid, again.max_entries) == (made.uid, 4)
 
 
+async def test_an_update_to_what_is_there_is_no_change(client: Sutler) -> None:
+    wanted = pb.Cache(name=f"caches/{fresh()}", max_entries=3)
+    made = await update(client, wanted, allow_missing=True)
+    assert await update(client, wanted, allow_missing=True) == made
+    assert await update(client, pb.Cache(name=made.name)) == made
+    assert await get(client, made.name) == made
+    made.max_entries = 4
+    assert (await update(client, made)).etag != made.etag
+
+
 async def test_new_rules_hold_for_the_very_next_call(client: Sutler) -> None:
     made = await create(client, fresh())
     shelf = Shelf(client, made.name)

@@ -101,8 +101,12 @@ class StoredCatalogue:
             return await self._db.read(lambda tx: _would_be(tx, decide(_find(tx, tenant, cache_id))))
 
         def update(tx: Transaction) -> Cache:
-            decided = decide(_find(tx, tenant, cache_id))
-            stored = _update(tx, decided) if decided.uid else _insert(tx, decided)
+            found = _find(tx, tenant, cache_id)
+            decided = decide(found)
+            if decided == found:
+                stored = decided
+            else:
+                stored = _update(tx, decided) if decided.uid else _insert(tx, decided)
             remember(tx, once, stored, self._keep)
             return stored
 
