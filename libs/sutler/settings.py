@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import os
+import re
 import sys
 from contextvars import ContextVar
 from pathlib import Path
@@ -105,6 +107,8 @@ class ServerSettings(BaseSettings):
     def _known_database(cls, data: str) -> str:
         if data and data.partition("://")[0] not in DATABASES:
             raise ValueError("is no database URL: sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+        if data.startswith("sqlite:") and not re.match("sqlite:///.", data):
+            raise ValueError("names no file: sqlite:///relative/FILE or, with four slashes, sqlite:////absolute/FILE")
         return data
 
     @model_validator(mode="after")
@@ -191,6 +195,12 @@ def _hidden(kind: type[BaseSettings], found: list[ErrorDetails]) -> list[ErrorDe
     return []
 
 
+def _example(kind: type[BaseSettings], name: str, otherwise: str) -> str:
+    """Returns what a setting looks like as JSON."""
+    examples = kind.model_fields[name].examples
+    return json.dumps(examples[0]) if examples else otherwise
+
+
 def _refuse(kind: type[BaseSettings], problems: list[ErrorDetails]) -> NoReturn:
     prefix = str(kind.model_config.get("env_prefix", ""))
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -201,9 +211,9 @@ def _refuse(kind: type[BaseSettings], problems: list[ErrorDetails]) -> NoReturn:
             for line in message.split(SEPARATOR):
                 console.print(f"  {line}", markup=False)
             continue
-        if problem["type"] in AS_JSON:
-            message = f"must be JSON, such as {AS_JSON[problem['type']]}"
         name, *below = problem["loc"]
+        if problem["type"] in AS_JSON:
+            message = f"must be JSON, such as {_example(kind, str(name), AS_JSON[problem['type']])}"
         where = f"{prefix}{str(name).upper()}" + "".join(f"[{part}]" for part in below)
         console.print(f"  {where}: {message}", markup=False)
     sys.exit(2)

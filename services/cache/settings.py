@@ -62,11 +62,13 @@ class Settings(ServerSettings):
         repr=False,
         description='Further metadata backends: {"NAME": {"type": "redis", "url": "redis://HOST:6379/0"}}; '
         "ListBackends tells types and options",
+        examples=[{"hot": {"type": "redis", "url": "redis://127.0.0.1:6379/0"}}],
     )
     blob_backends: dict[str, dict[str, Any]] = Field(
         {},
         repr=False,
         description='Further blob backends: {"NAME": {"type": "s3", "bucket": "BUCKET"}}',
+        examples=[{"bucket": {"type": "s3", "bucket": "team-cache"}}],
     )
     default_metadata_backend: str = Field("local", description="What caches get that name no metadata backend")
     default_blob_backend: str = Field("files", description="What caches get that name no blob backend")

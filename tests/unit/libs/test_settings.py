@@ -19,6 +19,7 @@ class Settings(ServerSettings):
 
     addresses: tuple[str, ...] = Field((), description="JSON list of addresses")
     limits: dict[str, int] = Field({}, description="JSON object of limits")
+    shelves: dict[str, dict[str, int]] = Field({}, description="JSON object of shelves", examples=[{"a": {"height": 2}}])
     low: int = Field(1, description="The least")
     high: int = Field(2, description="The most")
 
@@ -121,6 +122,8 @@ class TestRules:
             ({"auth_secret": "x" * 31}, "auth_secret"),
             ({"auth_secret": SECRET, "auth_jwks": "keys.json"}, "auth_jwks"),
             ({"data": "mysql://x"}, "data"),
+            ({"data": "sqlite://x.db"}, "data"),
+            ({"data": "sqlite:///"}, "data"),
             ({"data": "foo.db"}, "data"),
             ({"host": "unix:/run/x"}, "unix:/run/x"),
             ({"workers": 2}, "port"),
@@ -188,6 +191,9 @@ def test_every_setting_is_printed_as_it_is_given(
 
 def test_what_must_be_json_shows_how(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUTLER_TEST_ADDRESSES", "127.0.0.1:5")
+    monkeypatch.setenv("SUTLER_TEST_SHELVES", "high")
     with pytest.raises(SystemExit):
         load_settings(Listed)
-    assert 'SUTLER_TEST_ADDRESSES: must be JSON, such as ["a", "b"]' in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert 'SUTLER_TEST_ADDRESSES: must be JSON, such as ["a", "b"]' in told
+    assert 'SUTLER_TEST_SHELVES: must be JSON, such as {"a": {"height": 2}}' in told

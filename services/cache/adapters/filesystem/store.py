@@ -59,7 +59,7 @@ class FilesystemBytes(ByteStore):
         except OSError as error:
             raise FailedPrecondition(
                 f"the folder of blobs {self._folder} cannot be used ({error.strerror}): check that this user may write"
-                " to it, or set SUTLER_CACHE_BLOBS to another",
+                " to it, or name another in SUTLER_CACHE_BLOBS, for a further backend in SUTLER_CACHE_BLOB_BACKENDS",
                 metadata={"path": str(self._folder)},
             ) from error
 
