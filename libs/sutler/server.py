@@ -36,6 +36,7 @@ from sutler.interceptors.idempotency import Answers, IdempotencyInterceptor
 from sutler.interceptors.progress import ProgressInterceptor
 from sutler.interceptors.telemetry import TelemetryInterceptor
 from sutler.interceptors.validation import ValidationInterceptor
+from sutler.reflection import Reflected
 from sutler.settings import ServerSettings
 from sutler.telemetry import Telemetry, telemetry
 from sutler.tls import server_credentials
@@ -200,7 +201,7 @@ def make_server(
         add(Complete(servicer, name), chain)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, chain)  # type: ignore[no-untyped-call]
     names = [*service_names(), health.SERVICE_NAME, reflection.SERVICE_NAME]
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(ReflectionServicer(names), chain)  # type: ignore[no-untyped-call]
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(ReflectionServicer(names, Reflected()), chain)  # type: ignore[no-untyped-call]
     if settings.transport == "grpcio":
         channelz_pb2_grpc.add_ChannelzServicer_to_server(ChannelzServicer(), chain)  # type: ignore[no-untyped-call]
     return server

@@ -94,12 +94,16 @@ async def test_reflection_lists_all_contracts_without_a_token(server: Running) -
         requests = [
             reflection_pb2.ServerReflectionRequest(list_services=""),
             reflection_pb2.ServerReflectionRequest(file_containing_symbol="sutler.erp.v1.ErpGateway"),
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol="sutler.cache.v1.CacheService.PutEntry"),
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol="sutler.cache.v1.CacheService.None"),
         ]
-        listed, file = [answer async for answer in stub.ServerReflectionInfo(_each(requests))]
-    names = {service.name for service in listed.list_services_response.service}
+        listed, service, method, none = [answer async for answer in stub.ServerReflectionInfo(_each(requests))]
+    names = {each.name for each in listed.list_services_response.service}
     assert {f"sutler.{x}" for x in ("resource.v1.ResourceService", "provider.v1.ProviderPlugin")} <= names
-    described = descriptor_pb2.FileDescriptorProto.FromString(file.file_descriptor_response.file_descriptor_proto[0])
-    assert described.package == "sutler.erp.v1"
+    for answer, package in ((service, "sutler.erp.v1"), (method, "sutler.cache.v1")):
+        file = answer.file_descriptor_response.file_descriptor_proto[0]
+        assert descriptor_pb2.FileDescriptorProto.FromString(file).package == package
+    assert none.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 async def test_health_needs_no_token_and_knows_every_service(server: Running) -> None:

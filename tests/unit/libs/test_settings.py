@@ -19,7 +19,9 @@ class Settings(ServerSettings):
 
     addresses: tuple[str, ...] = Field((), description="JSON list of addresses")
     limits: dict[str, int] = Field({}, description="JSON object of limits")
-    shelves: dict[str, dict[str, int]] = Field({}, description="JSON object of shelves", examples=[{"a": {"height": 2}}])
+    shelves: dict[str, dict[str, int]] = Field(
+        {}, description="JSON object of shelves", examples=[{"a": {"height": 2}}]
+    )
     low: int = Field(1, description="The least")
     high: int = Field(2, description="The most")
 
