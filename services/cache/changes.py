@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from services.cache.caches import Cache, Usage
-from services.cache.entries import Blob, Entry, living, touch_life
+from services.cache.entries import Blob, Entry, Unreadable, living, touch_life
 from services.cache.faults import cache_full, entry_changed
 from services.cache.leases import Lease
 from services.cache.signing import NO_KEYS, Signer
@@ -17,8 +17,8 @@ class View(Protocol):
     """What a decision may look at, as of the moment of the change."""
 
     @property
-    def entry(self) -> Entry | None:
-        """What stands under the key, alive or expired."""
+    def entry(self) -> Entry | Unreadable | None:
+        """What stands under the key, alive, expired or unreadable."""
         ...
 
     @property
@@ -72,7 +72,7 @@ class Renew:
 class Remove:
     """What is there goes, and a lease of the key ends."""
 
-    entry: Entry
+    entry: Entry | Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,16 @@ def delete(cache: Cache, key: str, etag: str, allow_missing: bool) -> Row:
     """Returns the change that deletes an entry.
 
     It refuses with NotFound (ENTRY_NOT_FOUND, ENTRY_EXPIRED) unless ``allow_missing``, and with Conflict. A lease of
-    the key ends also if there is no entry: what is computed under it may be what is to be forgotten.
+    the key ends also if there is no entry: what is computed under it may be what is to be forgotten. What cannot be
+    read goes, but has no etag that a caller could know.
     """
 
     def decide(view: View) -> Decision:
         found = view.entry
+        if isinstance(found, Unreadable):
+            if etag and etag != "*" and not allow_missing:
+                raise entry_changed(cache.name, key)
+            return Remove(found)
         if allow_missing and (found is None or not found.alive(view.now)):
             return Release() if found is None else Remove(found)
         entry = living(cache, key, found, view.now)
@@ -138,8 +143,8 @@ def delete(cache: Cache, key: str, etag: str, allow_missing: bool) -> Row:
 def touch(cache: Cache, key: str, ttl: float | None, etag: str, signer: Signer = NO_KEYS) -> Row:
     """Returns the change that gives an entry a new life.
 
-    It refuses with NotFound (ENTRY_NOT_FOUND, ENTRY_EXPIRED, SIGNATURE_INVALID), Conflict, and Invalid
-    (EXPIRY_NOT_ALLOWED).
+    It refuses with NotFound (ENTRY_NOT_FOUND, ENTRY_EXPIRED, ENTRY_CORRUPT, SIGNATURE_INVALID), Conflict, and
+    Invalid (EXPIRY_NOT_ALLOWED).
     """
 
     def decide(view: View) -> Decision:
@@ -168,6 +173,6 @@ def check_room(cache: Cache, view: View, after: Entry) -> None:
     if before is None and 0 < cache.rules.max_entries <= usage.entries:
         raise cache_full(cache.name, "max_entries", cache.rules.max_entries)
     added = 0 if after.blob is not None and view.blob(after.blob.sha256) else after.stored_size
-    grows = added - (before.stored_size if before is not None and before.blob is None else 0)
+    grows = added - (before.stored_size if isinstance(before, Entry) and before.blob is None else 0)
     if cache.max_bytes and grows > 0 and usage.stored_bytes + grows > cache.max_bytes:
         raise cache_full(cache.name, "max_bytes", cache.max_bytes)

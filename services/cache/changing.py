@@ -17,7 +17,7 @@ from services.cache.caches import Cache, Usage
 from services.cache.changes import Decision, Draft, Remove, Row, View, delete, touch
 from services.cache.counters import increment
 from services.cache.counting import Count, Counts
-from services.cache.entries import Blob, Entry
+from services.cache.entries import Blob, Entry, Unreadable, if_living
 from services.cache.evicting import Evictor
 from services.cache.faults import BlobGoneError, DamagedError
 from services.cache.leases import Lease
@@ -262,7 +262,7 @@ def _noted(row: Row, note: Callable[[bool], None]) -> Row:
     def decide(view: View) -> Decision:
         note(False)
         decision = row.decide(view)
-        note(isinstance(decision, Remove) and decision.entry.alive(view.now))
+        note(isinstance(decision, Remove) and if_living(decision.entry, view.now) is not None)
         return decision
 
     return replace(row, decide=decide)
@@ -272,7 +272,7 @@ def _noted(row: Row, note: Callable[[bool], None]) -> Row:
 class _Seen:
     """What a look at one key gave, for a decision that only looks at the entry."""
 
-    entry: Entry | None
+    entry: Entry | Unreadable | None
     now: float
     lease: Lease | None = None
     usage: Usage = field(default_factory=Usage)

@@ -8,7 +8,7 @@ from sutler.etags import make_etag
 
 from services.cache.caches import Cache
 from services.cache.changes import Decision, Row, Store, View, check_room
-from services.cache.entries import Entry, Kind, checksum, put_life
+from services.cache.entries import UNREADABLE, Entry, Kind, Unreadable, checksum, if_living, put_life
 from services.cache.faults import counter_overflow, entry_corrupt, not_counter, signature_invalid
 from services.cache.signing import ALTERED, NO_KEYS, Signer, sha256_of, signed_sha256
 
@@ -36,7 +36,9 @@ def increment(
     """
 
     def decide(view: View) -> Decision:
-        found = view.entry if view.entry is not None and view.entry.alive(view.now) else None
+        found = if_living(view.entry, view.now)
+        if isinstance(view.entry, Unreadable):
+            raise entry_corrupt(cache.name, key, UNREADABLE)
         if found is not None and found.kind is not Kind.COUNTER:
             raise not_counter(cache.name, key)
         before = initial if found is None else _count(cache, found, signer)

@@ -8,10 +8,13 @@ from enum import IntEnum
 import xxhash
 
 from services.cache.caches import Cache, Compression
-from services.cache.faults import entry_expired, entry_not_found, expiry_not_allowed
+from services.cache.faults import entry_corrupt, entry_expired, entry_not_found, expiry_not_allowed
 
 MAX_INLINE_BYTES = 1 << 20
 """The largest value that comes with its entry; larger ones come as a reference."""
+
+UNREADABLE = "metadata"
+"""Why an entry is corrupt whose metadata cannot be read."""
 
 
 class Kind(IntEnum):
@@ -107,23 +110,43 @@ class Entry:
         return self.expire_time is None or self.expire_time > now
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry whose metadata cannot be read: a miss for readers, and what a put may replace.
+
+    Attributes:
+        key: Its key.
+        why: What is wrong, in words.
+    """
+
+    key: str
+    why: str
+
+
 def checksum(value: bytes) -> str:
     """Returns the xxh3-128 of a value, as 32 hexadecimal digits."""
     return xxhash.xxh3_128_hexdigest(value)
 
 
-def living(cache: Cache, key: str, entry: Entry | None, now: float) -> Entry:
+def living(cache: Cache, key: str, entry: Entry | Unreadable | None, now: float) -> Entry:
     """Returns an entry that is there and alive.
 
     Raises:
-        NotFound: If it is absent (ENTRY_NOT_FOUND) or has expired (ENTRY_EXPIRED).
+        NotFound: If it is absent (ENTRY_NOT_FOUND), has expired (ENTRY_EXPIRED) or cannot be read (ENTRY_CORRUPT).
     """
     if entry is None:
         raise entry_not_found(cache.name, key)
+    if isinstance(entry, Unreadable):
+        raise entry_corrupt(cache.name, key, UNREADABLE)
     if not entry.alive(now):
         assert entry.expire_time is not None
         raise entry_expired(cache.name, key, entry.expire_time)
     return entry
+
+
+def if_living(entry: Entry | Unreadable | None, now: float) -> Entry | None:
+    """Returns an entry if it is there, alive, and can be read."""
+    return entry if isinstance(entry, Entry) and entry.alive(now) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,10 +284,10 @@ def unreadable(what: str) -> DataLoss:
     """What a backend keeps cannot be read.
 
     Args:
-        what: What it is, such as ``an entry``.
+        what: What it is, such as ``a cache``.
     """
     return DataLoss(
-        f"the stored record of {what} cannot be read: run VerifyCache with repair, which removes it",
+        f"the stored record of {what} cannot be read: restore it, or remove it and run VerifyCache with repair",
         reason="STORAGE_UNAVAILABLE",
         metadata={"what": what},
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from services.cache.caches import Cache
 from services.cache.changes import Decision, Grant, Leave, Release, Row, View
-from services.cache.entries import Entry
+from services.cache.entries import Entry, if_living
 from services.cache.faults import lease_held, lease_lost
 from services.cache.leases import Lease
 
@@ -73,8 +73,8 @@ def take(cache: Cache, wish: Wish, damaged: str) -> Row:
     token = wish.origin + secrets.token_hex(16)
 
     def decide(view: View) -> Decision:
-        found, held = view.entry, view.lease
-        if found is not None and found.alive(view.now) and found.etag != damaged:
+        found, held = if_living(view.entry, view.now), view.lease
+        if found is not None and found.etag != damaged:
             return Leave(found)
         if held is None:
             return Grant(Lease(wish.key, token, wish.tags, view.now + wish.duration))

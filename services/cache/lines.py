@@ -15,8 +15,8 @@ from sutler.tails import changed, stopping
 
 from services.cache.caches import Cache
 from services.cache.counting import Count, Counts
-from services.cache.entries import Entry
-from services.cache.faults import CacheMovedError, lease_held
+from services.cache.entries import UNREADABLE, Entry, Unreadable
+from services.cache.faults import CacheMovedError, entry_corrupt, lease_held
 from services.cache.leases import Lease
 from services.cache.leasing import Wish, release, take
 from services.cache.ports import MetadataBackend
@@ -88,6 +88,8 @@ class Lines:
         """Looks at a key; an entry with the etag ``damaged`` is not checked again."""
         found = await backend.get(cache, key, value=True, lease=True)
         entry, now, lease = found.entry, found.now, found.lease
+        if isinstance(entry, Unreadable):
+            return Look(now, missing=entry_corrupt(cache.name, key, UNREADABLE), lease=lease)
         if entry is None or not entry.alive(now):
             return Look(now, expired=entry, lease=lease)
         missing = None

@@ -16,11 +16,11 @@ from services.cache.accesses import Access
 from services.cache.caches import Cache, Compression, Usage
 from services.cache.changes import Draft, Row
 from services.cache.counting import Count, Counted
-from services.cache.entries import Blob, Entry
+from services.cache.entries import Blob, Entry, Unreadable
 from services.cache.gauges import Gauge
 from services.cache.listing import Query
 from services.cache.problems import Report, Run
-from services.cache.results import Changed, Deletion, Discarded, Dropped, Found, Listed, Swept, Unreadable, Version
+from services.cache.results import Changed, Deletion, Discarded, Dropped, Found, Listed, Swept, Version
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -163,8 +163,10 @@ class MetadataBackend(Protocol):
         """
         ...
 
-    async def get_many(self, cache: Cache, keys: Sequence[str], *, value: bool) -> tuple[Mapping[str, Entry], float]:
-        """Returns what stands under up to 25 keys, and the time."""
+    async def get_many(
+        self, cache: Cache, keys: Sequence[str], *, value: bool
+    ) -> tuple[Mapping[str, Entry | Unreadable], float]:
+        """Returns what stands under up to 25 keys, readable or not, and the time."""
         ...
 
     async def version(self, cache: Cache) -> Version | None:
@@ -176,7 +178,8 @@ class MetadataBackend(Protocol):
 
         A row that refuses changes nothing and stops no other. With ``once`` there is one row, whose entry is
         remembered as the answer. Where an entry is stored or removed, a lease of its key ends; followers are told of
-        that, and of lives that get shorter.
+        that, and of lives that get shorter. What cannot be read goes too, with what is kept beside it as far as that
+        is known; the rest is for :meth:`recount`.
 
         Raises:
             RequestRepeated: If ``once`` was answered before; nothing has changed then.
@@ -185,7 +188,8 @@ class MetadataBackend(Protocol):
         ...
 
     async def page(self, cache: Cache, query: Query) -> Listed:
-        """Returns living entries without their values; fewer than the limit, but at least one, if they are large."""
+        """Returns living entries that can be read, without their values; fewer than the limit, but at least one, if
+        they are large."""
         ...
 
     async def select(self, cache: Cache, selector: Selector, after: str, limit: int, *, living: bool) -> Sequence[Mark]:

@@ -9,7 +9,7 @@ from sutler.etags import make_etag
 
 from services.cache.caches import Cache, Compression
 from services.cache.changes import Decision, Draft, Leave, Row, Store, View, check_room
-from services.cache.entries import Blob, Entry, Kind, living, put_life
+from services.cache.entries import Blob, Entry, Kind, if_living, living, put_life
 from services.cache.faults import already_exists, blob_not_found, entry_changed, lease_lost, value_too_large
 from services.cache.leases import Lease
 from services.cache.signing import NO_KEYS, Signer, signed_sha256
@@ -128,7 +128,7 @@ def put(cache: Cache, wanted: Put, draft: Draft | None = None, signer: Signer = 
     etag = _etag(wanted)
 
     def decide(view: View) -> Decision:
-        found = view.entry if view.entry is not None and view.entry.alive(view.now) else None
+        found = if_living(view.entry, view.now)
         refusal = unmet(cache, wanted, found, view.lease)
         if refusal is not None:
             if found is not None and found.etag == etag:

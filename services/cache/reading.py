@@ -13,7 +13,7 @@ from services.cache.accesses import Access, Accesses, must_store, renewed
 from services.cache.backends import Backends
 from services.cache.caches import DEFAULT_INLINE_LIMIT, Cache, Compression
 from services.cache.counting import Count, Counts
-from services.cache.entries import MAX_INLINE_BYTES, Entry, living
+from services.cache.entries import MAX_INLINE_BYTES, Entry, Unreadable, living
 from services.cache.faults import DamagedError, entry_changed, offset_invalid
 from services.cache.forms import Form
 from services.cache.listing import Query
@@ -200,7 +200,7 @@ class Reads:
             self._recent.keep(cache, form, entry, data, None if version is None else version.number, now)
             return data
 
-        if not any(entry.blob is not None for entry in found.values()):
+        if not any(isinstance(entry, Entry) and entry.blob is not None for entry in found.values()):
             return [await result(key) for key in keys]
         return await asyncio.gather(*map(result, _fitting(keys, found, form, room)))
 
@@ -210,7 +210,7 @@ class Reads:
         self._accesses.add_all(cache, [answer.place for answer in answers], now)
 
     async def _given(
-        self, cache: Cache, backend: MetadataBackend, key: str, found: Entry | None, now: float, form: Form
+        self, cache: Cache, backend: MetadataBackend, key: str, found: Entry | Unreadable | None, now: float, form: Form
     ) -> Entry:
         """Returns a found entry as it is given out, and counts the access."""
         if not form.counts:
@@ -273,11 +273,11 @@ def _with(entry: Entry, value: bytes) -> Entry:
     return entry if value is entry.value else replace(entry, value=value, packing=Compression.NONE)
 
 
-def _fitting(keys: Sequence[str], found: Mapping[str, Entry], form: Form, room: int) -> Sequence[str]:
+def _fitting(keys: Sequence[str], found: Mapping[str, Entry | Unreadable], form: Form, room: int) -> Sequence[str]:
     """Returns the first keys, up to the one whose value may be too much for a message, before blobs are read."""
     for place, key in enumerate(keys, 1):
         entry = found.get(key)
-        if entry is not None and entry.size <= MAX_INLINE_BYTES and form.wants_value(entry):
+        if isinstance(entry, Entry) and entry.size <= MAX_INLINE_BYTES and form.wants_value(entry):
             room -= entry.size
         if room < 0:
             return keys[:place]

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from sutler.errors import SutlerError
 
 from services.cache.caches import Usage
-from services.cache.entries import Entry
+from services.cache.entries import Entry, Unreadable
 from services.cache.leases import Lease
 
 
@@ -52,13 +52,13 @@ class Found:
     """What a look at one key gave.
 
     Attributes:
-        entry: What stands there, alive or expired.
+        entry: What stands there, alive, expired or unreadable.
         now: The time of the look, in seconds since 1970.
         lease: The lease of the key, if it lasts and was asked for.
         version: The number of the cache's :class:`Version` as of the look; None if it is not known.
     """
 
-    entry: Entry | None
+    entry: Entry | Unreadable | None
     now: float
     lease: Lease | None = None
     version: int | None = None
@@ -109,19 +109,6 @@ class Discarded:
 
     count: int
     lost_leases: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An entry whose metadata cannot be read.
-
-    Attributes:
-        key: Its key.
-        why: What is wrong, in words.
-    """
-
-    key: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)

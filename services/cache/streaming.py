@@ -13,7 +13,7 @@ from services.cache.caches import Cache
 from services.cache.changes import Draft
 from services.cache.changing import Changes
 from services.cache.counting import Counts
-from services.cache.entries import Kind, put_life
+from services.cache.entries import Kind, if_living, put_life
 from services.cache.faults import blob_incomplete, blob_mismatch, stream_order
 from services.cache.ports import MetadataBackend
 from services.cache.puts import Content, Put, check_size, unmet, written_by
@@ -116,7 +116,7 @@ class Streams:
 async def _check_condition(cache: Cache, backend: MetadataBackend, wanted: Put) -> None:
     """Refuses a put that cannot succeed before its value is sent; a repeat of one that did may go on."""
     found = await backend.get(cache, wanted.key, value=False, lease=True)
-    living = found.entry if found.entry is not None and found.entry.alive(found.now) else None
+    living = if_living(found.entry, found.now)
     refusal = unmet(cache, wanted, living, found.lease)
     if refusal is not None and not written_by(wanted, living):
         raise refusal

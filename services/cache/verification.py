@@ -15,13 +15,12 @@ from services.cache.backends import Backends
 from services.cache.caches import Cache, Usage
 from services.cache.checking import Checker, StoppedError
 from services.cache.counting import Counts
-from services.cache.entries import Entry
+from services.cache.entries import Entry, Unreadable
 from services.cache.faults import cache_not_found
 from services.cache.orphans import Orphans
 from services.cache.ports import MetadataBackend, Verifications
 from services.cache.problems import Problem, ProblemKind, Stage, from_document
 from services.cache.reach import Reach
-from services.cache.results import Unreadable
 from services.cache.selectors import Mark
 from services.cache.signing import Signer
 from services.cache.telling import Cause
@@ -146,13 +145,13 @@ class Verification:
             again = await self._again(found.key)
             if again is None:
                 return None
-            if _is_same(found, again):
+            if isinstance(again, Entry) and _is_same(found, again):
                 sha256 = found.blob.sha256 if found.blob else ""
                 return Problem(fault.kind, key=found.key, sha256=sha256, detail=fault.detail, put_time=found.put_time)
             found = again
         return Problem(ProblemKind.METADATA_UNREADABLE, key=found.key, detail=found.why)
 
-    async def _again(self, key: str) -> Entry | None:
+    async def _again(self, key: str) -> Entry | Unreadable | None:
         return (await self._on(lambda cache, backend: backend.get(cache, key, value=True))).entry
 
     async def _totals(self) -> None:

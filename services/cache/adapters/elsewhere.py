@@ -12,11 +12,11 @@ from services.cache.accesses import Access
 from services.cache.adapters.opening import Opening
 from services.cache.caches import Cache, Usage
 from services.cache.changes import Row
-from services.cache.entries import Blob, Entry
+from services.cache.entries import Blob, Entry, Unreadable
 from services.cache.faults import CacheMovedError
 from services.cache.listing import Query
 from services.cache.ports import Catalogue, MetadataBackend
-from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable, Version
+from services.cache.results import Changed, Discarded, Found, Listed, Swept, Version
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -47,7 +47,9 @@ class Elsewhere:
         """Returns what stands under a key."""
         return await self._on(cache, lambda backend: backend.get(cache, key, value=value, lease=lease))
 
-    async def get_many(self, cache: Cache, keys: Sequence[str], *, value: bool) -> tuple[Mapping[str, Entry], float]:
+    async def get_many(
+        self, cache: Cache, keys: Sequence[str], *, value: bool
+    ) -> tuple[Mapping[str, Entry | Unreadable], float]:
         """Returns what stands under several keys."""
         return await self._on(cache, lambda backend: backend.get_many(cache, keys, value=value))
 

@@ -6,39 +6,24 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-import pytest
-from sutler.backends import OrderedStore
-
 from services.cache.adapters.ordered import keys
-from services.cache.adapters.ordered.records import load_entry
+from services.cache.adapters.ordered.records import Held, load_entry
 from services.cache.caches import Cache, Usage
-from services.cache.results import Discarded, Unreadable
+from services.cache.entries import Unreadable
+from services.cache.results import Discarded
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Scope
 from tests.conformance.cache.places import Place, blob_of, fresh, grant, put
+from tests.conformance.cache.records import overwrite, store_of
 from tests.conformance.cache.test_leases import leases
 from tests.conformance.cache.test_sweeps import evicted, swept
-
-
-def store_of(place: Place) -> OrderedStore:
-    """Returns the ordered store of a place; skips where there is none."""
-    store = getattr(place.backend, "_store", None)
-    if store is None:
-        pytest.skip("the entries are in tables")
-    assert isinstance(store, OrderedStore)
-    return store
-
-
-async def overwrite(store: OrderedStore, key: bytes, value: bytes | None) -> None:
-    [before] = await store.get([key])
-    assert await store.commit((key, before), {key: value})
 
 
 async def spoil(place: Place, cache: Cache, key: str) -> None:
     """Makes the metadata of an entry unreadable."""
     database = getattr(place.backend, "_db", None)
     if database is None:
-        await overwrite(store_of(place), keys.entry(cache.space, key), b"no JSON")
+        await overwrite(place, keys.entry(cache.space, key), b"no JSON")
         return
     sql = "UPDATE entries SET kind = 99 WHERE space = ? AND key = ?"
     await database.write(lambda tx: tx.execute(sql, (cache.space, key)))
@@ -99,12 +84,13 @@ async def test_indexes_of_uses_and_ends_are_mended(place: Place) -> None:
     [record] = await store.get([keys.entry(cache.space, "a")])
     assert record is not None
     held = load_entry("a", record)
+    assert isinstance(held, Held)
     assert held.purge_time is not None
-    await overwrite(store, keys.rank(cache.space, held.worth, "a"), None)
-    await overwrite(store, keys.rank(cache.space, held.worth - 5, "b"), b"")
-    await overwrite(store, keys.rank(cache.space, held.worth - 5, "nothing"), b"")
-    await overwrite(store, keys.due(held.purge_time, keys.entry(cache.space, "a")), None)
-    await overwrite(store, keys.tag(cache.space, "t", "c"), None)
+    await overwrite(place, keys.rank(cache.space, held.worth, "a"), None)
+    await overwrite(place, keys.rank(cache.space, held.worth - 5, "b"), b"")
+    await overwrite(place, keys.rank(cache.space, held.worth - 5, "nothing"), b"")
+    await overwrite(place, keys.due(held.purge_time, keys.entry(cache.space, "a")), None)
+    await overwrite(place, keys.tag(cache.space, "t", "c"), None)
     assert len(await place.backend.recount(cache, repair=False)) == 5
     await place.backend.recount(cache, repair=True)
     assert list(await place.backend.recount(cache, repair=False)) == []
@@ -116,7 +102,7 @@ async def test_a_wrong_end_is_looked_at_once(place: Place) -> None:
     store, cache = store_of(place), await place.make()
     await place.put(cache, "a")
     wrong = keys.due(time.time() - 100, keys.entry(cache.space, "a"))
-    await overwrite(store, wrong, b"default")
+    await overwrite(place, wrong, b"default")
     await swept(place)
     assert await store.get([wrong]) == [None]
     assert await place.keys(cache) == ["a"]

@@ -3,56 +3,136 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from sutler.errors import Code, DataLoss
 
 from services.cache.accesses import Access
 from services.cache.adapters.database import DatabaseEntries
-from services.cache.adapters.ordered import OrderedEntries, keys
-from services.cache.caches import Cache, Eviction
-from services.cache.entries import Entry
-from services.cache.results import Unreadable
+from services.cache.adapters.ordered import keys
+from services.cache.caches import Cache, Eviction, Usage
+from services.cache.changes import Draft, Row, View
+from services.cache.entries import Entry, Unreadable
+from services.cache.leases import Lease
 from services.cache.selectors import Selector
-from tests.conformance.cache.places import Place
+from tests.conformance.cache.places import Place, blob_of, fresh, grant, look, put, remove, wanted
+from tests.conformance.cache.records import overwrite, record_of
 
 
-async def spoil(place: Place, cache: Cache, key: str) -> None:
-    """Makes the metadata of an entry unreadable."""
+async def spoil(place: Place, cache: Cache, key: str, *, wholly: bool = True) -> None:
+    """Makes the metadata of an entry unreadable: all of its record, where it has one, or a part only."""
     backend = place.backend
     if isinstance(backend, DatabaseEntries):
-        spoilt = "UPDATE entries SET tags = '[broken' WHERE space = ? AND key = ?"
+        spoilt = "UPDATE entries SET kind = 99 WHERE space = ? AND key = ?"
+        if wholly:
+            spoilt = "UPDATE entries SET tags = '[broken' WHERE space = ? AND key = ?"
         await backend._db.write(lambda tx: tx.execute(spoilt, (cache.space, key)))
         return
-    assert isinstance(backend, OrderedEntries)
-    name = keys.entry(cache.space, key)
-    [record] = await backend._store.get([name])
-    assert record is not None
-    assert await backend._store.commit((name, record), {name: b"{broken"})
+    record = await record_of(place, keys.entry(cache.space, key))
+    broken = b"{broken" if wholly else record.replace(b'"BYTES"', b'"LOST"')
+    await overwrite(place, keys.entry(cache.space, key), broken)
 
 
 async def left(place: Place, cache: Cache) -> list[str]:
     return [entry.key for entry in await place.backend.inspect(cache, "", 100)]
 
 
-async def test_it_is_told_and_others_are_read(place: Place) -> None:
+async def test_readers_are_told_and_others_are_read(place: Place) -> None:
     cache = await place.make()
-    await place.put(cache, "broken", "whole", tags=("t",))
+    await place.put(cache, "a", "broken", "whole", tags=("t",))
+    await place.backend.change(cache, [grant("broken")])
     await spoil(place, cache, "broken")
-    for look in (
-        place.backend.get(cache, "broken", value=True),
-        place.backend.get(cache, "broken", value=True, lease=True),
-        place.backend.get_many(cache, ["broken", "whole"], value=False),
-        place.keys(cache),
-        place.put(cache, "broken"),
-    ):
-        with pytest.raises(DataLoss) as caught:
-            await look
-        assert (caught.value.code, caught.value.reason) == (Code.DATA_LOSS, "STORAGE_UNAVAILABLE")
-        assert caught.value.metadata == {"what": "an entry"}
-    assert isinstance((await place.backend.get(cache, "whole", value=True)).entry, Entry)
-    found = await place.backend.inspect(cache, "", 10)
-    assert [type(each) for each in found] == [Unreadable, Entry]
+    found = await place.backend.get(cache, "broken", value=True, lease=True)
+    assert isinstance(found.entry, Unreadable) and found.entry.key == "broken"
+    assert found.lease is not None and found.lease.key == "broken"
+    assert isinstance((await place.backend.get(cache, "broken", value=False)).entry, Unreadable)
+    many, _ = await place.backend.get_many(cache, ["broken", "none", "whole"], value=True)
+    assert {key: type(each) for key, each in many.items()} == {"broken": Unreadable, "whole": Entry}
+    assert [type(each) for each in await place.backend.inspect(cache, "", 10)] == [Entry, Unreadable, Entry]
+
+
+async def test_lists_go_past_it(place: Place) -> None:
+    cache = await place.make()
+    await place.put(cache, "a", "b", "c", "d", "e")
+    for key in ("a", "c", "d"):
+        await spoil(place, cache, key)
+    assert await place.keys(cache) == ["b", "e"]
+    first = await place.backend.page(cache, wanted(limit=1))
+    assert ([entry.key for entry in first.entries], first.more) == (["b"], True)
+    last = await place.backend.page(cache, wanted(limit=1, after=first.positions[0]))
+    assert ([entry.key for entry in last.entries], last.more) == (["e"], False)
+
+
+def stored(key: str, **fields: Any) -> Row:
+    """A put of a value in a blob that is known."""
+    return put(key, draft=Draft(replace(blob_of(b"x" * 100, "l1"), locator=""), 0.0), **fields)
+
+
+async def test_a_put_takes_its_place(place: Place) -> None:
+    cache = await place.make()
+    fields = {"data_type": "numpy", "tags": ("t",), "expire_time": lambda now: now + 500}
+    await place.put(cache, "inline", **fields)
+    await place.backend.change(cache, [put("blob", draft=fresh(blob_of(b"x" * 100, "l1")), **fields)])
+    await place.backend.change(cache, [grant("inline")])
+    for key in ("inline", "blob"):
+        await spoil(place, cache, key, wholly=False)
+    changed = await place.backend.change(cache, [put("inline", b"longer value", tags=("u",)), stored("blob")])
+    assert [type(result) for result in changed.results] == [Entry, Entry]
+    assert changed.lost_leases == 1
+    assert await place.backend.usage(cache) == changed.usage == Usage(2, 1, 112, 112)
+    assert list(await place.backend.recount(cache, repair=False)) == []
+    assert await place.backend.data_types("default", ()) == {}
+    marks = [await place.backend.select(cache, Selector(tags=(tag,)), "", 10, living=True) for tag in ("t", "u")]
+    assert [[mark.key for mark in each] for each in marks] == [[], ["inline"]]
+    found = await place.backend.get(cache, "inline", value=True)
+    assert isinstance(found.entry, Entry) and found.entry.value == b"longer value"
+
+
+async def test_a_removal_takes_it_away(place: Place) -> None:
+    cache = await place.make()
+    await place.put(cache, "whole", data_type="numpy", tags=("t",))
+    await place.put(cache, "broken", data_type="numpy", tags=("t",))
+    await place.backend.change(cache, [grant("broken")])
+    await place.backend.follow(cache)
+    start, _ = await place.backend.feed(cache).bounds()
+    await spoil(place, cache, "broken", wholly=False)
+    changed = await place.backend.change(cache, [remove("broken")])
+    assert (list(changed.results), changed.usage, changed.lost_leases) == ([None], Usage(1, 0, 5, 5), 1)
+    assert [told.text for _, told in await place.backend.feed(cache).after(start, 10)] == ["broken"]
+    assert list(await place.backend.recount(cache, repair=False)) == []
+    assert await place.backend.data_types("default", ()) == {"numpy": 1}
+
+
+async def test_decisions_see_it_and_a_refusal_leaves_it(place: Place) -> None:
+    cache, seen = await place.make(), list[View]()
+    await place.put(cache, "broken")
+    await spoil(place, cache, "broken")
+    given = grant("broken")
+    [_, lease] = (await place.backend.change(cache, [look("broken", seen), given])).results
+    assert isinstance(seen[-1].entry, Unreadable) and isinstance(lease, Lease)
+    assert isinstance((await place.backend.get(cache, "broken", value=False)).entry, Unreadable)
+
+
+async def test_a_recount_sets_right_what_nothing_tells_of(place: Place) -> None:
+    """Of a record that is all broken nobody knows the blob, the data type, the tags."""
+    cache = await place.make()
+    blob, kinds = blob_of(b"x" * 100, "l1"), {"data_type": "numpy", "tags": ("t",)}
+    await place.backend.change(cache, [put(key, draft=fresh(blob), **kinds) for key in ("a", "b", "broken")])
+    await place.put(cache, "inline", data_type="numpy")
+    for key in ("broken", "inline"):
+        await spoil(place, cache, key)
+    await place.backend.change(cache, [remove("broken"), put("inline", data_type="pandas")])
+    await place.backend.recount(cache, repair=True)
+    assert list(await place.backend.recount(cache, repair=False)) == []
+    assert await place.backend.usage(cache) == Usage(3, 1, 205, 105)
+    assert await place.backend.data_types("default", ()) == {"numpy": 2, "pandas": 1}
+    await place.backend.change(cache, [remove("a")])
+    assert await place.backend.blob(cache, blob.sha256) is not None
+    await place.backend.change(cache, [remove("b")])
+    assert await place.backend.blob(cache, blob.sha256) is None
+    assert await place.backend.known(["l1"]) == {"l1"}
+    assert [locator for _, locator in await place.backend.garbage(10)] == ["l1"]
 
 
 @pytest.mark.parametrize("selector", [Selector(everything=True), Selector(tags=("t",)), Selector(prefix="b")])
@@ -105,7 +185,7 @@ async def test_accesses_of_others_are_counted(place: Place) -> None:
         [Access(cache.space, entry.key, entry.put_time, False, 1, time.time()) for entry in stored]
     )
     found = await place.backend.get(cache, "whole", value=False)
-    assert found.entry is not None
+    assert isinstance(found.entry, Entry)
     assert found.entry.hit_count == 1
 
 

@@ -23,6 +23,7 @@ MAX_UNUSED_SECONDS = 30.0
 """A blob that was written longer ago must be written anew: the sweep takes orphans that are twice as old."""
 
 _COLUMNS = "sha256, size_bytes, checksum, chunks, locator, id, packing, stored_bytes"
+_PACKINGS = {int(packing): packing for packing in Compression}
 
 
 def find(tx: Transaction, tenant: str, backend: str, sha256: str) -> Blob | None:
@@ -35,7 +36,7 @@ def find(tx: Transaction, tenant: str, backend: str, sha256: str) -> Blob | None
 
 def _blob(row: Sequence[Any]) -> Blob:
     sha256, size, checksum, chunks, locator, number, packing, stored = row
-    return Blob(sha256, size, checksum, chunks, locator, number, Compression(packing), stored)
+    return Blob(sha256, size, checksum, chunks, locator, number, _PACKINGS.get(packing, Compression.NONE), stored)
 
 
 def numbered(tx: Transaction, blob_id: int) -> Blob | None:

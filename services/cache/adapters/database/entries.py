@@ -26,9 +26,9 @@ from services.cache.adapters.database import (
 )
 from services.cache.caches import Cache, Usage
 from services.cache.changes import Row
-from services.cache.entries import Blob, Entry
+from services.cache.entries import Blob, Entry, Unreadable
 from services.cache.listing import Query, check_filter
-from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable, Version
+from services.cache.results import Changed, Discarded, Found, Listed, Swept, Version
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -57,7 +57,9 @@ class DatabaseEntries:
             return await self._db.read(lambda tx: rows.leased(tx, cache, key))
         return await self._db.read(lambda tx: rows.one(tx, cache, key, value=value))
 
-    async def get_many(self, cache: Cache, keys: Sequence[str], *, value: bool) -> tuple[Mapping[str, Entry], float]:
+    async def get_many(
+        self, cache: Cache, keys: Sequence[str], *, value: bool
+    ) -> tuple[Mapping[str, Entry | Unreadable], float]:
         """Returns what stands under several keys."""
         return await self._db.read(lambda tx: (rows.some(tx, cache, keys, value=value), tx.now))
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sutler.errors import DataLoss
 from sutler.store import Transaction
 
-from services.cache.adapters.database import blobs, rows
-from services.cache.adapters.database.totals import Totals
+from services.cache.adapters.database import rows
 from services.cache.caches import Cache
-from services.cache.entries import Entry
-from services.cache.results import Unreadable
+from services.cache.entries import Entry, Unreadable
 
 MAX_BYTES = 8 << 20
 """The most bytes of values in one page, unless its first entry alone has more."""
@@ -34,7 +31,7 @@ def inspect(tx: Transaction, cache: Cache, after: str, limit: int) -> list[Entry
     for start in range(0, len(keys), most):
         group = rows.group(tx, cache.space, keys[start : start + most], value=True)
         raw |= {row[0]: row for row in group}
-    return [_read(raw[key]) for key in keys]
+    return [rows.to_entry(raw[key]) for key in keys]
 
 
 def _fitting(found: Sequence[tuple[str, int]]) -> list[str]:
@@ -46,33 +43,6 @@ def _fitting(found: Sequence[tuple[str, int]]) -> list[str]:
             break
         keys.append(key)
     return keys
-
-
-def _read(row: Sequence[Any]) -> Entry | Unreadable:
-    try:
-        return rows.to_entry(row)
-    except DataLoss as error:
-        return Unreadable(rows.given_key(row[0]), f"{type(error.__cause__).__name__} in its row")
-
-
-def remove_unreadable(tx: Transaction, total: Totals, key: str) -> None:
-    """Removes a row that is no entry, with its tags."""
-    stored = rows.stored_key(key)
-    row = tx.one(
-        "DELETE FROM entries WHERE space = ? AND key = ? RETURNING size_bytes, stored_bytes, blob_id",
-        (total.space, stored),
-    )
-    assert row is not None
-    size, stored_size, blob_id = row
-    total.version += 1
-    total.entries -= 1
-    total.size_bytes -= size
-    blob = None if blob_id is None else blobs.numbered(tx, blob_id)
-    if blob is not None:
-        blobs.released(tx, total, blob)
-    elif blob_id is None:
-        total.stored_bytes -= stored_size
-    tx.execute("DELETE FROM entry_tags WHERE space = ? AND key = ?", (total.space, stored))
 
 
 def data_types(tx: Transaction, tenant: str, gone: Sequence[int]) -> Mapping[str, int]:

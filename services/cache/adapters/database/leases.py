@@ -65,7 +65,8 @@ def end_tagged(tx: Transaction, total: Totals, tags: Collection[str]) -> None:
     """Ends the leases that were given with one of these tags, and those of entries that have one."""
     wanted = set(tags)
     for key, given in tx.all("SELECT key, tags FROM key_leases WHERE space = ?", (total.space,)):
-        if not wanted.isdisjoint(orjson.loads(given)):
+        lease = rows.to_lease(key, ("", given, 0.0))
+        if lease is None or not wanted.isdisjoint(lease.tags):
             end_where(tx, total, "key = ?", (key,))
     marks = ", ".join("?" * len(tags))
     tagged = f"key IN (SELECT key FROM entry_tags WHERE space = ? AND tag IN ({marks}))"

@@ -10,8 +10,8 @@ from sutler.store import Row as StoredRow
 from sutler.store import Transaction
 
 from services.cache.caches import Cache, Compression
-from services.cache.entries import Blob, Entry, Kind
-from services.cache.faults import CacheMovedError, unreadable
+from services.cache.entries import Blob, Entry, Kind, Unreadable
+from services.cache.faults import CacheMovedError
 from services.cache.leases import Lease
 from services.cache.results import Found
 
@@ -71,12 +71,8 @@ def given_key(stored: str) -> str:
     return stored.replace("\x01\x01", "\0").replace("\x01\x02", "\x01")
 
 
-def to_entry(row: Sequence[Any]) -> Entry:
-    """Returns the entry in a row; positions rather than names, for this is on the way of every read.
-
-    Raises:
-        DataLoss: If it cannot be read (STORAGE_UNAVAILABLE).
-    """
+def to_entry(row: Sequence[Any]) -> Entry | Unreadable:
+    """Returns the entry in a row; positions rather than names, for this is on the way of every read."""
     try:
         tags, sha256 = row[15], row[21]
         return Entry(
@@ -106,7 +102,7 @@ def to_entry(row: Sequence[Any]) -> Entry:
             row[19],
         )
     except UNREADABLE as error:
-        raise unreadable("an entry") from error
+        return Unreadable(given_key(row[0]), f"{type(error).__name__} in its row")
 
 
 UNREADABLE = (KeyError, TypeError, ValueError)
@@ -146,13 +142,16 @@ def leased(tx: Transaction, cache: Cache, key: str) -> Found:
     return Found(entry, tx.now, lease if lease is not None and lease.alive(tx.now) else None)
 
 
-def to_lease(key: str, row: Sequence[Any]) -> Lease:
-    """Returns the lease in a row of token, tags and end."""
+def to_lease(key: str, row: Sequence[Any]) -> Lease | None:
+    """Returns the lease in a row of token, tags and end; None if it cannot be read."""
     token, tags, expire_time = row
-    return Lease(key, token, tuple(orjson.loads(tags)), expire_time)
+    try:
+        return Lease(key, token, tuple(orjson.loads(tags)), float(expire_time))
+    except UNREADABLE:
+        return None
 
 
-def some(tx: Transaction, cache: Cache, keys: Sequence[str], *, value: bool) -> Mapping[str, Entry]:
+def some(tx: Transaction, cache: Cache, keys: Sequence[str], *, value: bool) -> Mapping[str, Entry | Unreadable]:
     """Returns what stands under up to 25 keys of a cache. Raises as :func:`one`."""
     check_cache(tx, cache)
     found = group(tx, cache.space, list(map(stored_key, keys)), value=value)
@@ -190,7 +189,7 @@ def moved(tx: Transaction, space: int) -> None:
     tx.found.pop((_REVISION, space), None)
 
 
-def held(tx: Transaction, space: int, key: str, *, value: bool = False) -> Entry | None:
+def held(tx: Transaction, space: int, key: str, *, value: bool = False) -> Entry | Unreadable | None:
     """Returns what stands under a key; for changes, which have checked the cache already."""
     select = _SELECT_WITH_VALUE if value else SELECT
     row = tx.one(f"{select} WHERE e.space = ? AND e.key = ?", (space, stored_key(key)))

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sutler.errors import DataLoss
 from sutler.filtering import after_sql, order_sql, position
 from sutler.paging import MAX_PAGE_BYTES
 from sutler.store import Transaction
 
-from services.cache.adapters.database import feed, inspecting, leases, rows, totals, writing
+from services.cache.adapters.database import feed, leases, rows, totals, writing
 from services.cache.adapters.database.totals import Totals
 from services.cache.caches import Cache
-from services.cache.entries import Entry
+from services.cache.entries import Entry, Unreadable
 from services.cache.listing import ENTRIES, ENTRY_ORDER, Query, entry_item
 from services.cache.results import Discarded, Listed
 from services.cache.selectors import Mark, Selector
@@ -41,13 +40,16 @@ def page(tx: Transaction, cache: Cache, query: Query) -> Listed:
         add(*_prefix(query.prefix))
     add(*query.filter.sql(tx.dialect))
     order, ordering = order_sql(query.orders, ENTRIES, tx.dialect)
-    found = tx.all(
-        f"SELECT key, listed_bytes FROM entries WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT ?",
-        (*params, *ordering, query.limit + 1),
-    )
-    keys = _fitting(found[: query.limit])
-    entries = _entries(tx, cache, keys)
-    return Listed(entries, [_position(entry, query) for entry in entries], more=len(keys) < len(found))
+    sql = f"SELECT key, listed_bytes FROM entries WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT ?"
+    unreadable: set[str] = set()
+    while True:
+        found = tx.all(sql, (*params, *ordering, query.limit + 1 + len(unreadable)))
+        found = [row for row in found if rows.given_key(row[0]) not in unreadable]
+        keys = _fitting(found[: query.limit])
+        entries, more = _entries(tx, cache, keys), len(keys) < len(found)
+        if entries or not more:
+            return Listed(entries, [_position(entry, query) for entry in entries], more=more)
+        unreadable.update(keys)
 
 
 def _position(entry: Entry, query: Query) -> list[Any]:
@@ -70,10 +72,10 @@ def _fitting(found: Sequence[tuple[str, int]]) -> list[str]:
 
 def _entries(tx: Transaction, cache: Cache, keys: Sequence[str]) -> list[Entry]:
     most = rows.GROUPS[-1]
-    found: dict[str, Entry] = {}
+    found: dict[str, Entry | Unreadable] = {}
     for start in range(0, len(keys), most):
         found |= rows.some(tx, cache, keys[start : start + most], value=False)
-    return [found[key] for key in keys]
+    return [entry for key in keys if isinstance(entry := found[key], Entry)]
 
 
 def _prefix(prefix: str) -> tuple[str, tuple[str, ...]]:
@@ -149,13 +151,12 @@ def discard(
     before = replace(total)
     count = 0
     for mark in marks:
-        try:
-            entry = rows.held(tx, cache.space, mark.key)
-        except DataLoss:
-            inspecting.remove_unreadable(tx, total, mark.key)
+        entry = rows.held(tx, cache.space, mark.key)
+        if isinstance(entry, Unreadable):
+            writing.remove(tx, total, entry)
+        elif entry is None or entry.put_time != mark.put_time:
+            continue
         else:
-            if entry is None or entry.put_time != mark.put_time:
-                continue
             count += entry.alive(tx.now)
             if not expire_only:
                 writing.remove(tx, total, entry)

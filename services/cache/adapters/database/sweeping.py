@@ -78,7 +78,7 @@ def evict(tx: Transaction, cache: Cache) -> Swept:
     for row in found:
         if not passes_limit(cache, total.usage, EVICT_TO):
             break
-        writing.remove_row(tx, total, row)
+        writing.remove(tx, total, rows.to_entry(row))
         count += 1
     total.save(tx)
     return Swept({cache.space: count}, passes_limit(cache, total.usage, EVICT_TO) and bool(found))
@@ -113,7 +113,7 @@ def drop(tx: Transaction, space: int) -> bool:
     total = totals.load(tx, row[0], space)
     found = tx.all(f"{rows.SELECT_BARE} WHERE e.space = ? LIMIT ?", (space, CHUNK))
     for entry in found:
-        writing.remove_row(tx, total, entry)
+        writing.remove(tx, total, rows.to_entry(entry))
     leases.end_where(tx, total, "TRUE", ())
     total.save(tx)
     return len(found) == CHUNK

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import orjson
-from sutler.errors import DataLoss, Exhausted, SutlerError
-from sutler.store import Row as StoredRow
+from sutler.errors import Exhausted, SutlerError
 from sutler.store import Transaction
 
-from services.cache.adapters.database import blobs, feed, inspecting, leases, rows, totals
+from services.cache.adapters.database import blobs, feed, leases, remains, rows, totals
 from services.cache.adapters.database.totals import Totals
 from services.cache.caches import Cache, Usage
 from services.cache.changes import Decision, Grant, Leave, Release, Remove, Renew, Row, Store
-from services.cache.entries import Blob, Entry
+from services.cache.entries import Blob, Entry, Unreadable
 from services.cache.leases import Lease
 from services.cache.results import Changed, Result
 from services.cache.telling import Cause, Scope, shortens
@@ -44,7 +43,7 @@ _LISTED_OVERHEAD = 250
 class _View:
     """What a decision looks at. See :class:`services.cache.changes.View`."""
 
-    entry: Entry | None
+    entry: Entry | Unreadable | None
     usage: Usage
     now: float
     tx: Transaction
@@ -80,7 +79,7 @@ def change(tx: Transaction, cache: Cache, changes: list[Row]) -> Changed:
     return Changed(results, total.usage, (before.version, total.version), total.lost_leases)
 
 
-def _decide(tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry | None) -> Decision:
+def _decide(tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry | Unreadable | None) -> Decision:
     lease = leases.find(tx, total, row.key) if row.with_lease else None
     try:
         return row.decide(_View(found, total.usage, tx.now, tx, cache, lease))
@@ -92,7 +91,7 @@ def _decide(tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry
 
 
 def _apply(
-    tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry | None, decision: Decision
+    tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry | Unreadable | None, decision: Decision
 ) -> Entry | Lease | None:
     match decision:
         case Leave(entry):
@@ -110,14 +109,14 @@ def _apply(
             return None
         case Renew(entry):
             _renew(tx, cache, total, entry)
-            if found is not None and shortens(cache, found, entry, tx.now):
+            if isinstance(found, Entry) and shortens(cache, found, entry, tx.now):
                 feed.tell(tx, total, Scope.KEY, row.key, Cause.TOUCH)
             return entry
         case Store(entry):
             if row.draft is not None:
                 blob = blobs.adopt(tx, total, cache.rules.blob_backend, row.draft)
                 entry = replace(entry, blob=blob)
-            _put(tx, cache, total, found, entry)
+            _put(tx, cache, total, remains.known(tx, total, found), entry)
             if row.with_lease:
                 leases.fulfil(tx, total, row.key)
             else:
@@ -140,9 +139,9 @@ def _put(tx: Transaction, cache: Cache, total: Totals, found: Entry | None, entr
     _retag(tx, cache, entry.key, found.tags if found else (), entry.tags)
 
 
-def remove(tx: Transaction, total: Totals, entry: Entry) -> None:
+def remove(tx: Transaction, total: Totals, found: Entry | Unreadable) -> None:
     """Removes an entry that is there."""
-    key = rows.stored_key(entry.key)
+    entry, key = remains.known(tx, total, found), rows.stored_key(found.key)
     tx.execute("DELETE FROM entries WHERE space = ? AND key = ?", (total.space, key))
     total.version += 1
     total.entries -= 1
@@ -162,18 +161,8 @@ def purge(tx: Transaction, total: Totals, limit: int, keep: str = "") -> int:
         (total.space, tx.now, rows.stored_key(keep), limit),
     )
     for row in found:
-        remove_row(tx, total, row)
+        remove(tx, total, rows.to_entry(row))
     return len(found)
-
-
-def remove_row(tx: Transaction, total: Totals, row: StoredRow) -> None:
-    """Removes an entry in a row of :data:`rows.SELECT_BARE`, also one that cannot be read."""
-    try:
-        entry = rows.to_entry(row)
-    except DataLoss:
-        inspecting.remove_unreadable(tx, total, rows.given_key(row[0]))
-    else:
-        remove(tx, total, entry)
 
 
 def _renew(tx: Transaction, cache: Cache, total: Totals, entry: Entry) -> None:

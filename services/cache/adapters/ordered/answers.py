@@ -27,7 +27,7 @@ class OrderedAnswers:
     async def find(self, tenant: str, method: str, request_id: str) -> tuple[bytes, bytes] | None:
         """Returns the hash of a request and its first answer, or None."""
         [record] = await self._store.get([keys.request(tenant, method, request_id)])
-        known = None if record is None else load_answer(record)
+        known = load_answer(record)
         return None if known is None or known.expire_time <= self._clock() else (known.hash, known.answer)
 
 
@@ -43,8 +43,7 @@ def check_new(step: Step, once: Once | None) -> None:
         RequestRepeated: If it was.
     """
     for key in wanted(once):
-        record = step.get(key)
-        known = None if record is None else load_answer(record)
+        known = load_answer(step.get(key))
         if known is not None and known.expire_time > step.now:
             raise RequestRepeated(known)
 
@@ -60,7 +59,7 @@ def remember(step: Step, once: Once | None, result: object, keep_seconds: float)
 
 def expire(step: Step, found: bytes, key: bytes) -> None:
     """Forgets an answer if its time is over; ``found`` is the record that tells of that."""
-    record = step.get(key)
-    if record is None or load_answer(record).expire_time <= step.now:
+    known = load_answer(step.get(key))
+    if known is None or known.expire_time <= step.now:
         step.delete(key)
         step.delete(found)

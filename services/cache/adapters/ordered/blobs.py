@@ -19,8 +19,7 @@ MAX_UNUSED_SECONDS = 30.0
 
 def find(step: Step, tenant: str, backend: str, sha256: str) -> StoredBlob | None:
     """Returns a blob that a tenant has in a backend."""
-    record = step.get(keys.blob(tenant, backend, sha256))
-    return None if record is None else load_blob(record)
+    return load_blob(step.get(keys.blob(tenant, backend, sha256)))
 
 
 def used_in(stored: StoredBlob, space: int) -> bool:
@@ -78,10 +77,25 @@ def release(room: Room, sha256: str) -> None:
     if not uses[number]:
         del uses[number]
         room.add(blobs=-1, stored=-stored.blob.stored_size)
-    if uses:
-        _save(room, replace(stored, uses=uses))
+    _keep(room, replace(stored, uses=uses))
+
+
+def correct(room: Room, sha256: str, more: int) -> None:
+    """Corrects how many entries refer to a blob, and lets it go if none does; what the cache takes stays."""
+    stored, number = _found(room, sha256), str(room.number)
+    if stored is None:
         return
-    room.step.delete(_key(room, sha256))
+    uses = {**stored.uses, number: stored.uses.get(number, 0) + more}
+    if uses[number] <= 0:
+        del uses[number]
+    _keep(room, replace(stored, uses=uses))
+
+
+def _keep(room: Room, stored: StoredBlob) -> None:
+    if stored.uses:
+        _save(room, stored)
+        return
+    room.step.delete(_key(room, stored.blob.sha256))
     _discard(room, stored.blob.locator)
 
 

@@ -33,9 +33,9 @@ from services.cache.adapters.ordered.spaces import room_of
 from services.cache.adapters.ordered.steps import Step
 from services.cache.caches import Cache, Usage
 from services.cache.changes import Row
-from services.cache.entries import Blob, Entry
+from services.cache.entries import Blob, Entry, Unreadable
 from services.cache.listing import Query, check_filter
-from services.cache.results import Changed, Discarded, Found, Listed, Swept, Unreadable
+from services.cache.results import Changed, Discarded, Found, Listed, Swept
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
 
@@ -76,7 +76,9 @@ class OrderedEntries:
         """Returns what stands under a key."""
         return await finding.one(self._store, self._clock, cache, key, value=value, lease=lease)
 
-    async def get_many(self, cache: Cache, names: Sequence[str], *, value: bool) -> tuple[Mapping[str, Entry], float]:
+    async def get_many(
+        self, cache: Cache, names: Sequence[str], *, value: bool
+    ) -> tuple[Mapping[str, Entry | Unreadable], float]:
         """Returns what stands under several keys."""
         return await finding.some(self._store, self._clock, cache, names, value=value)
 
@@ -169,7 +171,8 @@ class OrderedEntries:
     async def blob(self, cache: Cache, sha256: str) -> Blob | None:
         """Returns a blob of the tenant."""
         [record] = await self._store.get([keys.blob(cache.tenant, cache.rules.blob_backend, sha256)])
-        return None if record is None else load_blob(record).blob
+        stored = load_blob(record)
+        return None if stored is None else stored.blob
 
     async def usage(self, cache: Cache) -> Usage:
         """Returns what a cache takes."""

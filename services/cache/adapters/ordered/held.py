@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sutler.errors import DataLoss
-
-from services.cache.adapters.ordered import blobs, indexes, keys
-from services.cache.adapters.ordered.records import Held, dump_entry, load_entry, with_blob
+from services.cache.adapters.ordered import blobs, indexes, keys, remains
+from services.cache.adapters.ordered.records import Held, dump_entry, load_count, load_entry, with_blob
 from services.cache.adapters.ordered.spaces import Room
 from services.cache.caches import Cache
-from services.cache.entries import Entry
+from services.cache.entries import Entry, Unreadable
 
 
-def find(room: Room, key: str) -> Held | None:
+def find(room: Room, key: str) -> Held | Unreadable | None:
     """Returns what stands under a key."""
     record = room.step.get(keys.entry(room.number, key))
     return None if record is None else load_entry(key, record)
@@ -56,22 +54,11 @@ def remove(room: Room, held: Held) -> None:
     count_type(room, entry.data_type, -1)
 
 
-def remove_unreadable(room: Room, key: str) -> None:
-    """Removes what nobody can read under a key; what else is kept about it is left to a recount."""
-    room.step.delete(keys.entry(room.number, key))
-    room.step.delete(keys.value(room.number, key))
-    room.add(entries=-1)
-
-
 def remove_whatever(room: Room, key: str) -> bool:
     """Removes what stands under a key, also if nobody can read it; returns whether there was anything."""
-    try:
-        held = find(room, key)
-    except DataLoss:
-        remove_unreadable(room, key)
-        return True
+    held = find(room, key)
     if held is not None:
-        remove(room, held)
+        remove(room, remains.known(room, key) if isinstance(held, Unreadable) else held)
     return held is not None
 
 
@@ -83,9 +70,8 @@ def remove_if_over(room: Room, found: bytes, key: str) -> bool:
         found: The record that says that its time may be over; it goes if that is wrong.
         key: The key.
     """
-    try:
-        held = find(room, key)
-    except DataLoss:
+    held = find(room, key)
+    if isinstance(held, Unreadable):
         room.step.delete(found)
         return remove_whatever(room, key)
     if held is None or found not in indexes.of(room.known.tenant, room.number, held):
@@ -130,7 +116,7 @@ def count_type(room: Room, name: str, more: int) -> None:
     if not name:
         return
     key = keys.data_type(room.known.tenant, room.number, name)
-    count = int(room.step.get(key) or b"0") + more
+    count = load_count(room.step.get(key)) + more
     if count > 0:
         room.step.put(key, str(count).encode())
     else:

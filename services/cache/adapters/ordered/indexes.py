@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sutler.backends import OrderedStore
-from sutler.errors import DataLoss
 
 from services.cache.adapters.ordered import keys
-from services.cache.adapters.ordered.looking import records
 from services.cache.adapters.ordered.records import Held, load_entry
 from services.cache.caches import Cache
 
@@ -31,14 +29,6 @@ def name(found: bytes) -> str:
     return {"tag": "tags", "rank": "uses", "due": "ends"}[keys.text(found.partition(b"/")[0])]
 
 
-async def readable_entries(
-    store: OrderedStore, number: int, first: bytes, end: bytes
-) -> AsyncIterator[tuple[int, list[Held]]]:
-    """Yields entries of a cache in groups: how many there are, and those of them that can be read."""
-    async for found in records(store, first, end):
-        yield len(found), [held for key, record in found if (held := _loaded(number, key, record)) is not None]
-
-
 async def missing(store: OrderedStore, cache: Cache, group: Sequence[Held]) -> Wrong:
     """Returns records that belong to entries and are not there."""
     wanted = [(found, held.entry.key) for held in group for found in of(cache.tenant, cache.space, held)]
@@ -52,8 +42,8 @@ async def stale(store: OrderedStore, cache: Cache, group: Sequence[bytes]) -> Wr
     stored = await store.get([keys.entry(cache.space, key) for _, key in wanted]) if wanted else ()
     wrong: Wrong = set()
     for (found, key), record in zip(wanted, stored, strict=True):
-        held = None if record is None else _loaded(cache.space, keys.entry(cache.space, key), record)
-        if held is None or found not in of(cache.tenant, cache.space, held):
+        held = None if record is None else load_entry(key, record)
+        if not isinstance(held, Held) or found not in of(cache.tenant, cache.space, held):
             wrong.add((found, key))
     return wrong
 
@@ -62,10 +52,3 @@ def _entry_key(number: int, found: bytes) -> str:
     if found.startswith(keys.ranks(number)):
         return keys.ranked(number, found)
     return keys.tagged(number, found)[1]
-
-
-def _loaded(number: int, key: bytes, record: bytes) -> Held | None:
-    try:
-        return load_entry(keys.text(key[len(keys.entries(number)) :]), record)
-    except DataLoss:
-        return None

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sutler.errors import DataLoss
-
-from services.cache.adapters.ordered import keys, leases
-from services.cache.adapters.ordered.held import find, purge_time, remove, remove_unreadable, renew
+from services.cache.adapters.ordered import keys, leases, remains
+from services.cache.adapters.ordered.held import find, purge_time, remove, renew
 from services.cache.adapters.ordered.records import Held, load_lease
 from services.cache.adapters.ordered.spaces import Room, room_of
 from services.cache.adapters.ordered.steps import Step
 from services.cache.caches import Cache
+from services.cache.entries import Unreadable
 from services.cache.results import Discarded
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Scope
@@ -24,15 +23,12 @@ def discard(step: Step, cache: Cache, marks: Sequence[Mark], *, expire_only: boo
     step.want(keys.entry(cache.space, mark.key) for mark in marks)
     step.want(keys.lease(cache.space, mark.key) for mark in marks)
     for mark in marks:
-        try:
-            held = find(room, mark.key)
-        except DataLoss:
-            remove_unreadable(room, mark.key)
-            held = None
+        held = find(room, mark.key)
+        if isinstance(held, Unreadable):
+            remove(room, remains.known(room, mark.key))
+        elif held is None or held.entry.put_time != mark.put_time:
+            continue
         else:
-            if held is None or held.entry.put_time != mark.put_time:
-                continue
-        if held is not None:
             count += _end(room, cache, held, expire_only=expire_only)
         leases.end(room, mark.key)
         if cause is not None:
@@ -74,11 +70,12 @@ def _leased(room: Room, ending: Selector) -> Iterator[str]:
     first = start + ending.prefix.encode()
     for found, record in room.step.scan(first, keys.below(first)):
         key = keys.text(found[len(start) :])
-        if not tags or tags.intersection((*load_lease(key, record).tags, *_tags(room, key))):
+        lease = load_lease(key, record)
+        if not tags or lease is None or tags.intersection((*lease.tags, *_tags(room, key))):
             yield key
 
 
 def _tags(room: Room, key: str) -> tuple[str, ...]:
     """Returns the tags of the entry under a key, which a lease may be there to replace."""
     held = find(room, key)
-    return () if held is None else held.entry.tags
+    return held.entry.tags if isinstance(held, Held) else ()

@@ -10,8 +10,7 @@ from services.cache.leases import Lease
 
 def find(room: Room, key: str) -> Lease | None:
     """Returns the lease of a key, also one that has ended on its own and is not swept yet."""
-    record = room.step.get(keys.lease(room.number, key))
-    return None if record is None else load_lease(key, record)
+    return load_lease(key, room.step.get(keys.lease(room.number, key)))
 
 
 def grant(room: Room, lease: Lease) -> None:
@@ -45,6 +44,7 @@ def expire(room: Room, found: bytes, key: str) -> None:
     lease = find(room, key)
     if lease is None:
         room.step.delete(found)
+        room.step.delete(keys.lease(room.number, key))
     elif not lease.alive(room.step.now):
         end(room, key)
 

@@ -9,18 +9,17 @@ from dataclasses import replace
 from itertools import chain
 
 from sutler.backends import OrderedStore
-from sutler.errors import DataLoss
 from sutler.filtering import Filter
 from sutler.paging import fitting
 
 from services.cache.adapters.ordered import keys
 from services.cache.adapters.ordered.ordering import Ordering, Place
-from services.cache.adapters.ordered.records import Held, load_blob, load_entry, with_blob
+from services.cache.adapters.ordered.records import Held, load_blob, load_count, load_entry, with_blob
 from services.cache.adapters.ordered.steps import PAGE
 from services.cache.caches import Cache
-from services.cache.entries import Entry
+from services.cache.entries import Entry, Unreadable
 from services.cache.listing import ENTRY_ORDER, Query, entry_item
-from services.cache.results import Listed, Unreadable
+from services.cache.results import Listed
 from services.cache.selectors import Mark, Selector
 
 INSPECTED_BYTES = 8 * 1024 * 1024
@@ -35,10 +34,11 @@ async def records(store: OrderedStore, first: bytes, end: bytes) -> AsyncIterato
 
 
 async def entries(store: OrderedStore, space: int, first: bytes, end: bytes) -> AsyncIterator[list[Held]]:
-    """Yields entries of a cache, in groups."""
+    """Yields entries of a cache that can be read, in groups."""
     start = len(keys.entries(space))
     async for found in records(store, first, end):
-        yield [load_entry(keys.text(key[start:]), record) for key, record in found]
+        loaded = [load_entry(keys.text(key[start:]), record) for key, record in found]
+        yield [held for held in loaded if isinstance(held, Held)]
 
 
 async def with_blobs(store: OrderedStore, cache: Cache, found: Sequence[Held]) -> list[Entry]:
@@ -46,7 +46,7 @@ async def with_blobs(store: OrderedStore, cache: Cache, found: Sequence[Held]) -
     sums = [held.sha256 for held in found if held.sha256]
     wanted = [keys.blob(cache.tenant, cache.rules.blob_backend, sha256) for sha256 in sums]
     known = dict(zip(sums, await store.get(wanted) if wanted else (), strict=True))
-    blobs = {sha256: load_blob(record) for sha256, record in known.items() if record is not None}
+    blobs = {sha256: load_blob(record) for sha256, record in known.items()}
     return [with_blob(held, blobs.get(held.sha256)) for held in found]
 
 
@@ -93,7 +93,7 @@ async def data_types(store: OrderedStore, tenant: str, gone: Collection[int]) ->
     async for group in records(store, start, keys.below(start)):
         for found, count in group:
             number, name = keys.typed(tenant, found)
-            counts[name] += 0 if number in gone else int(count)
+            counts[name] += 0 if number in gone else load_count(count)
     return dict(+counts)
 
 
@@ -104,10 +104,9 @@ async def inspect(store: OrderedStore, cache: Cache, after: str, limit: int) -> 
     first, end = keys.after(keys.entry(cache.space, after)), keys.below(keys.entries(cache.space))
     for stored, record in await store.scan(first, end, limit):
         key = keys.text(stored[len(keys.entries(cache.space)) :])
-        try:
-            held = load_entry(key, record)
-        except DataLoss as error:
-            found.append(Unreadable(key, str(error)))
+        held = load_entry(key, record)
+        if isinstance(held, Unreadable):
+            found.append(held)
             continue
         total += 0 if held.sha256 else held.entry.stored_size
         if found and total > INSPECTED_BYTES:
@@ -163,9 +162,8 @@ def _marked(found: Sequence[tuple[str, bytes]], wanted: Filter | None, now: floa
     """Yields marks of entries that match; what cannot be read matches everything but a filter."""
     matches = None if wanted is None else wanted.predicate()
     for key, record in found:
-        try:
-            held = load_entry(key, record)
-        except DataLoss:
+        held = load_entry(key, record)
+        if isinstance(held, Unreadable):
             if matches is None:
                 yield Mark(key, 0.0)
             continue

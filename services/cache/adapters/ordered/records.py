@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from sutler.idempotency import Once, Remembered
 
 from services.cache.caches import Compression, Usage
-from services.cache.entries import Blob, Entry, Kind
+from services.cache.entries import Blob, Entry, Kind, Unreadable
 from services.cache.faults import unreadable
 from services.cache.leases import Lease
 from services.cache.telling import Cause, Invalidation, Scope
@@ -68,6 +68,11 @@ class StoredBlob:
     uses: Mapping[str, int]
 
 
+T = TypeVar("T")
+
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
+"""What a record raises that holds something else than was written."""
+
 _NAMES = {"size": "size_bytes", "stored_size": "stored_bytes"}
 _LEFT_OUT = ("key", "metadata", "value", "blob", "kind", "packing", "verified")
 
@@ -83,12 +88,8 @@ def dump_entry(held: Held) -> bytes:
     return orjson.dumps(described) + b"\n" + entry.metadata.encode()
 
 
-def load_entry(key: str, record: bytes) -> Held:
-    """Returns the entry in a record.
-
-    Raises:
-        DataLoss: If it cannot be read (STORAGE_UNAVAILABLE).
-    """
+def load_entry(key: str, record: bytes) -> Held | Unreadable:
+    """Returns the entry in a record."""
     described, _, metadata = record.partition(b"\n")
     try:
         found = orjson.loads(described)
@@ -98,8 +99,8 @@ def load_entry(key: str, record: bytes) -> Held:
         found["kind"], found["packing"] = Kind[found["kind"]], Compression[found["packing"]]
         found["tags"] = tuple(found["tags"])
         return Held(Entry(key=key, metadata=metadata.decode(), **found), purge_time, worth, sha256)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise unreadable("an entry") from error
+    except _DAMAGE as error:
+        return Unreadable(key, f"{type(error).__name__} in its record")
 
 
 def dump_space(space: Space) -> bytes:
@@ -108,9 +109,16 @@ def dump_space(space: Space) -> bytes:
 
 
 def load_space(record: bytes) -> Space:
-    """Returns what is known of a cache."""
-    found = orjson.loads(record)
-    return Space(**found | {"usage": Usage(**found["usage"])})
+    """Returns what is known of a cache.
+
+    Raises:
+        DataLoss: If it cannot be read (STORAGE_UNAVAILABLE).
+    """
+    try:
+        found = orjson.loads(record)
+        return Space(**found | {"usage": Usage(**found["usage"])})
+    except _DAMAGE as error:
+        raise unreadable("a cache") from error
 
 
 def dump_blob(stored: StoredBlob) -> bytes:
@@ -119,11 +127,20 @@ def dump_blob(stored: StoredBlob) -> bytes:
     return orjson.dumps({"blob": described, "uses": dict(stored.uses)})
 
 
-def load_blob(record: bytes) -> StoredBlob:
-    """Returns a blob and who refers to it."""
-    found = orjson.loads(record)
-    described = found["blob"]
-    return StoredBlob(Blob(**described | {"packing": Compression[described["packing"]]}), found["uses"])
+def load_blob(record: bytes | None) -> StoredBlob | None:
+    """Returns a blob and who refers to it; None if there is none, or its record cannot be read."""
+
+    def load(found: Any) -> StoredBlob:
+        described = found["blob"]
+        blob = Blob(**described | {"packing": Compression[described["packing"]]})
+        return StoredBlob(blob, {number: int(count) for number, count in found["uses"].items()})
+
+    return _loaded(record, load)
+
+
+def load_count(record: bytes | None) -> int:
+    """Returns a count; 0 if there is none, or it cannot be read."""
+    return _loaded(record, int) or 0
 
 
 def dump_lease(lease: Lease) -> bytes:
@@ -131,10 +148,11 @@ def dump_lease(lease: Lease) -> bytes:
     return orjson.dumps({"token": lease.token, "tags": lease.tags, "expire_time": lease.expire_time})
 
 
-def load_lease(key: str, record: bytes) -> Lease:
-    """Returns the lease of a key."""
-    found = orjson.loads(record)
-    return Lease(key, found["token"], tuple(found["tags"]), found["expire_time"])
+def load_lease(key: str, record: bytes | None) -> Lease | None:
+    """Returns the lease of a key; None if there is none, or its record cannot be read."""
+    return _loaded(
+        record, lambda found: Lease(key, str(found["token"]), tuple(found["tags"]), float(found["expire_time"]))
+    )
 
 
 def dump_news(told: Invalidation) -> bytes:
@@ -143,9 +161,14 @@ def dump_news(told: Invalidation) -> bytes:
 
 
 def load_news(record: bytes) -> Invalidation:
-    """Returns what followers are told."""
-    found = orjson.loads(record)
-    return Invalidation(**found | {"scope": Scope[found["scope"]], "cause": Cause[found["cause"]]})
+    """Returns what followers are told: to forget everything, if it cannot be read."""
+    told = _loaded(
+        record,
+        lambda found: Invalidation(
+            Scope[found["scope"]], str(found["text"]), Cause[found["cause"]], float(found["time"]), str(found["etag"])
+        ),
+    )
+    return told or Invalidation(Scope.ALL, "", Cause.CACHE, 0.0)
 
 
 def dump_answer(once: Once, result: object, expire_time: float) -> bytes:
@@ -154,10 +177,12 @@ def dump_answer(once: Once, result: object, expire_time: float) -> bytes:
     return orjson.dumps({**texts, "expire_time": expire_time})
 
 
-def load_answer(record: bytes) -> Remembered:
-    """Returns the answer to a request."""
-    found = orjson.loads(record)
-    return Remembered(b64decode(found["hash"]), b64decode(found["answer"]), found["expire_time"])
+def load_answer(record: bytes | None) -> Remembered | None:
+    """Returns the answer to a request; None if there is none, or its record cannot be read."""
+    return _loaded(
+        record,
+        lambda found: Remembered(b64decode(found["hash"]), b64decode(found["answer"]), float(found["expire_time"])),
+    )
 
 
 def with_blob(held: Held, stored: StoredBlob | None) -> Entry:
@@ -167,6 +192,15 @@ def with_blob(held: Held, stored: StoredBlob | None) -> Entry:
     entry = held.entry
     gone = Blob(held.sha256, entry.size, entry.checksum, "", "")
     return replace(entry, blob=stored.blob if stored is not None else gone)
+
+
+def _loaded(record: bytes | None, load: Callable[[Any], T]) -> T | None:
+    if record is None:
+        return None
+    try:
+        return load(orjson.loads(record))
+    except _DAMAGE:
+        return None
 
 
 def _to_text(data: bytes) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sutler.backends import OrderedStore
+from sutler.errors import DataLoss
 
 from services.cache.accesses import Access
 from services.cache.adapters.ordered import keys, sweeping
@@ -18,7 +20,10 @@ async def record(store: OrderedStore, lines: Lines, accesses: Sequence[Access]) 
     """Adds accesses to their entries."""
     spaces = sorted({access.space for access in accesses})
     found = await store.get([keys.space(space) for space in spaces])
-    tenants = {s: load_space(record).tenant for s, record in zip(spaces, found, strict=True) if record is not None}
+    tenants: dict[int, str] = {}
+    for space, record in zip(spaces, found, strict=True):
+        with suppress(DataLoss):  # that of one cache must not stop the others
+            tenants |= {} if record is None else {space: load_space(record).tenant}
     for tenant in sorted(set(tenants.values())):
         theirs = [access for access in accesses if tenants.get(access.space) == tenant]
         await lines.run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from sutler.errors import DataLoss
@@ -74,7 +73,10 @@ def expire(step: Step, due: Sequence[bytes]) -> Swept:
             answers.expire(step, found, what)
             continue
         number, _, key = rest.partition("/")
-        room = room_by_number(step, int(number))
+        try:
+            room = room_by_number(step, int(number))
+        except DataLoss:  # it must not stop the others; a recount brings back what tells of the ends of its entries
+            room = None
         if room is None:
             step.delete(found)
         elif kind == "news":
@@ -105,6 +107,7 @@ def drop(step: Step, number: int) -> bool:
                 remove_whatever(room, key)
             elif start == keys.leases(number):
                 leases.end(room, key)
+                step.delete(found)
             else:
                 step.delete(found)
             count += 1
@@ -113,9 +116,8 @@ def drop(step: Step, number: int) -> bool:
 
 
 def _readable(room: Room, key: str) -> Held | None:
-    with suppress(DataLoss):
-        return find(room, key)
-    return None
+    held = find(room, key)
+    return held if isinstance(held, Held) else None
 
 
 def _expire_news(room: Room, found: bytes) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sutler.errors import Exhausted, SutlerError
 
-from services.cache.adapters.ordered import blobs, keys, leases
+from services.cache.adapters.ordered import blobs, keys, leases, remains
 from services.cache.adapters.ordered.held import (
     count_type,
     entry_of,
@@ -23,7 +23,7 @@ from services.cache.adapters.ordered.spaces import Room, room_of
 from services.cache.adapters.ordered.steps import Step
 from services.cache.caches import Cache, Usage
 from services.cache.changes import Decision, Grant, Leave, Release, Remove, Renew, Row, Store
-from services.cache.entries import Blob, Entry
+from services.cache.entries import Blob, Entry, Unreadable
 from services.cache.leases import Lease
 from services.cache.results import Changed, Result
 from services.cache.telling import Cause, Scope, shortens
@@ -36,7 +36,7 @@ PURGE = 200
 class _View:
     """What a decision looks at. See :class:`services.cache.changes.View`."""
 
-    entry: Entry | None
+    entry: Entry | Unreadable | None
     usage: Usage
     now: float
     lease: Lease | None
@@ -74,13 +74,14 @@ def change(step: Step, cache: Cache, rows: list[Row]) -> Changed:
         except SutlerError as refusal:
             results.append(refusal)
         else:
-            results.append(_apply(room, cache, row, held, decision))
+            known = remains.known(room, row.key) if isinstance(held, Unreadable) else held
+            results.append(_apply(room, cache, row, known, decision))
     room.save()
     return Changed(results, room.known.usage, lost_leases=room.lost_leases)
 
 
-def _decide(room: Room, row: Row, held: Held | None) -> Decision:
-    found = None if held is None else entry_of(room, held, value=row.with_value)
+def _decide(room: Room, row: Row, held: Held | Unreadable | None) -> Decision:
+    found = entry_of(room, held, value=row.with_value) if isinstance(held, Held) else held
     lease = leases.find(room, row.key) if row.with_lease else None
     living = lease if lease is not None and lease.alive(room.step.now) else None
     try:
