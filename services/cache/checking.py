@@ -6,8 +6,6 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 
-import orjson
-
 from services.cache.caches import Cache
 from services.cache.entries import Blob, Entry, checksum
 from services.cache.faults import DamagedError
@@ -78,8 +76,6 @@ class Checker:
             StoppedError: If the work is to end.
             Unavailable: If the backend of blobs does not answer.
         """
-        if not _is_object(entry.metadata):
-            return Fault(ProblemKind.METADATA_UNREADABLE, "its metadata are no JSON object")
         fault = self._inline(entry) if entry.blob is None else await self._in_blob(entry, entry.blob)
         if fault is None and cache.rules.signing:
             wrong = self._signer.fault(cache, entry) or self._forged(entry)
@@ -138,15 +134,6 @@ class Checker:
         if not self._metadata_only and digest.hexdigest() != blob.sha256:
             return Fault(ProblemKind.CHECKSUM_MISMATCH, "its blob does not have its SHA-256")
         return None
-
-
-def _is_object(text: str) -> bool:
-    if text == "{}":
-        return True
-    try:
-        return isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
-        return False
 
 
 def _wrong_size(real: int, told: int) -> Fault:

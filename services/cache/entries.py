@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+import orjson
 import xxhash
 
 from services.cache.caches import Cache, Compression
@@ -121,6 +122,17 @@ class Unreadable:
 
     key: str
     why: str
+
+
+def metadata_of(text: str) -> str:
+    """Returns metadata that were stored.
+
+    Raises:
+        ValueError: If they are no JSON object.
+    """
+    if text != "{}" and not isinstance(orjson.loads(text), dict):
+        raise ValueError("the metadata are no JSON object")
+    return text
 
 
 def checksum(value: bytes) -> str:

@@ -52,6 +52,19 @@ async def test_readers_are_told_and_others_are_read(place: Place) -> None:
     assert [type(each) for each in await place.backend.inspect(cache, "", 10)] == [Entry, Unreadable, Entry]
 
 
+@pytest.mark.parametrize("metadata", ["[]", "{", ""])
+async def test_metadata_are_an_object(place: Place, metadata: str) -> None:
+    cache = await place.make()
+    await place.put(cache, "broken")
+    if isinstance(place.backend, DatabaseEntries):
+        spoilt = "UPDATE entries SET metadata = ? WHERE space = ? AND key = 'broken'"
+        await place.backend._db.write(lambda tx: tx.execute(spoilt, (metadata, cache.space)))
+    else:
+        described, _, _ = (await record_of(place, keys.entry(cache.space, "broken"))).partition(b"\n")
+        await overwrite(place, keys.entry(cache.space, "broken"), described + b"\n" + metadata.encode())
+    assert isinstance((await place.backend.get(cache, "broken", value=True)).entry, Unreadable)
+
+
 async def test_lists_go_past_it(place: Place) -> None:
     cache = await place.make()
     await place.put(cache, "a", "b", "c", "d", "e")

@@ -33,8 +33,9 @@ ANYWHERE = {
     "recent",
     "replicas",
     "leases",
+    "unreadable",
 }
-"""The modules whose tests look through the API only, so that they pass on every backend."""
+"""The modules whose tests pass on every backend; most look through the API only."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=ENGINES + ELSEWHERE)

@@ -42,9 +42,10 @@ async def _known(place: Place) -> Known:
         with database(place) as run:
             found = [frozenset(row[0] for row in run(f"SELECT locator FROM {name}")) for name in ("blobs", "garbage")]
         return Known(*found)
-    store = _opened(place)
+    store = opened(place)
     try:
-        blobs = [load_blob(record).blob.locator for _, record in await _records(store, b"blob/")]
+        stored = [load_blob(record) for _, record in await _records(store, b"blob/")]
+        blobs = [each.blob.locator for each in stored if each is not None]
         garbage = [keys.garbage_locator(key) for key, _ in await _records(store, keys.GARBAGE)]
         named = {keys.text(key).partition("/")[2] for key, _ in await _records(store, b"locator/")}
     finally:
@@ -53,7 +54,8 @@ async def _known(place: Place) -> Known:
     return Known(frozenset(blobs), frozenset(garbage))
 
 
-def _opened(place: Place) -> OrderedStore:
+def opened(place: Place) -> OrderedStore:
+    """Opens the store of a metadata backend behind the server's back; whoever calls closes it."""
     options = dict(place.backends[place.metadata])
     kind = registry().find(BackendKind.METADATA, options.pop("type"))
     assert kind is not None

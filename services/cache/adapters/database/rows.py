@@ -10,7 +10,7 @@ from sutler.store import Row as StoredRow
 from sutler.store import Transaction
 
 from services.cache.caches import Cache, Compression
-from services.cache.entries import Blob, Entry, Kind, Unreadable
+from services.cache.entries import Blob, Entry, Kind, Unreadable, metadata_of
 from services.cache.faults import CacheMovedError
 from services.cache.leases import Lease
 from services.cache.results import Found
@@ -90,7 +90,7 @@ def to_entry(row: Sequence[Any]) -> Entry | Unreadable:
             row[11],
             row[12],
             row[13],
-            row[14],
+            metadata_of(row[14]),
             () if tags == "[]" else tuple(orjson.loads(tags)),
             row[16],
             row[17],

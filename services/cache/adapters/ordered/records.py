@@ -11,7 +11,7 @@ import orjson
 from sutler.idempotency import Once, Remembered
 
 from services.cache.caches import Compression, Usage
-from services.cache.entries import Blob, Entry, Kind, Unreadable
+from services.cache.entries import Blob, Entry, Kind, Unreadable, metadata_of
 from services.cache.faults import unreadable
 from services.cache.leases import Lease
 from services.cache.telling import Cause, Invalidation, Scope
@@ -98,7 +98,7 @@ def load_entry(key: str, record: bytes) -> Held | Unreadable:
             found[name] = found.pop(stored)
         found["kind"], found["packing"] = Kind[found["kind"]], Compression[found["packing"]]
         found["tags"] = tuple(found["tags"])
-        return Held(Entry(key=key, metadata=metadata.decode(), **found), purge_time, worth, sha256)
+        return Held(Entry(key=key, metadata=metadata_of(metadata.decode()), **found), purge_time, worth, sha256)
     except _DAMAGE as error:
         return Unreadable(key, f"{type(error).__name__} in its record")
 
