@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import orjson
 import pytest
 from sutler.errors import DataLoss
 from sutler.idempotency import RequestRepeated
@@ -17,7 +18,7 @@ from services.cache.leases import Lease
 from services.cache.selectors import Selector
 from services.cache.telling import Cause, Scope
 from tests.conformance.cache.places import METHOD, Place, blob_of, fresh, grant, once, put, remove
-from tests.conformance.cache.records import overwrite, store_of
+from tests.conformance.cache.records import overwrite, record_of, store_of
 from tests.conformance.cache.test_leases import leases
 from tests.conformance.cache.test_sweeps import swept
 
@@ -50,6 +51,22 @@ async def test_a_damaged_lease_is_none(place: Place, spoilt: bytes) -> None:
     while await place.backend.drop(cache.space):
         pass
     assert await leases(place, cache, "a", "b") == set()
+
+
+@pytest.mark.parametrize(
+    ("field", "spoilt"), [("expire_time", "soon"), ("size_bytes", "5"), ("tags", "t"), ("tags", [1]), ("etag", None)]
+)
+async def test_fields_of_entries_have_their_types(place: Place, field: str, spoilt: object) -> None:
+    store_of(place)
+    cache = await place.make()
+    await place.put(cache, "a", tags=("t",))
+    described, _, metadata = (await record_of(place, keys.entry(cache.space, "a"))).partition(b"\n")
+    changed = orjson.dumps({**orjson.loads(described), field: spoilt}) + b"\n" + metadata
+    await overwrite(place, keys.entry(cache.space, "a"), changed)
+    assert isinstance((await place.backend.get(cache, "a", value=True)).entry, Unreadable)
+    await place.put(cache, "a")
+    await place.backend.recount(cache, repair=True)
+    assert await place.backend.usage(cache) == Usage(1, 0, 5, 5)
 
 
 @pytest.mark.parametrize("spoilt", SPOILT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from types import NoneType
 from typing import Any, TypeVar
 
 import orjson
@@ -74,6 +75,13 @@ _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 """What a record raises that holds something else than was written."""
 
 _NAMES = {"size": "size_bytes", "stored_size": "stored_bytes"}
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("etag", "checksum", "content_type", "data_type", "signature", "sha256"), (str,)),
+    **dict.fromkeys(("life_time", "create_time", "put_time", "update_time", "worth"), (int, float)),
+    **dict.fromkeys(("ttl", "expire_time", "access_time", "purge_time"), (int, float, NoneType)),
+    **dict.fromkeys(("size_bytes", "stored_bytes", "hit_count"), (int,)),
+    "tags": (list,),
+}
 _LEFT_OUT = ("key", "metadata", "value", "blob", "kind", "packing", "verified")
 
 
@@ -93,6 +101,7 @@ def load_entry(key: str, record: bytes) -> Held | Unreadable:
     described, _, metadata = record.partition(b"\n")
     try:
         found = orjson.loads(described)
+        _check_types(found)
         purge_time, worth, sha256 = found.pop("purge_time"), found.pop("worth"), found.pop("sha256")
         for name, stored in _NAMES.items():
             found[name] = found.pop(stored)
@@ -101,6 +110,13 @@ def load_entry(key: str, record: bytes) -> Held | Unreadable:
         return Held(Entry(key=key, metadata=metadata_of(metadata.decode()), **found), purge_time, worth, sha256)
     except _DAMAGE as error:
         return Unreadable(key, f"{type(error).__name__} in its record")
+
+
+def _check_types(found: Mapping[str, Any]) -> None:
+    """Checks the fields of an entry: whoever edits a file by hand may have written others."""
+    wrong = [name for name, value in found.items() if name in _TYPES and not isinstance(value, _TYPES[name])]
+    if wrong or not all(isinstance(tag, str) for tag in found["tags"]):
+        raise TypeError(f"not of the right type: {wrong or 'tags'}")
 
 
 def dump_space(space: Space) -> bytes:
