@@ -38,8 +38,9 @@ from services.cache.adapters.database import (
     StoredVerifications,
 )
 from services.cache.adapters.database.elsewhere import installation
+from services.cache.adapters.database.marks import blob_mark
 from services.cache.adapters.filesystem import FilesystemBytes, FilesystemOptions
-from services.cache.adapters.objects import ObjectBlobs
+from services.cache.adapters.objects import ObjectBlobs, Owner
 from services.cache.backends import Backends, Configured
 from services.cache.changing import Changes
 from services.cache.counting import Counts
@@ -52,6 +53,7 @@ from services.cache.lines import Lines
 from services.cache.managing import Caches
 from services.cache.measures import Measures
 from services.cache.orphans import Orphans
+from services.cache.ports import BlobBackend
 from services.cache.publishing import Publishing
 from services.cache.reach import Reach
 from services.cache.reading import Reads
@@ -88,16 +90,19 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         others = [opener.configured(name, described) for name, described in settings.metadata_backends.items()]
         for _, opening in others:
             stack.push_async_callback(opening.close)
+        owner = Owner(FILES, files, await blob_mark(database, settings.blob_folder))
+        places: list[tuple[Configured[BlobBackend], Owner | None]] = [
+            (Configured(FILES, own_type(types, "filesystem"), ObjectBlobs(files, owner)), owner),
+            *open_blobs(stack, types, settings.blob_backends, await blob_mark(database)),
+        ]
+        owned = [(configured, owner) for configured, owner in places if owner is not None]
         backends = Backends(
             types.all_types(),
             metadata=[
                 Configured(LOCAL, own_type(types, database.dialect), DatabaseEntries(database, keep, grace)),
                 *(configured for configured, _ in others),
             ],
-            blobs=[
-                Configured(FILES, own_type(types, "filesystem"), ObjectBlobs(files)),
-                *await open_blobs(stack, types, settings.blob_backends),
-            ],
+            blobs=[configured for configured, _ in places],
             default_metadata=settings.default_metadata_backend,
             default_blobs=settings.default_blob_backend,
         )
@@ -157,16 +162,18 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             "operations": runner.run(),
             "retention": Sweeper(database, [operations]).run(),
             **{f"backend {configured.id}": opening.run() for configured, opening in others},
+            **{f"blob backend {configured.id}": owner.run() for configured, owner in owned},
         }
         neighbours: dict[str, Check] = {
-            f"backend.{configured.id}": configured.backend.health for configured, _ in others
+            **{f"backend.{configured.id}": configured.backend.health for configured, _ in others},
+            **{f"blob_backend.{configured.id}": configured.backend.health for configured, _ in owned},
         }
         if settings.rule_address:
             rules = await stack.enter_async_context(neighbour(settings, AREA, settings.rule_address))
             works["events"] = OutboxRelay(database, RulePublisher(rules).publish).run()
             neighbours["rule"] = is_serving(rules, "rule")
         running = await stack.enter_async_context(background(works))
-        await asyncio.gather(*(opening.tried() for _, opening in others))
+        await asyncio.gather(*(opening.tried() for _, opening in others), *(owner.tried() for _, owner in owned))
         yield Service(
             area=AREA,
             servicers={

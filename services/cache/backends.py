@@ -214,12 +214,16 @@ def incompatible(metadata: BackendType, blobs: BackendType) -> str:
     entries of one host's file are known to that host only.
     """
     durable, shared = Capability.DURABLE, Capability.SHARED
-    passing = durable not in blobs.capabilities and shared not in blobs.capabilities
     if shared in blobs.capabilities and shared not in metadata.capabilities:
         return "only one is shared"
-    if passing and shared in metadata.capabilities:
+    if passing(blobs) and shared in metadata.capabilities:
         return "only one is shared"
-    return "only one is durable" if passing and durable in metadata.capabilities else ""
+    return "only one is durable" if passing(blobs) and durable in metadata.capabilities else ""
+
+
+def passing(kind: BackendType) -> bool:
+    """Returns whether what a backend keeps is in the memory of one process, and goes with it."""
+    return not {Capability.DURABLE, Capability.SHARED}.intersection(kind.capabilities)
 
 
 def _configured(known: Mapping[str, Configured[T]], name: str) -> Configured[T]:

@@ -31,7 +31,8 @@ class BlobGoneError(Exception):
 
 
 class BackendForeignError(Exception):
-    """What a backend keeps belongs to another installation: its numbers of caches mean other caches here."""
+    """What a backend keeps belongs to another installation: its numbers of caches mean other caches here, and its
+    blobs are those of entries that are not known here."""
 
 
 class DamagedError(Exception):
@@ -334,4 +335,14 @@ def backend_foreign(backend: str) -> Unavailable:
         "another installation uses it",
         "the operator must set a prefix, file or schema that only this one uses, or, if the main database of the "
         "other is lost for good, empty this one",
+    )
+
+
+def blobs_foreign(backend: str) -> Unavailable:
+    """A place of blobs belongs to another installation, whose blobs nobody here refers to."""
+    return backend_unusable(
+        backend,
+        "another installation uses it",
+        "the operator must set a prefix or folder that only this one uses, or, if the main database of the other is "
+        "lost for good or has become this one's, remove the object `owner` there",
     )

@@ -22,7 +22,8 @@ class ByteWriter(Protocol):
 
 class ByteStore(ABC):
     """Keeps objects of any size under names of at most 200 characters, ``[0-9a-z./]`` without ``..``, that are never
-    used a second time.
+    used a second time. The one exception is ``owner``, a small object that tells whose the others are: it may be
+    written again, also by several at once, and is then what one of them wrote.
 
     All methods may be called from many tasks at once, and in several processes if the store is shared. They raise
     :class:`sutler.errors.Unavailable` if the store does not answer, and writers also

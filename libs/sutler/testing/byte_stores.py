@@ -187,6 +187,16 @@ class ByteStoreTests:
 
         await asyncio.gather(*map(one, range(40)))
 
+    async def test_a_name_that_several_write_has_what_one_of_them_wrote(self, store: ByteStore) -> None:
+        """As a whole; so two that mark a store as theirs find out whose it is."""
+        name, marks = new_name(), [letter * 64 for letter in (b"a", b"b", b"c")]
+        await asyncio.gather(*(put(store, name, mark) for mark in marks))
+        assert await store.read(name, 0, 100) in marks
+        await store.delete(name)
+        assert await store.read(name, 0, 100) is None
+        await put(store, name, b"d")
+        assert await store.read(name, 0, 100) == b"d"
+
     async def test_it_is_well(self, store: ByteStore) -> None:
         """A store that can be used says so."""
         await store.health()

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from sutler.backends import BackendKind, BackendType, ByteStore, Capability, OrderedStore, Registry
+from sutler.backends import BackendKind, BackendType, ByteStore, OrderedStore, Registry
 from sutler.store import open_database
 from sutler.store.requests import StoredAnswers
 from sutler.store.retention import Sweeper
@@ -18,11 +18,11 @@ from services.cache.adapters.database import MIGRATIONS, DatabaseEntries, Stored
 from services.cache.adapters.database.elsewhere import CopiedCaches
 from services.cache.adapters.database.places import DatabaseUrl
 from services.cache.adapters.elsewhere import Elsewhere
-from services.cache.adapters.objects import ObjectBlobs
+from services.cache.adapters.objects import ObjectBlobs, Owner
 from services.cache.adapters.opening import Opened, Opening
 from services.cache.adapters.ordered import OrderedEntries
 from services.cache.adapters.ordered import claim as ordered
-from services.cache.backends import Configured
+from services.cache.backends import Configured, passing
 from services.cache.ports import BlobBackend, MetadataBackend
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -38,7 +38,7 @@ def problems(registry: Registry, kind: BackendKind, given: Settings, *, workers:
             continue
         if found.missing:
             yield f"[{name}]: {found.type} cannot be used: {found.missing}"
-        if workers > 1 and not {Capability.DURABLE, Capability.SHARED}.intersection(found.capabilities):
+        if workers > 1 and passing(found):
             yield f"[{name}]: {found.type} is in the memory of one process, so workers must be 1"
         try:
             _options(found, described)
@@ -100,17 +100,25 @@ class MetadataOpener:
         )
 
 
-async def open_blobs(stack: AsyncExitStack, registry: Registry, given: Settings) -> list[Configured[BlobBackend]]:
-    """Opens blob backends; they are closed with the stack."""
-    opened: list[Configured[BlobBackend]] = []
+def open_blobs(
+    stack: AsyncExitStack, registry: Registry, given: Settings, mark: bytes
+) -> Iterator[tuple[Configured[BlobBackend], Owner | None]]:
+    """Yields blob backends, which are closed with the stack, and what knows whose they are, unless they are in memory.
+
+    Args:
+        stack: What closes them.
+        registry: The types that there are.
+        given: What the operator configured.
+        mark: What tells this installation from others.
+    """
     for name, described in given.items():
         kind = registry.find(BackendKind.BLOB, described["type"])
         assert kind is not None
         made = kind.factory(_options(kind, described))
         assert isinstance(made, ByteStore)
         stack.push_async_callback(made.close)
-        opened.append(Configured(name, kind, ObjectBlobs(made)))
-    return opened
+        owner = None if passing(kind) else Owner(name, made, mark)
+        yield Configured(name, kind, ObjectBlobs(made, owner)), owner
 
 
 def _all(registry: Registry, kind: BackendKind) -> list[BackendType]:

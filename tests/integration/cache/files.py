@@ -1,9 +1,12 @@
-"""Which files of blobs a place has, and which of them its metadata know."""
+"""Files of a place: which blobs it has, which of them its metadata know, and copies of its database."""
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from sutler.backends import BackendKind, OrderedStore
 
@@ -30,7 +33,7 @@ class Known:
 async def check_files(place: Place) -> bool:
     """Checks that no blob lacks its file; returns whether no file that nobody refers to is older than a minute."""
     known = await _known(place)
-    files = {file: file.stat().st_mtime for file in place.blobs.rglob("*") if file.is_file()}
+    files = {file: file.stat().st_mtime for file in place.blobs.rglob("*") if file.is_file() and file.name != "owner"}
     assert {place.blobs / locator for locator in known.wanted} <= set(files)
     expected = {place.blobs / locator for locator in known.wanted | known.garbage}
     oldest = time.time() - ORPHAN_SECONDS
@@ -66,3 +69,9 @@ def opened(place: Place) -> OrderedStore:
 
 async def _records(store: OrderedStore, start: bytes) -> list[tuple[bytes, bytes]]:
     return [each async for group in looking.records(store, start, keys.below(start)) for each in group]
+
+
+def copy(source: Path, target: Path) -> None:
+    """Makes one SQLite file what another is."""
+    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
+        one.backup(other)

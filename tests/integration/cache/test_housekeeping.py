@@ -34,7 +34,8 @@ async def serving(folder: Path, **settings: Any) -> AsyncIterator[Shelf]:
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / "blobs").rglob("*") if path.is_file())
+    """Returns all files in the folder of blobs, but the mark of its owner."""
+    return sorted(path for path in (folder / "blobs").rglob("*") if path.is_file() and path.name != "owner")
 
 
 def count(folder: Path, table: str) -> int:

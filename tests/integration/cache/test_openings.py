@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from sutler.testing import free_port, postgresql_schema, redis_prefix, redis_url
 
 from services.cache.app import app
 from tests.integration.cache.calls import Shelf, eventually, refused
+from tests.integration.cache.files import copy
 from tests.integration.cache.places import Place, settings_of
 from tests.integration.cache.proxy import Proxy
 from tests.integration.cache.redis_server import RedisServer
@@ -91,12 +91,6 @@ async def test_an_installation_knows_its_own_place_again(shared: Shared, tmp_pat
     async with serving(tmp_path / "one", shared) as client, serving(tmp_path / "one", shared) as replica:
         for each in (client, replica):
             assert (await Shelf(each, "caches/kept").get("k")).inline_value == b"1"
-
-
-def copy(source: Path, target: Path) -> None:
-    """Makes one SQLite file what another is."""
-    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
-        one.backup(other)
 
 
 async def test_entries_that_a_restored_database_does_not_know_are_no_other_caches(

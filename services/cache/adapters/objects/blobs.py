@@ -13,6 +13,7 @@ from sutler.backends import ByteStore
 from sutler.backends.stored_bytes import ByteWriter
 
 from services.cache.adapters.objects.layout import CHUNK
+from services.cache.adapters.objects.owner import OWNER, Owner
 from services.cache.adapters.objects.packer import Packer
 from services.cache.adapters.objects.reading import check_there, chunks, load, span
 from services.cache.caches import Compression
@@ -34,10 +35,12 @@ class ObjectBlobs:
 
     Args:
         store: Where objects are.
+        owner: Knows whether the store may be used; None if nobody else can reach it.
     """
 
-    def __init__(self, store: ByteStore) -> None:
-        self._store = store
+    def __init__(self, store: ByteStore, owner: Owner | None = None) -> None:
+        self._kept = store
+        self._owner = owner
 
     async def store(self, tenant: str, value: bytes, compression: Compression) -> Draft:
         """Makes a blob durable."""
@@ -85,16 +88,30 @@ class ObjectBlobs:
         """Yields locators of objects that are old enough to be orphans."""
         folder = _folder(tenant) if tenant else ""
         async for names in self._store.older(ORPHAN_SECONDS):
-            if found := [name for name in names if name.startswith(folder)]:
+            if found := [name for name in names if name.startswith(folder) and name != OWNER]:
+                await self._confirm()
                 yield found
 
     async def tidy(self) -> None:
         """Removes what dead writers left behind."""
+        await self._confirm()
         await self._store.tidy()
 
     async def health(self) -> None:
         """Returns if the store can be used."""
         await self._store.health()
+
+    @property
+    def _store(self) -> ByteStore:
+        """Where objects are. Raises Unavailable if it is not this installation's."""
+        if self._owner is not None:
+            self._owner.check()
+        return self._kept
+
+    async def _confirm(self) -> None:
+        """Looks whose the store is before something is removed that this installation does not know."""
+        if self._owner is not None:
+            await self._owner.confirm()
 
 
 class _Writer:
