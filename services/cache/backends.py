@@ -210,15 +210,13 @@ def incompatible(metadata: BackendType, blobs: BackendType) -> str:
     """Returns why two backends cannot serve one cache; empty if they can.
 
     Values in the memory of one process are out of reach for other hosts that have the entries, and gone after a
-    restart that the entries outlive. A bucket that several hosts share is cleared of what no entry refers to, and the
-    entries of one host's file are known to that host only.
+    restart that the entries outlive.
     """
-    durable, shared = Capability.DURABLE, Capability.SHARED
-    if shared in blobs.capabilities and shared not in metadata.capabilities:
+    if not passing(blobs):
+        return ""
+    if Capability.SHARED in metadata.capabilities:
         return "only one is shared"
-    if passing(blobs) and shared in metadata.capabilities:
-        return "only one is shared"
-    return "only one is durable" if passing(blobs) and durable in metadata.capabilities else ""
+    return "only one is durable" if Capability.DURABLE in metadata.capabilities else ""
 
 
 def passing(kind: BackendType) -> bool:

@@ -33,9 +33,6 @@ REFUSED = {
     ("json", "memory"): "only one is durable",
     ("postgresql", "memory"): "only one is shared",
     ("redis", "memory"): "only one is shared",
-    ("sqlite", "s3"): "only one is shared",
-    ("sqlite_memory", "s3"): "only one is shared",
-    ("json", "s3"): "only one is shared",
 }
 """Why not: they would lose values."""
 
