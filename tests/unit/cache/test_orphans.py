@@ -4,6 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
+from pydantic import ValidationError
+
+from services.cache.adapters.objects.blobs import ORPHAN_SECONDS
+from services.cache.adapters.ordered.blobs import MAX_UNUSED_SECONDS
+from services.cache.adapters.redis.connecting import LONGEST_PAUSE_SECONDS, RETRIES
+from services.cache.adapters.redis.options import MAX_TIMEOUT_SECONDS, RedisOptions
 from services.cache.backends import Backends, Configured
 from services.cache.caches import Cache
 from services.cache.orphans import Orphans
@@ -39,3 +46,10 @@ async def test_what_nobody_refers_to_is_found() -> None:
 
 async def test_nothing_is_an_orphan_while_entries_are_out_of_reach() -> None:
     assert await Here("here", "taken away").found() == []
+
+
+def test_redis_decides_a_commit_before_the_sweep_may_take_its_blob() -> None:
+    longest = (RETRIES + 1) * 2 * MAX_TIMEOUT_SECONDS + RETRIES * LONGEST_PAUSE_SECONDS
+    assert MAX_UNUSED_SECONDS + longest < ORPHAN_SECONDS
+    with pytest.raises(ValidationError, match="timeout_seconds"):
+        RedisOptions(timeout_seconds=MAX_TIMEOUT_SECONDS + 1)

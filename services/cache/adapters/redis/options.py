@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+MAX_TIMEOUT_SECONDS = 3.0
+"""Four tries, each of which may connect first, end before the sweep may take the blob of a put for an orphan."""
+
 SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -30,7 +33,9 @@ class RedisOptions(BaseModel):
     cluster: bool = Field(
         False, description="Whether the server is a Redis Cluster; all that is kept is in one slot of it"
     )
-    timeout_seconds: float = Field(5.0, gt=0, le=60, description="How long one try of a command may take")
+    timeout_seconds: float = Field(
+        MAX_TIMEOUT_SECONDS, gt=0, le=MAX_TIMEOUT_SECONDS, description="How long one try of a command may take"
+    )
 
     @field_validator("url")
     @classmethod
