@@ -1,148 +1,21 @@
-"""What the cache needs from outside: a catalogue of caches, metadata backends and blob backends."""
+"""Where entries are kept, with their small values."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from sutler.errors import SutlerError
-from sutler.events import Event
 from sutler.idempotency import Once
-from sutler.operations import Operation, State
 from sutler.tails import Log, Signal
 
 from services.cache.accesses import Access
-from services.cache.caches import Cache, Compression, Usage
-from services.cache.changes import Draft, Row
-from services.cache.counting import Count, Counted
+from services.cache.caches import Cache, Usage
+from services.cache.changes import Row
 from services.cache.entries import Blob, Entry, Unreadable
-from services.cache.gauges import Gauge
 from services.cache.listing import Query
-from services.cache.problems import Report, Run
-from services.cache.results import Changed, Deletion, Discarded, Dropped, Found, Listed, Swept, Version
+from services.cache.results import Changed, Discarded, Found, Listed, Swept, Version
 from services.cache.selectors import Mark, Selector
 from services.cache.telling import Cause, Invalidation, Scope
-
-
-class Catalogue(Protocol):
-    """The caches themselves. Every method raises Unavailable if the store does not answer."""
-
-    def recall(self, tenant: str, cache_id: str) -> Cache | None:
-        """Returns a cache as it was known last, without looking: maybe changed or deleted since; None if unknown."""
-        ...
-
-    async def get(self, tenant: str, cache_id: str) -> Cache | None:
-        """Returns a cache as it is now."""
-        ...
-
-    async def page(self, tenant: str, query: Query) -> list[Cache]:
-        """Returns caches of a tenant, one more than the limit if there are more."""
-        ...
-
-    async def after(self, space: int, limit: int) -> list[Cache]:
-        """Returns caches of all tenants whose number is greater than ``space``, by number."""
-        ...
-
-    async def create(self, cache: Cache, once: Once | None, *, validate_only: bool) -> Cache:
-        """Stores a new cache.
-
-        Raises:
-            AlreadyExists: If the tenant has one whose id differs in ASCII case at most.
-        """
-        ...
-
-    async def change(
-        self,
-        tenant: str,
-        cache_id: str,
-        decide: Callable[[Cache | None], Cache],
-        once: Once | None,
-        *,
-        validate_only: bool,
-    ) -> Cache:
-        """Stores what ``decide`` makes of a cache, or of None; it may be called again, and what it raises is raised."""
-        ...
-
-    async def delete(
-        self,
-        deletion: Deletion,
-        once: Once | None,
-        *,
-        validate_only: bool,
-        event: Callable[[Cache], Event] | None = None,
-    ) -> None:
-        """Deletes a cache; its entries are out of reach from now on, and are removed later.
-
-        With ``event``, what it makes of the cache is told, in the same step.
-
-        Raises:
-            NotFound: If there is none, unless that is allowed.
-            Conflict: If it has another etag.
-            FailedPrecondition: If it has living entries in the service's own database and ``force`` is not set.
-        """
-        ...
-
-    async def dropped(self, limit: int) -> list[Dropped]:
-        """Returns caches that were deleted."""
-        ...
-
-    async def gone(self, tenant: str) -> Sequence[int]:
-        """Returns the numbers of all caches of a tenant that were deleted, and are not forgotten yet."""
-        ...
-
-    async def forget(self, space: int) -> None:
-        """Forgets a deleted cache for good."""
-        ...
-
-
-class Tallies(Protocol):
-    """What all processes count, and what goes on in them.
-
-    Every method raises Unavailable if the store does not answer.
-    """
-
-    async def report(self, process: str, counted: Counted, gauges: Mapping[int, Gauge]) -> None:
-        """Adds what a process counted since its last report, and says what goes on in it now, by number of cache."""
-        ...
-
-    async def read(self, space: int) -> tuple[Mapping[Count, int], Gauge]:
-        """Returns the counters of a cache, and what goes on in it in all processes that reported within 5 s."""
-        ...
-
-
-class Verifications(Protocol):
-    """Runs of VerifyCache, as operations. Every method raises Unavailable if the store does not answer."""
-
-    async def begin(self, cache: Cache, creator: str, run: Run, once: Once | None) -> Operation:
-        """Stores a new run.
-
-        Raises:
-            Conflict: If another one verifies the cache (OPERATION_IN_PROGRESS).
-        """
-        ...
-
-    async def save(self, operation: Operation, run: Run, percent: int, step: str) -> None:
-        """Notes how far a run is.
-
-        Raises:
-            Conflict: If another process goes on with it (LEASE_LOST).
-        """
-        ...
-
-    async def end(
-        self, operation: Operation, state: State, *, report: Report | None = None, error: SutlerError | None = None
-    ) -> None:
-        """Ends a run: with a report, with an error, or with neither if it was cancelled. Raises as :meth:`save`."""
-        ...
-
-
-class Outbox(Protocol):
-    """Where events wait to be told."""
-
-    async def post(self, event: Event) -> None:
-        """Stores an event behind those that wait. Raises Unavailable if the store does not answer."""
-        ...
 
 
 class MetadataBackend(Protocol):
@@ -317,73 +190,4 @@ class MetadataBackend(Protocol):
 
     async def health(self) -> None:
         """Returns if the backend answers; raises Unavailable or DataLoss if not."""
-        ...
-
-
-class BlobWriter(Protocol):
-    """Takes one blob, piece by piece."""
-
-    async def sha256(self) -> str:
-        """Returns the SHA-256 of what was written so far, as 64 hexadecimal digits. Raises as :meth:`write`."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Takes the next bytes, and may still be at work with them when this returns; the next call tells of it then.
-
-        Raises:
-            Exhausted: If there is no room (STORAGE_FULL).
-            Unavailable: If the backend does not answer.
-        """
-        ...
-
-    async def finish(self) -> Draft:
-        """Makes the blob durable and returns it. Raises as :meth:`write`."""
-        ...
-
-
-class BlobBackend(Protocol):
-    """Where the bytes of large values are. A locator is used for one blob only, so nobody waits for anybody."""
-
-    async def store(self, tenant: str, value: bytes, compression: Compression) -> Draft:
-        """Makes a blob durable, packed where that makes it smaller. Raises as :meth:`BlobWriter.write`."""
-        ...
-
-    def writer(self, tenant: str, compression: Compression) -> AbstractAsyncContextManager[BlobWriter]:
-        """Opens a new blob; what is not finished when the block ends leaves nothing behind."""
-        ...
-
-    async def load(self, blob: Blob) -> bytes:
-        """Returns all bytes of a blob of at most 1 MiB.
-
-        Raises:
-            DamagedError: If they are missing or not what was stored.
-            Unavailable: If the backend does not answer.
-        """
-        ...
-
-    def read(self, blob: Blob, offset: int, limit: int) -> AsyncIterator[bytes]:
-        """Yields bytes in chunks of at most 1 MiB, each checked; all from ``offset`` if ``limit`` is 0.
-
-        From the end on it yields nothing, but finds out whether the bytes are there and how many they are. What was
-        begun can be read to its end, also if the blob is deleted meanwhile. Raises as :meth:`load`.
-        """
-        ...
-
-    async def delete(self, locator: str) -> None:
-        """Removes a blob; one that is gone already is no error."""
-        ...
-
-    def old(self, tenant: str = "") -> AsyncIterator[Sequence[str]]:
-        """Yields the locators of blobs that are old enough to be orphans, in groups of at most 500.
-
-        Those of one tenant, or of all if it is empty.
-        """
-        ...
-
-    async def tidy(self) -> None:
-        """Removes what writers left behind that died before they finished."""
-        ...
-
-    async def health(self) -> None:
-        """Returns if the backend can be used; raises Unavailable if not."""
         ...
