@@ -47,6 +47,7 @@ from services.cache.counting import Counts
 from services.cache.data_types import DataTypes
 from services.cache.evicting import Evictor
 from services.cache.gauges import Gauges
+from services.cache.giving import Giving
 from services.cache.housekeeping import Flusher, Housekeeping
 from services.cache.invalidating import Invalidations
 from services.cache.lines import Lines
@@ -127,8 +128,9 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         verifier = Verifier(
             caches, Tools(reach, backends, orphans, StoredVerifications(database, keep), signer, counts)
         )
-        reads = Reads(reach, backends, accesses, signer, counts, recent)
-        lines = Lines(reads, runtime.shutdown, counts)
+        giving = Giving(backends, accesses, signer, counts)
+        reads = Reads(reach, backends, giving, signer, counts, recent)
+        lines = Lines(giving, runtime.shutdown, counts)
         stack.push_async_callback(lines.close)
         sealer = await token_sealer(database)
         pager = Pager(sealer)
@@ -138,7 +140,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             changes=changes,
             invalidations=Invalidations(reach, counts, publishing),
             streams=Streams(reach, backends, changes, counts),
-            leases=Leases(reach, reads, lines, counts, gauges),
+            leases=Leases(reach, giving, lines, counts, gauges),
             watches=Watches(reach, Watcher(sealer, runtime.shutdown), gauges),
             statistics=Statistics(caches, reach, tallies, reporter),
             verifier=verifier,

@@ -17,10 +17,10 @@ from services.cache.caches import Cache
 from services.cache.counting import Count, Counts
 from services.cache.entries import UNREADABLE, Entry, Unreadable
 from services.cache.faults import CacheMovedError, entry_corrupt, lease_held
+from services.cache.giving import Giving
 from services.cache.leases import Lease
 from services.cache.leasing import Wish, release, take
 from services.cache.ports import MetadataBackend
-from services.cache.reading import Reads
 
 GATHER_SECONDS = 0.002
 GATHER_SHARE_SECONDS = 0.0002
@@ -67,15 +67,15 @@ class Lines:
     """The lines of one process.
 
     Args:
-        reads: Checks values before they are given out.
+        giving: Checks values before they are given out.
         shutdown: Ends every wait with UNAVAILABLE when set.
         counts: Counts leases that are given, and those that end without a put.
     """
 
-    def __init__(self, reads: Reads, shutdown: asyncio.Event, counts: Counts) -> None:
+    def __init__(self, giving: Giving, shutdown: asyncio.Event, counts: Counts) -> None:
         self.shutdown = shutdown
         self.counts = counts
-        self._reads = reads
+        self._giving = giving
         self._lines: dict[tuple[int, int, str], _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -95,7 +95,7 @@ class Lines:
         missing = None
         if entry.etag != damaged:
             try:
-                return Look(now, entry=await self._reads.whole(cache, backend, entry), lease=lease)
+                return Look(now, entry=await self._giving.whole(cache, backend, entry), lease=lease)
             except NotFound as error:
                 missing = error
         return Look(now, damaged=entry.etag, missing=missing, lease=lease)

@@ -9,20 +9,20 @@ from dataclasses import replace
 from sutler.errors import NotFound
 from sutler.paging import MAX_PAGE_BYTES
 
-from services.cache.accesses import Access, Accesses, must_store, renewed
 from services.cache.backends import Backends
-from services.cache.caches import DEFAULT_INLINE_LIMIT, Cache, Compression
+from services.cache.caches import DEFAULT_INLINE_LIMIT, Cache
 from services.cache.counting import Count, Counts
 from services.cache.entries import MAX_INLINE_BYTES, Entry, Unreadable, living
 from services.cache.faults import DamagedError, entry_changed, offset_invalid
 from services.cache.forms import Form
+from services.cache.giving import Giving
 from services.cache.listing import Query
 from services.cache.ports import MetadataBackend
 from services.cache.reach import Reach
 from services.cache.recent import Answer, Recent
 from services.cache.results import Listed, Version
 from services.cache.signing import Signer
-from services.cache.values import refusal, stream_of, value_of
+from services.cache.values import refusal, stream_of
 
 GROUP = 25
 SMALL_GROUP = 5
@@ -32,12 +32,12 @@ CHUNK = 1 << 20
 
 
 class Reads:
-    """Reads entries. Every way to an entry asks whether it is alive, signed right, and whether its value is whole.
+    """Reads entries: one, some, pages, and values of any size.
 
     Args:
         reach: Finds caches.
         backends: Where blobs are.
-        accesses: Remembers what was read.
+        giving: Checks entries before they are given out, and counts accesses.
         signer: Checks signatures.
         counts: Counts what reads find, but not those without a value.
         recent: Keeps answers for a moment.
@@ -47,14 +47,14 @@ class Reads:
         self,
         reach: Reach,
         backends: Backends,
-        accesses: Accesses,
+        giving: Giving,
         signer: Signer,
         counts: Counts,
         recent: Recent,
     ) -> None:
         self._reach = reach
         self._backends = backends
-        self._accesses = accesses
+        self._giving = giving
         self._signer = signer
         self._counts = counts
         self._recent = recent
@@ -72,10 +72,10 @@ class Reads:
                 version = await backend.version(cache)
                 known = self._recent.right(cache, form, version).get(key)
                 if version is not None and known is not None and known.until > version.now:
-                    self._given_again(cache, [known], version.now)
+                    self._giving.again(cache, [known], version.now)
                     return known.data
             found = await backend.get(cache, key, value=form.counts)
-            entry = await self._given(cache, backend, key, found.entry, found.now, form)
+            entry = await self._giving.given(cache, backend, key, found.entry, found.now, form)
             data = form.encode(cache.name, entry)
             self._recent.keep(cache, form, entry, data, found.version, found.now)
             return data
@@ -141,7 +141,7 @@ class Reads:
             try:
                 entry = self._signer.checked(cache, living(cache, key, found.entry, found.now))
                 if entry.blob is None:
-                    entry = await self._with_value(cache, backend, entry)
+                    entry = await self._giving.with_value(cache, backend, entry)
             except NotFound as missing:
                 self._counts.missed(cache.space, missing)
                 raise
@@ -150,7 +150,7 @@ class Reads:
                 raise entry_changed(cache.name, key)
             if offset > entry.size:
                 raise offset_invalid(offset, entry.size)
-            return cache, await self.accessed(cache, backend, entry, found.now)
+            return cache, await self._giving.accessed(cache, backend, entry, found.now)
 
         cache, entry = await self._reach.on(tenant, name, begin)
         yield replace(entry, value=None)
@@ -183,7 +183,7 @@ class Reads:
         known: dict[str, Answer] = {}
         if version is not None:
             again = [kept for key in keys if (kept := right.get(key)) is not None and kept.until > version.now]
-            self._given_again(cache, again, version.now)
+            self._giving.again(cache, again, version.now)
             if len(again) == len(keys):
                 return [kept.data for kept in again]
             known = {kept.place[1]: kept for kept in again}
@@ -193,7 +193,7 @@ class Reads:
             if (kept := known.get(key)) is not None:
                 return kept.data
             try:
-                entry = await self._given(cache, backend, key, found.get(key), now, form)
+                entry = await self._giving.given(cache, backend, key, found.get(key), now, form)
             except NotFound as missing:
                 return missing
             data = form.encode(cache.name, entry)
@@ -203,74 +203,6 @@ class Reads:
         if not any(isinstance(entry, Entry) and entry.blob is not None for entry in found.values()):
             return [await result(key) for key in keys]
         return await asyncio.gather(*map(result, _fitting(keys, found, form, room)))
-
-    def _given_again(self, cache: Cache, answers: Sequence[Answer], now: float) -> None:
-        """Counts accesses to entries that are answered as they were a moment ago."""
-        self._counts.add(cache.space, Count.HIT, len(answers))
-        self._accesses.add_all(cache, [answer.place for answer in answers], now)
-
-    async def _given(
-        self, cache: Cache, backend: MetadataBackend, key: str, found: Entry | Unreadable | None, now: float, form: Form
-    ) -> Entry:
-        """Returns a found entry as it is given out, and counts the access."""
-        if not form.counts:
-            return self._signer.checked(cache, living(cache, key, found, now))
-        try:
-            entry = living(cache, key, found, now)
-            if form.wants_value(entry):
-                entry = await self.whole(cache, backend, entry)
-            else:
-                entry = replace(self._signer.checked(cache, entry), value=None)
-        except NotFound as missing:
-            self._counts.missed(cache.space, missing)
-            raise
-        self._counts.add(cache.space, Count.HIT)
-        return await self.accessed(cache, backend, entry, now)
-
-    async def whole(self, cache: Cache, backend: MetadataBackend, entry: Entry) -> Entry:
-        """Returns an entry that was read with its value as it is given out: checked, and with a value from a blob.
-
-        Raises:
-            NotFound: If it cannot be given out (ENTRY_CORRUPT, SIGNATURE_INVALID), or has gone meanwhile.
-        """
-        entry = self._signer.checked(cache, entry)
-        if entry.blob is None or entry.size <= MAX_INLINE_BYTES:
-            return await self._with_value(cache, backend, entry)
-        return entry
-
-    async def accessed(self, cache: Cache, backend: MetadataBackend, entry: Entry, now: float) -> Entry:
-        """Counts an access to a living entry, and returns it with the life that it has now."""
-        if must_store(cache, entry, now):
-            await backend.record([Access(cache.space, entry.key, entry.put_time, True, 1, now, cache.by_frequency)])
-        else:
-            self._accesses.add(cache, entry, now)
-        return renewed(cache, entry, now)
-
-    async def _with_value(self, cache: Cache, backend: MetadataBackend, entry: Entry) -> Entry:
-        """Returns an entry with its value as it was put.
-
-        A blob that is missing may have been removed since the entry was read, because the entry was put anew.
-        """
-        blobs = self._backends.blobs(cache)
-        try:
-            return _with(entry, await value_of(entry, blobs))
-        except DamagedError as error:
-            if entry.blob is None:
-                raise refusal(cache, entry.key, error) from error
-            again = await backend.get(cache, entry.key, value=True)
-            newer = self._signer.checked(cache, living(cache, entry.key, again.entry, again.now))
-            if newer.blob == entry.blob:
-                raise refusal(cache, entry.key, error) from error
-        if newer.size > MAX_INLINE_BYTES:
-            return newer
-        try:
-            return _with(newer, await value_of(newer, blobs))
-        except DamagedError as error:
-            raise refusal(cache, entry.key, error) from error
-
-
-def _with(entry: Entry, value: bytes) -> Entry:
-    return entry if value is entry.value else replace(entry, value=value, packing=Compression.NONE)
 
 
 def _fitting(keys: Sequence[str], found: Mapping[str, Entry | Unreadable], form: Form, room: int) -> Sequence[str]:

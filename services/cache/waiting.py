@@ -12,12 +12,12 @@ from services.cache.counting import Count, Counts
 from services.cache.entries import Entry
 from services.cache.faults import lease_held
 from services.cache.gauges import Gauges
+from services.cache.giving import Giving
 from services.cache.leases import Lease
 from services.cache.leasing import Leased, Wish, extend, release
 from services.cache.lines import Lines, Look
 from services.cache.ports import MetadataBackend
 from services.cache.reach import Reach
-from services.cache.reading import Reads
 
 
 class Leases:
@@ -25,15 +25,15 @@ class Leases:
 
     Args:
         reach: Finds caches.
-        reads: Checks values before they are given out, and counts accesses.
+        giving: Checks values before they are given out, and counts accesses.
         lines: Where callers wait.
         counts: Counts what calls find.
         gauges: Knows how many calls wait.
     """
 
-    def __init__(self, reach: Reach, reads: Reads, lines: Lines, counts: Counts, gauges: Gauges) -> None:
+    def __init__(self, reach: Reach, giving: Giving, lines: Lines, counts: Counts, gauges: Gauges) -> None:
         self._reach = reach
-        self._reads = reads
+        self._giving = giving
         self._lines = lines
         self._counts = counts
         self._gauges = gauges
@@ -55,7 +55,7 @@ class Leases:
             look = await self._lines.look(cache, backend, wish.key)
             self._count(cache, look)
             if look.entry is not None:
-                return Leased(entry=await self._reads.accessed(cache, backend, look.entry, look.now))
+                return Leased(entry=await self._giving.accessed(cache, backend, look.entry, look.now))
             stale = await self._stale(cache, backend, look, wish)
             seconds = 0.0 if stale is not None else max(ends - loop.time(), 0.0)
             try:
@@ -112,7 +112,7 @@ class Leases:
             return answer
         assert answer.entry is not None
         self._counts.add(cache.space, Count.HIT)
-        return await self._reads.accessed(cache, backend, answer.entry, answer.now)
+        return await self._giving.accessed(cache, backend, answer.entry, answer.now)
 
     def _count(self, cache: Cache, look: Look) -> None:
         """Counts what the first look of a call found."""
@@ -131,6 +131,6 @@ class Leases:
         if look.now - expired.expire_time > min(wish.max_stale, cache.stale_retention):
             return None
         try:
-            return await self._reads.whole(cache, backend, expired)
+            return await self._giving.whole(cache, backend, expired)
         except NotFound:
             return None

@@ -24,13 +24,12 @@ from services.cache.caches import Cache, Rules
 from services.cache.counting import Counts
 from services.cache.entries import Kind, checksum
 from services.cache.gauges import Gauges
+from services.cache.giving import Giving
 from services.cache.leases import Lease
 from services.cache.leasing import Leased, Wish, origin
 from services.cache.lines import Lines
 from services.cache.puts import Content, Put, put
 from services.cache.reach import Reach
-from services.cache.reading import Reads
-from services.cache.recent import Recent
 from services.cache.results import Found
 from services.cache.signing import NO_KEYS
 from services.cache.waiting import Leases
@@ -102,10 +101,10 @@ async def desk(engine: str, folder: Path) -> AsyncIterator[Desk]:
             wanted = Cache(tenant="default", id="c", rules=backends.chosen(Rules()))
             cache = await catalogue.create(wanted, None, validate_only=False)
             reach = Reach(catalogue, backends)
-            reads = Reads(reach, backends, Accesses(), NO_KEYS, Counts(), Recent(0))
+            giving = Giving(backends, Accesses(), NO_KEYS, Counts())
             shutdown = asyncio.Event()
-            lines = Lines(reads, shutdown, Counts())
+            lines = Lines(giving, shutdown, Counts())
             watches = Watches(reach, Watcher(await token_sealer(database), shutdown), Gauges())
-            yield Desk(cache, entries, Leases(reach, reads, lines, Counts(), Gauges()), watches)
+            yield Desk(cache, entries, Leases(reach, giving, lines, Counts(), Gauges()), watches)
             shutdown.set()
             await lines.close()

@@ -15,6 +15,7 @@ from services.cache.counting import Counts
 from services.cache.entries import Blob, Entry, Kind, checksum
 from services.cache.faults import DamagedError
 from services.cache.forms import Form, View
+from services.cache.giving import Giving
 from services.cache.reach import Reach
 from services.cache.reading import Reads
 from services.cache.recent import Recent
@@ -47,7 +48,8 @@ class Shelf:
     async def read(self) -> Entry:
         this: Any = self
         backends = Backends((), [Configured("m", "t", this)], [Configured("b", "t", this)])
-        reads = Reads(Reach(this, backends), backends, Accesses(), SIGNER, Counts(), Recent(0))
+        giving = Giving(backends, Accesses(), SIGNER, Counts())
+        reads = Reads(Reach(this, backends), backends, giving, SIGNER, Counts(), Recent(0))
         given: list[Entry] = []
 
         def encode(cache: str, entry: Entry) -> bytes:
