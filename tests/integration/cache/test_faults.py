@@ -32,7 +32,7 @@ async def own(sqlite_settings: Settings) -> AsyncIterator[Shelf]:
 
 
 def the_file(settings: Settings) -> Path:
-    [path] = [path for path in settings.blob_folder.rglob("*") if path.is_file()]
+    [path] = list(settings.blob_folder.glob("*/??/*"))
     return path
 
 

@@ -142,7 +142,6 @@ async def test_a_cache_that_does_not_sign_verifies_nothing(signing: Sutler) -> N
     ("column", "altered"),
     [
         ("metadata", '{"rows":2}'),
-        ("metadata", '{"rows":'),
         ("tags", '["t","admin"]'),
         ("data_type", "pickle"),
         ("content_type", "text/html"),
