@@ -13,8 +13,8 @@ from sutler.errors import SutlerError, Unavailable
 from sutler.filtering import Field, Kind, Schema
 from sutler.paging import Order
 
+from services.cache.backend_faults import backend_limit_exceeded, backends_incompatible
 from services.cache.caches import Cache, Rules, check_backend
-from services.cache.faults import backend_limit_exceeded, backends_incompatible
 from services.cache.ports import BlobBackend, MetadataBackend
 
 T = TypeVar("T")

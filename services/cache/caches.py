@@ -8,7 +8,7 @@ from enum import IntEnum
 from sutler.errors import Violation, invalid_fields
 from sutler.etags import make_etag
 
-from services.cache.faults import backend_unknown
+from services.cache.backend_faults import backend_unknown
 
 COLLECTION = "caches"
 DEFAULT_TTL_SECONDS = 86_400.0

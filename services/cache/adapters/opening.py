@@ -13,8 +13,8 @@ import structlog
 from sutler.errors import DataLoss, FailedPrecondition, SutlerError
 
 from services.cache.adapters.answers import Finder
+from services.cache.backend_faults import BackendForeignError, backend_foreign, backend_unusable
 from services.cache.caches import Cache
-from services.cache.faults import BackendForeignError, backend_foreign, backend_unusable
 from services.cache.ports import MetadataBackend
 
 log = structlog.get_logger("sutler.cache")

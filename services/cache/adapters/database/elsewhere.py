@@ -6,8 +6,8 @@ from sutler.store import Database, Transaction
 from sutler.store.keys import kept_key, server_key
 
 from services.cache.adapters.database import rows
+from services.cache.backend_faults import BackendForeignError
 from services.cache.caches import Cache
-from services.cache.faults import BackendForeignError
 
 _INSTALLATION = "installation"
 

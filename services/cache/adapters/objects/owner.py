@@ -10,7 +10,7 @@ import structlog
 from sutler.backends import ByteStore
 from sutler.errors import SutlerError, Unavailable
 
-from services.cache.faults import BackendForeignError, backend_unusable, blobs_foreign
+from services.cache.backend_faults import BackendForeignError, backend_unusable, blobs_foreign
 
 log = structlog.get_logger("sutler.cache")
 

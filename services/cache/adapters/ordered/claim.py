@@ -6,7 +6,7 @@ from sutler.backends import OrderedStore
 
 from services.cache.adapters.ordered import keys
 from services.cache.adapters.ordered.looking import records
-from services.cache.faults import BackendForeignError
+from services.cache.backend_faults import BackendForeignError
 
 
 async def claim(store: OrderedStore, installation: bytes) -> None:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import orjson
 from sutler.idempotency import Once, Remembered
 
+from services.cache.backend_faults import unreadable
 from services.cache.caches import Compression, Usage
 from services.cache.entries import Blob, Entry, Kind, Unreadable, metadata_of
-from services.cache.faults import unreadable
 from services.cache.leases import Lease
 from services.cache.telling import Cause, Invalidation, Scope
 
