@@ -61,6 +61,8 @@ class Database:
         dialect: ``sqlite`` or ``postgresql``.
         changes: Wakes who waits for commits.
         now: Returns the time that a change or read would have now, in epoch seconds.
+        mark: Returns a number that stays the same only while no process of ours commits, for far less than a read; None
+            where or while that is not known.
     """
 
     def __init__(self, engine: Engine, name: str, clock: Clock, max_waiting: int, threads: tuple[int, int]) -> None:
@@ -68,6 +70,7 @@ class Database:
         self.dialect: Dialect = engine.dialect
         self.changes = Changes()
         self.now = clock.now
+        self.mark = engine.mark
         self._engine = engine
         self._inline = Reader(engine, clock, patient=False) if engine.inline else None
         points, scans = threads

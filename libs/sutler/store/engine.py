@@ -170,6 +170,10 @@ class Engine(Protocol):
         """
         ...
 
+    def mark(self) -> int | None:
+        """Returns a number that stays the same only while nobody commits; None if that is not known."""
+        ...
+
     def close(self) -> None:
         """Frees what the engine itself holds."""
         ...

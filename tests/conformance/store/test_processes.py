@@ -13,7 +13,7 @@ from sutler.store import leases
 from sutler.store.holding import hold
 from sutler.testing import wait_until
 
-from tests.conformance.store.changing import keys, number, put
+from tests.conformance.store.changing import add, keys, number, put
 from tests.conformance.store.conftest import Opens
 from tests.conformance.store.places import Place
 from tests.conformance.store.processes import line, rest, told, worker
@@ -51,6 +51,24 @@ async def test_busy_processes_let_another_write(shared_place: Place, opens: Open
         await wait_until(all_are_busy)
         for n in range(10):
             await db.write(put(str(n)))
+
+
+async def test_nothing_was_committed_while_the_mark_stays(shared_place: Place, opens: Opens) -> None:
+    async with opens(shared_place) as db:
+        await db.write(add("n"))
+        marks = {}
+        async with worker("increment", shared_place.url, 400, 1) as writing, worker("occupy", shared_place.url):
+            while writing.returncode is None:
+                mark, found = db.mark(), await db.read(number("n"))
+                if mark is not None and mark == db.mark():
+                    assert marks.setdefault(mark, found) == found
+                await asyncio.sleep(0)
+        await db.write(add("n"))
+        if db.dialect == "sqlite":
+            assert len(marks) > 1
+            assert db.mark() is not None  # however the writers ended: one of them was killed
+        else:
+            assert not marks
 
 
 async def test_what_was_answered_is_there_after_a_kill(shared_place: Place, opens: Opens) -> None:

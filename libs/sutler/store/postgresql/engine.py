@@ -132,6 +132,10 @@ class PostgresqlEngine:
         finally:
             raw.close()
 
+    def mark(self) -> int | None:
+        """Returns None: commits are not counted."""
+        return None
+
     def close(self) -> None:
         """Has nothing to free."""
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from sutler.store.engine import Dialect, Params, Row
 from sutler.store.sql import inserts
+from sutler.store.sqlite.commits import Commits
 from sutler.store.sqlite.errors import mapped
 
 PassThrough = Callable[[Callable[[], object], bool], None]
@@ -20,6 +21,7 @@ class SqliteConnection:
     Args:
         raw: The connection.
         line: Takes the write lock with its argument when it is this process's turn; None for a reader.
+        commits: Counts its commits; None for a reader.
         on_close: Called when the connection is closed.
     """
 
@@ -30,10 +32,12 @@ class SqliteConnection:
         self,
         raw: sqlite3.Connection,
         line: PassThrough | None = None,
+        commits: Commits | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._raw = raw
         self._line = line
+        self._commits = commits
         self._on_close = on_close
         self._reading = line is None
         self._marked = False
@@ -74,7 +78,10 @@ class SqliteConnection:
 
     def commit(self) -> None:
         """Commits; with synchronous=FULL the WAL is synced before this returns."""
-        self._control("COMMIT")
+        if self._commits is None:
+            self._control("COMMIT")
+        else:
+            self._commits.count(lambda: self._control("COMMIT"))
 
     def rollback(self) -> None:
         """Ends the transaction without effect."""

@@ -11,6 +11,7 @@ from sutler.errors import DataLoss, FailedPrecondition, Unavailable
 from sutler.store import failures
 from sutler.store.engine import Dialect
 from sutler.store.sql import sqlite_ddl
+from sutler.store.sqlite.commits import Commits
 from sutler.store.sqlite.connection import SqliteConnection
 from sutler.store.sqlite.errors import mapped
 from sutler.store.sqlite.line import Line
@@ -68,6 +69,7 @@ class SqliteEngine:
     def __init__(self, path: Path, lock_timeout: float) -> None:
         self._path = path
         self._timeout = lock_timeout
+        self._commits: Commits | None = None
 
     def prepare(self) -> None:
         """Makes the file if there is none, and sees that it is a database in WAL mode.
@@ -113,8 +115,10 @@ class SqliteEngine:
 
     def writer(self) -> SqliteConnection:
         """Returns a new connection for changes."""
+        beside = self._path.with_name(self._path.name + "-line")
         try:
-            line = Line(self._path.with_name(self._path.name + "-line"), self._timeout)
+            line = Line(beside, self._timeout)
+            self._commits = self._commits or Commits(beside)
         except OSError as error:
             raise failures.unavailable("its lock file cannot be opened") from error
         raw: sqlite3.Connection | None = None
@@ -130,7 +134,7 @@ class SqliteEngine:
                 raw.close()
             line.close()
             raise (mapped(error) if isinstance(error, sqlite3.Error) else error) from error
-        return SqliteConnection(raw, line.pass_through, line.close)
+        return SqliteConnection(raw, line.pass_through, self._commits, line.close)
 
     def reader(self, *, patient: bool) -> SqliteConnection:
         """Returns a new connection that cannot write."""
@@ -158,6 +162,10 @@ class SqliteEngine:
             raise mapped(error) from error
         finally:
             raw.close()
+
+    def mark(self) -> int | None:
+        """Returns the number of the last commit, from shared memory; None while that is not certain."""
+        return None if self._commits is None else self._commits.mark()
 
     def close(self) -> None:
         """Has nothing to free."""

@@ -24,7 +24,7 @@ class Line:
     that has just committed thus stands behind one that waits. The kernel frees the file lock of a process that dies.
 
     Args:
-        path: The lock file, beside the database; it stays empty.
+        path: The lock file, beside the database; :class:`sutler.store.sqlite.commits.Commits` counts in it.
         timeout: Seconds to wait for one's turn.
     """
 

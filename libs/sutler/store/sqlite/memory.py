@@ -47,6 +47,10 @@ class MemoryEngine:
     def watch(self, changed: Callable[[], None], wanted: threading.Event, stop: threading.Event) -> None:
         """Returns at once: no other process sees this database."""
 
+    def mark(self) -> int | None:
+        """Returns None: commits are not counted."""
+        return None
+
     def close(self) -> None:
         """Forgets all data."""
         self._raw.close()

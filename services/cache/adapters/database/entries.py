@@ -24,6 +24,7 @@ from services.cache.adapters.database import (
     totals,
     writing,
 )
+from services.cache.adapters.database.versions import Versions
 from services.cache.caches import Cache, Usage
 from services.cache.changes import Row
 from services.cache.entries import Blob, Entry, Unreadable
@@ -50,6 +51,7 @@ class DatabaseEntries:
         self._db = database
         self._keep = keep
         self._grace = grace
+        self._versions = Versions(database)
 
     async def get(self, cache: Cache, key: str, *, value: bool, lease: bool = False) -> Found:
         """Returns what stands under a key."""
@@ -65,8 +67,7 @@ class DatabaseEntries:
 
     async def version(self, cache: Cache) -> Version:
         """Returns how far the changes of a cache's entries have come."""
-        row = await self._db.one(rows.SELECT_VERSION, (cache.space,))
-        return Version(rows.to_version(cache, row), self._db.now())
+        return Version(await self._versions.of(cache), self._db.now())
 
     async def change(self, cache: Cache, changes: Sequence[Row], once: Once | None = None) -> Changed:
         """Makes changes in one transaction."""
