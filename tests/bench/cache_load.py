@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -128,12 +129,13 @@ class Load:
         return int(stats.entry_count)
 
     async def write(self, mib: int) -> float:
-        """Writes one blob, and returns MB a second."""
+        """Writes a blob that was not there before, and returns MB a second."""
 
         async def parts() -> AsyncIterator[pb.WriteBlobRequest]:
             yield pb.WriteBlobRequest(header=pb.WriteBlobHeader(cache=CACHE, key="blob"))
+            yield pb.WriteBlobRequest(data=next(self._numbers).to_bytes(8) + CHUNK[8:])
             part = pb.WriteBlobRequest(data=CHUNK)
-            for _ in range(mib):
+            for _ in range(mib - 1):
                 yield part
             yield pb.WriteBlobRequest(trailer=pb.WriteBlobTrailer(size_bytes=mib * MIB))
 
@@ -167,6 +169,18 @@ async def timed(call: Call, bodies: list[bytes], at_once: int = 4) -> list[float
 def percentile(values: list[float]) -> float:
     """The 99th percentile."""
     return statistics.quantiles(values, n=100)[98]
+
+
+def plain_write(path: Path, mib: int) -> float:
+    """Writes a file, syncs and removes it, and returns MB a second until it is synced."""
+    start = time.perf_counter()
+    with path.open("wb", buffering=0) as file:
+        for _ in range(mib):
+            file.write(CHUNK)
+        os.fsync(file.fileno())
+    took = time.perf_counter() - start
+    path.unlink()
+    return mib * MIB / 1e6 / took
 
 
 def peak_memory(pid: int) -> float:
