@@ -25,7 +25,7 @@ from sutler.store.requests import StoredAnswers
 from sutler.store.retention import Sweep, Sweeper
 from sutler.watch import Watcher
 
-from services.erp.adapters import DRIVERS
+from services.erp.adapters import make_registry
 from services.erp.adapters.cache_service import CacheServiceCache
 from services.erp.adapters.schema import MIGRATIONS
 from services.erp.adapters.sealed_values import SealedValues
@@ -70,7 +70,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         relay = await _relay(settings, stack, database, works, neighbours)
 
         store = StoredConnections(database, keep)
-        links = Links(store, {name: make for name, (_, make) in DRIVERS.items()}, box)
+        drivers = make_registry()
+        links = Links(store, drivers.make, box)
         stack.push_async_callback(links.close)
         field_sets, journal = StoredFieldSets(database), StoredJournal(database, keep)
         feeds, subscriptions = StoredFeeds(database), StoredSubscriptions(database, keep)
@@ -80,9 +81,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         delivery = Delivery(settings.rule_address, lambda: relay.failure if relay else "")
         sealer = await token_sealer(database)
         rules = Rules(settings.allowed_urls, settings.allow_skip_certificate_check)
-        infos = {name: info for name, (info, _) in DRIVERS.items()}
         gateway = Gateway(
-            administration=Administration(store, links, box, infos, rules, answers),
+            administration=Administration(store, links, box, drivers.infos, rules, answers),
             links=links,
             reading=reading,
             searching=Searching(reading, answers),

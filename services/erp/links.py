@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sutler.context import Principal
@@ -113,13 +112,13 @@ class Links:
 
     Args:
         store: Where connections are stored.
-        drivers: What makes the driver of each kind.
+        make: Makes the driver of a connection.
         box: Opens secrets.
     """
 
-    def __init__(self, store: ConnectionStore, drivers: Mapping[str, MakeDriver], box: SecretBox) -> None:
+    def __init__(self, store: ConnectionStore, make: MakeDriver, box: SecretBox) -> None:
         self._store = store
-        self._drivers = drivers
+        self._make_driver = make
         self._box = box
         self._open: dict[str, Link] = {}
         self._retired: set[asyncio.Task[None]] = set()
@@ -177,7 +176,7 @@ class Links:
     def _make(self, connection: Connection, locks: RecordLocks) -> Link:
         observer = Observer(connection, self._tell, connection.condition)
         gate = Gate(connection.name, connection.spec, observer.call_ended)
-        driver = self._drivers[connection.spec.driver](connection, gate)
+        driver = self._make_driver(connection, gate)
         window = connection.spec.coalesce_window
         return Link(
             connection,

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from sutler.paging import Order
 
+from services.erp.aggregates import Aggregation, Group
 from services.erp.connections import Connection
 from services.erp.gate import Gate
 from services.erp.records import Row
@@ -62,8 +63,8 @@ class Driver(Protocol):
     """Speaks to one ERP. Reads that get no answer raise Unavailable and may be repeated; writes see below.
 
     Every method that asks the ERP raises SutlerErrors with the reasons of the contract. ``create``, ``write``,
-    ``delete`` and ``call`` raise :class:`services.erp.faults.AnswerLostError` where the ERP was asked and did not
-    answer, so that it may have done what was asked; Unavailable means that it has not.
+    ``archive``, ``delete`` and ``call`` raise :class:`services.erp.faults.AnswerLostError` where the ERP was asked and
+    did not answer, so that it may have done what was asked; Unavailable means that it has not.
 
     Attributes:
         info: What it can do.
@@ -134,6 +135,23 @@ class Driver(Protocol):
         """Counts records, up to ``limit`` if it is not 0."""
         ...
 
+    async def aggregate(
+        self,
+        ask: Ask,
+        schema: ModelSchema,
+        selector: Selector,
+        wanted: Aggregation,
+        *,
+        offset: int = 0,
+        limit: int = 0,
+    ) -> list[Group]:
+        """Computes figures over groups of records, in order; all groups if ``limit`` is 0.
+
+        Raises:
+            Unimplemented: For what the ERP cannot compute.
+        """
+        ...
+
     async def names(self, ask: Ask, schema: ModelSchema, query: str, selector: Selector, limit: int) -> list[Row]:
         """Finds records by what people type, in the ERP's order; rows have ids and display names."""
         ...
@@ -179,6 +197,10 @@ class Driver(Protocol):
 
     async def write(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], prepared: Prepared) -> None:
         """Changes values of records."""
+        ...
+
+    async def archive(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], *, archived: bool = True) -> None:
+        """Archives records of a model that has an ``archive_field``, or brings them back; twice is the same as once."""
         ...
 
     async def delete(self, ask: Ask, schema: ModelSchema, ids: Sequence[int]) -> None:

@@ -1,14 +1,22 @@
-"""Drivers, stores and other sides of the gateway. The one table of drivers is here."""
+"""Drivers, stores and other sides of the gateway. The one table of drivers that come with it is here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from services.erp.adapters.odoo.driver import INFO as ODOO_JSONRPC
-from services.erp.adapters.odoo.driver import OdooDriver
+from services.erp.adapters.odoo.jsonrpc import INFO as ODOO_JSONRPC
+from services.erp.adapters.odoo.jsonrpc import odoo_jsonrpc
+from services.erp.drivers import DriverRegistry
 from services.erp.ports import DriverInfo, MakeDriver
 
-DRIVERS: Mapping[str, tuple[DriverInfo, MakeDriver]] = {
-    ODOO_JSONRPC.driver: (ODOO_JSONRPC, OdooDriver),
-}
+DRIVERS: Sequence[tuple[DriverInfo, MakeDriver]] = ((ODOO_JSONRPC, odoo_jsonrpc),)
 """What each driver says of itself, and what makes it for a connection."""
+
+
+def make_registry() -> DriverRegistry:
+    """Returns all drivers of this deployment: those of the table, and those that installed packages bring."""
+    registry = DriverRegistry()
+    for info, make in DRIVERS:
+        registry.add(info, make)
+    registry.load_entry_points()
+    return registry

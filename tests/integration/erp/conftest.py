@@ -97,9 +97,8 @@ async def proxy(sandbox: SandboxProcess) -> AsyncIterator[tuple[Proxy, str]]:
 async def connect(client: Sutler, url: str, connection_id: str = "main", **more: Any) -> erp_pb2.Connection:
     """Makes a connection to the sandbox's demo database as admin."""
     connection = erp_pb2.Connection(
-        driver="odoo-jsonrpc",
         url=url,
-        **{"database": "demo", "username": "admin", "secret": "admin", **more},
+        **{"driver": "odoo-jsonrpc", "database": "demo", "username": "admin", "secret": "admin", **more},
     )
     request = erp_pb2.CreateConnectionRequest(connection_id=connection_id, connection=connection)
     return await client.erp.CreateConnection(request)

@@ -10,6 +10,7 @@ import pytest
 from sutler.errors import Code, SutlerError
 
 from services.erp.adapters.odoo.driver import OdooDriver
+from services.erp.adapters.odoo.jsonrpc import odoo_jsonrpc
 from services.erp.adapters.odoo.meanings import Doing
 from services.erp.connections import Connection, ConnectionSpec, ErpContext, RetryPolicy
 from services.erp.faults import AnswerLostError
@@ -113,7 +114,7 @@ def connection(url: str) -> Connection:
 
 def driver_of(url: str) -> OdooDriver:
     made = connection(url)
-    return OdooDriver(made, Gate(made.name, made.spec, lambda error, breaker_open: None))
+    return odoo_jsonrpc(made, Gate(made.name, made.spec, lambda error, breaker_open: None))
 
 
 ASK = Ask("admin", "secret", ErpContext())

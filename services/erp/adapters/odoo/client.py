@@ -11,27 +11,27 @@ from sutler.context import current
 from sutler.errors import Unavailable
 
 from services.erp import faults
+from services.erp.adapters.odoo.exchange import Exchange, RpcError
 from services.erp.adapters.odoo.meanings import Doing, Place
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.session import Sessions
-from services.erp.adapters.odoo.transport import RpcError, Transport
 from services.erp.connections import Connection, RetryPolicy
 from services.erp.faults import AnswerLostError
 from services.erp.users import Ask
 
 
 class Client:
-    """Calls ``execute_kw``.
+    """Calls methods of models.
 
     Args:
         connection: Where to.
-        transport: Makes the exchanges.
+        exchange: Makes the calls.
     """
 
-    def __init__(self, connection: Connection, transport: Transport) -> None:
+    def __init__(self, connection: Connection, exchange: Exchange) -> None:
         policy = connection.spec.retry_policy or RetryPolicy()
-        self.transport = transport
-        self.sessions = Sessions(connection, transport)
+        self.sessions = Sessions(connection, exchange)
+        self._exchange = exchange
         self._name = connection.name
         self._database = connection.spec.database
         self._attempts = policy.max_attempts or 3
@@ -46,6 +46,7 @@ class Client:
         model: str,
         method: str,
         *args: Any,
+        ids: Sequence[int] | None = None,
         doing: Doing = "read",
         takes_context: bool = True,
         **named: Any,
@@ -56,7 +57,8 @@ class Client:
             ask: As whom.
             model: The model.
             method: The method.
-            *args: Arguments by position.
+            *args: Arguments by position, after the ids.
+            ids: The records to call it on; None for a method of the model itself.
             doing: What it is for.
             takes_context: Whether the method takes a context.
             **named: Arguments by name; ``context`` in it adds to the context.
@@ -67,7 +69,9 @@ class Client:
 
         async def once() -> Any:
             try:
-                return await self.tell(ask, model, method, args, named, doing=doing, takes_context=takes_context)
+                return await self.tell(
+                    ask, model, method, args, named, ids=ids, doing=doing, takes_context=takes_context
+                )
             except AnswerLostError as lost:
                 raise lost.error from lost
 
@@ -83,20 +87,20 @@ class Client:
         *,
         doing: Doing,
         takes_context: bool = True,
-        ids: Sequence[int] = (),
+        ids: Sequence[int] | None = None,
     ) -> Any:
-        """Calls a method once. Arguments as for :meth:`ask`; ``ids`` are those in ``args``, for errors.
+        """Calls a method once. Arguments as for :meth:`ask`.
 
         Raises:
             AnswerLostError: If it was asked and gave no answer.
             SutlerError: With a reason of the contract; then nothing was done.
         """
-        place = Place(self._name, self._database, ask.username, model, method, ids, doing)
+        place = Place(self._name, self._database, ask.username, model, method, ids or (), doing)
         named = dict(named)
         if takes_context:
             named["context"] = {**odoo_context(ask), **named.get("context", {})}
         try:
-            return await self._execute(ask, model, method, args, named)
+            return await self._execute(ask, model, method, ids, args, named)
         except RpcError as error:
             refused = refusal(place, error.data)
             if refused.reason != "LOGIN_REFUSED":
@@ -104,7 +108,7 @@ class Client:
         # The user's password or id changed since the login that is remembered: nothing was done. Log in once more.
         self.sessions.forget(ask)
         try:
-            return await self._execute(ask, model, method, args, named)
+            return await self._execute(ask, model, method, ids, args, named)
         except RpcError as error:
             raise refusal(place, error.data) from error
 
@@ -129,11 +133,17 @@ class Client:
             retry=tenacity.retry_if_exception(_may_pass), stop=stop, wait=self._pauses, reraise=True
         )
 
-    async def _execute(self, ask: Ask, model: str, method: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    async def _execute(
+        self,
+        ask: Ask,
+        model: str,
+        method: str,
+        ids: Sequence[int] | None,
+        args: Sequence[Any],
+        named: Mapping[str, Any],
+    ) -> Any:
         uid = await self.sessions.uid(ask)
-        return await self.transport.call(
-            "object", "execute_kw", [self._database, uid, ask.secret, model, method, list(args), named]
-        )
+        return await self._exchange.execute(ask, uid, model, method, ids, args, named)
 
 
 def odoo_context(ask: Ask) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The driver ``odoo-jsonrpc``: Odoo through ``/jsonrpc``, versions 8 to 19."""
+"""The driver of Odoo in any protocol: its writes and views; the reads are in :mod:`~services.erp.adapters.odoo.reader`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from sutler.errors import Invalid, SutlerError, Violation
 
 from services.erp import faults
 from services.erp.adapters.odoo import views
+from services.erp.adapters.odoo.exchange import Exchange
 from services.erp.adapters.odoo.loading import to_cells, to_table
 from services.erp.adapters.odoo.meanings import Place
 from services.erp.adapters.odoo.reader import OdooReader, split_external_id
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.writing import Encoder
+from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
 from services.erp.ports import Capability, DriverInfo, Prepared
 from services.erp.schemas import ModelSchema
@@ -23,24 +25,26 @@ from services.erp.selecting import SchemaSource
 from services.erp.subscriptions import Transition
 from services.erp.users import Ask
 
-INFO = DriverInfo(
-    driver="odoo-jsonrpc",
-    display_name="Odoo (JSON-RPC)",
-    erp_versions="8.0 to 19.0",
-    capabilities=(
-        Capability.CREATE_KEYS,
-        Capability.EXTERNAL_IDS,
-        Capability.ARCHIVING,
-        Capability.CHANGE_FEED,
-    ),
-    options_schema={"type": "object", "additionalProperties": False},
+CAPABILITIES = (
+    Capability.CREATE_KEYS,
+    Capability.EXTERNAL_IDS,
+    Capability.ARCHIVING,
+    Capability.CHANGE_FEED,
 )
 
 
 class OdooDriver(OdooReader):
-    """See :class:`services.erp.ports.Driver`."""
+    """See :class:`services.erp.ports.Driver`.
 
-    info = INFO
+    Args:
+        connection: Where to.
+        exchange: Makes the calls.
+        info: What it says of itself.
+    """
+
+    def __init__(self, connection: Connection, exchange: Exchange, info: DriverInfo) -> None:
+        super().__init__(connection, exchange)
+        self.info = info
 
     async def prepare(
         self, ask: Ask, schema: ModelSchema, values: Mapping[str, Any], schemas: SchemaSource
@@ -63,13 +67,16 @@ class OdooDriver(OdooReader):
 
     async def write(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], prepared: Prepared) -> None:
         """Changes values of records."""
-        args = [list(ids), dict(prepared.values)]
+        args = [dict(prepared.values)]
         self._answered(await self._client.tell(ask, schema.name, "write", args, {}, doing="write", ids=ids), bool)
+
+    async def archive(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], *, archived: bool = True) -> None:
+        """Archives records, or brings them back."""
+        await self.write(ask, schema, ids, Prepared({schema.model.archive_field: not archived}))
 
     async def delete(self, ask: Ask, schema: ModelSchema, ids: Sequence[int]) -> None:
         """Deletes records."""
-        args = [list(ids)]
-        self._answered(await self._client.tell(ask, schema.name, "unlink", args, {}, doing="delete", ids=ids), bool)
+        self._answered(await self._client.tell(ask, schema.name, "unlink", [], {}, doing="delete", ids=ids), bool)
 
     async def call(
         self,
@@ -81,8 +88,7 @@ class OdooDriver(OdooReader):
         named: Mapping[str, Any],
     ) -> Any:
         """Calls a method once."""
-        args = [list(ids), *positional] if ids else list(positional)
-        return await self._client.tell(ask, model, method, args, named, doing="call", ids=ids)
+        return await self._client.tell(ask, model, method, positional, named, doing="call", ids=ids or None)
 
     def view(self, schema: ModelSchema) -> tuple[str, ...]:
         """Returns the fields of the driver's own view of a model."""
@@ -102,7 +108,7 @@ class OdooDriver(OdooReader):
 
     async def close(self) -> None:
         """Closes network connections."""
-        await self._transport.close()
+        await self._exchange.close()
 
     async def _load(self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], keys: Sequence[str]) -> list[int]:
         columns, table = to_table([row.cells for row in rows], [".".join(split_external_id(key)) for key in keys])

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
-from sutler.errors import NotFound, SutlerError
+from sutler.errors import NotFound, SutlerError, Unimplemented
 from sutler.paging import Order
 
 from services.erp.adapters.odoo.client import Client
 from services.erp.adapters.odoo.domains import named_external_ids, to_domain
+from services.erp.adapters.odoo.exchange import Exchange, RpcError
 from services.erp.adapters.odoo.fields import ATTRIBUTES, to_schema
 from services.erp.adapters.odoo.following import follow
 from services.erp.adapters.odoo.meanings import Place
 from services.erp.adapters.odoo.reading import CHANGED, CREATED, to_row
 from services.erp.adapters.odoo.refusals import refusal
-from services.erp.adapters.odoo.transport import RpcError, Transport
+from services.erp.aggregates import Aggregation, Group
 from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
-from services.erp.gate import Gate
 from services.erp.records import DISPLAY_NAME, Row
 from services.erp.schemas import ErpUser, Model, ModelRights, ModelSchema
 from services.erp.selecting import SchemaSource, Selector
@@ -36,20 +36,20 @@ class OdooReader:
 
     Args:
         connection: Where to.
-        gate: Gives each call its turn.
+        exchange: Makes the calls.
     """
 
-    def __init__(self, connection: Connection, gate: Gate) -> None:
+    def __init__(self, connection: Connection, exchange: Exchange) -> None:
         self.server_version = connection.condition.server_version
         self._name = connection.name
         self._database = connection.spec.database
-        self._transport = Transport(connection, gate)
-        self._client = Client(connection, self._transport)
+        self._exchange = exchange
+        self._client = Client(connection, exchange)
 
     @property
     def clock_skew(self) -> float | None:
         """How many seconds the server's clock is ahead."""
-        return self._transport.clock_skew
+        return self._exchange.clock_skew
 
     async def log_in(self, ask: Ask, *, anew: bool = False) -> int:
         """Logs in, unless that is remembered."""
@@ -57,14 +57,14 @@ class OdooReader:
 
     async def version(self) -> str:
         """Returns the version; needs no login."""
-        told = await self._common("common", "version")
-        self.server_version = str(self._client.shape(told, dict).get("server_version", ""))[:128]
+        told = await self._common(self._exchange.version())
+        self.server_version = str(self._client.shape(told, str))[:128]
         return self.server_version
 
     async def databases(self) -> list[str]:
         """Returns the databases; none where the server hides them."""
         try:
-            told = await self._common("db", "list")
+            told = await self._common(self._exchange.databases())
         except SutlerError:  # most servers on the internet hide them
             return []
         return [str(name)[:128] for name in told][:CHUNK] if isinstance(told, list) else []
@@ -74,7 +74,7 @@ class OdooReader:
         uid = await self._client.sessions.uid(ask)
         fields = ["login", "name", "lang", "tz", "company_ids"]
         known = await self._ask(ask, "res.users", "fields_get", fields, attributes=["type"])
-        rows = await self._ask(ask, "res.users", "read", [uid], fields=[name for name in fields if name in known])
+        rows = await self._ask(ask, "res.users", "read", ids=[uid], fields=[name for name in fields if name in known])
         told = rows[0] if rows else {}
         return ErpUser(
             id=uid,
@@ -112,7 +112,7 @@ class OdooReader:
         rows: list[Row] = []
         for start in range(0, len(ids), CHUNK):
             named = {"fields": _columns(schema, fields), "context": {"bin_size": not binaries, "active_test": False}}
-            told = await self._ask(ask, schema.name, "read", list(ids[start : start + CHUNK]), **named)
+            told = await self._ask(ask, schema.name, "read", ids=ids[start : start + CHUNK], **named)
             rows += [to_row(schema, raw, binaries=binaries) for raw in self._client.shape(told, list)]
         return rows
 
@@ -146,6 +146,19 @@ class OdooReader:
         named: dict[str, Any] = {"context": _seeing(selector)} | ({"limit": limit} if limit else {})
         told = await self._ask(ask, schema.name, "search_count", domain, doing="search", **named)
         return int(self._client.shape(told, int))
+
+    async def aggregate(
+        self,
+        ask: Ask,
+        schema: ModelSchema,
+        selector: Selector,
+        wanted: Aggregation,
+        *,
+        offset: int = 0,
+        limit: int = 0,
+    ) -> list[Group]:
+        """Computes figures over groups of records."""
+        raise Unimplemented("figures over groups of records are not offered so far", metadata={"model": schema.name})
 
     async def names(self, ask: Ask, schema: ModelSchema, query: str, selector: Selector, limit: int) -> list[Row]:
         """Finds records by what people type."""
@@ -197,15 +210,15 @@ class OdooReader:
         except NotFound as error:
             if error.reason != "METHOD_NOT_FOUND":
                 return False  # a model that is listed and not installed
-            told = await self._ask(ask, model, "has_access", [], verb, takes_context=False, doing="call")
+            told = await self._ask(ask, model, "has_access", verb, ids=[], takes_context=False, doing="call")
         return bool(told)
 
     async def _ask(self, ask: Ask, model: str, method: str, *args: Any, **named: Any) -> Any:
         return await self._client.ask(ask, model, method, *args, **named)
 
-    async def _common(self, service: str, method: str) -> Any:
+    async def _common(self, asked: Awaitable[Any]) -> Any:
         try:
-            return await self._transport.call(service, method, [], probe=True)
+            return await asked
         except RpcError as error:
             raise refusal(Place(self._name, self._database, ""), error.data) from error
         except AnswerLostError as lost:

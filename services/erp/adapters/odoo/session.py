@@ -10,9 +10,9 @@ from collections import deque
 from sutler.errors import Exhausted, Unavailable
 
 from services.erp import faults
+from services.erp.adapters.odoo.exchange import Exchange, RpcError
 from services.erp.adapters.odoo.meanings import Place
 from services.erp.adapters.odoo.refusals import refusal
-from services.erp.adapters.odoo.transport import RpcError, Transport
 from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
 from services.erp.users import Ask
@@ -29,14 +29,14 @@ class Sessions:
 
     Args:
         connection: Where to.
-        transport: Makes the calls.
+        exchange: Makes the calls.
     """
 
-    def __init__(self, connection: Connection, transport: Transport) -> None:
+    def __init__(self, connection: Connection, exchange: Exchange) -> None:
         self._name = connection.name
         self._database = connection.spec.database
         self._limit = connection.spec.max_login_rate or 5
-        self._transport = transport
+        self._exchange = exchange
         self._uids: dict[str, int] = {}
         self._refused: dict[str, float] = {}
         self._tries: dict[str, deque[float]] = {}
@@ -73,9 +73,8 @@ class Sessions:
 
     async def _log_in(self, ask: Ask, key: str, *, probe: bool) -> int:
         self._count(ask.username)
-        args = [self._database, ask.username, ask.secret, {}]
         try:
-            uid = await self._transport.call("common", "authenticate", args, probe=probe)
+            uid = await self._exchange.log_in(ask, probe=probe)
         except RpcError as error:
             raise refusal(Place(self._name, self._database, ask.username, doing="login"), error.data) from error
         except AnswerLostError as lost:

@@ -1,0 +1,135 @@
+"""HTTP to one Odoo server: one exchange, and what its failure means."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import orjson
+from sutler.errors import Unavailable
+
+from services.erp import faults
+from services.erp.connections import Connection
+from services.erp.faults import AnswerLostError
+from services.erp.gate import Gate
+
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Http:
+    """Makes HTTP exchanges.
+
+    Args:
+        connection: Where to.
+        gate: Gives each exchange its turn.
+
+    Attributes:
+        clock_skew: How many seconds the server's clock is ahead, to about a second; None until it told.
+    """
+
+    def __init__(self, connection: Connection, gate: Gate) -> None:
+        spec = connection.spec
+        self.clock_skew: float | None = None
+        self._name = connection.name
+        self._gate = gate
+        self._timeout = spec.timeout_seconds
+        self._url = spec.url.rstrip("/")
+        idle = 1 if spec.min_idle_connections is None else spec.min_idle_connections
+        self._http = httpx.AsyncClient(
+            timeout=spec.timeout_seconds,
+            limits=httpx.Limits(max_connections=spec.concurrency + 1, max_keepalive_connections=max(idle, 1)),
+            # Reading the system's certificates takes a while, so only where they are needed.
+            verify=spec.url.startswith("https:")
+            and _verification(spec.ca_certificates, skip=spec.skip_certificate_check),
+            trust_env=False,
+            headers={"accept": "application/json", "user-agent": "sutler-erp"},
+        )
+
+    def turn(self, *, probe: bool = False) -> AbstractAsyncContextManager[None]:
+        """Holds a place for one exchange, up to where its answer was understood. See :meth:`Gate.turn`."""
+        return self._gate.turn(probe=probe)
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+        """Posts JSON to a path of the server.
+
+        Raises:
+            Unavailable: If the server was not asked.
+            AnswerLostError: If it was asked and gave no answer.
+        """
+        return await self._exchange("POST", path, body, {"content-type": "application/json", **(headers or {})})
+
+    async def get(self, path: str) -> Answer:
+        """Gets a path of the server. Raises as :meth:`post`."""
+        return await self._exchange("GET", path, b"", {})
+
+    def json(self, answer: Answer) -> Any:
+        """Returns the JSON data of an answer.
+
+        Raises:
+            AnswerLostError: If it is something else, such as the page of a proxy.
+        """
+        if "json" not in answer.content_type:
+            raise self.lost("html")
+        try:
+            return orjson.loads(answer.body)
+        except orjson.JSONDecodeError as error:
+            raise self.lost("cut off") from error
+
+    def no_answer(self, answer: Answer) -> Unavailable | AnswerLostError:
+        """Returns what a status means that no method of Odoo gives: below 500 it was refused before any ran."""
+        cause = f"http {answer.status}"
+        return self.lost(cause) if answer.status >= 500 else faults.answer_invalid(self._name, cause)
+
+    def lost(self, cause: str) -> AnswerLostError:
+        """Returns the error for what came instead of an answer."""
+        return AnswerLostError(faults.answer_invalid(self._name, cause))
+
+    async def close(self) -> None:
+        """Closes the network connections."""
+        await self._http.aclose()
+
+    async def _exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        began = time.time()
+        try:
+            response = await self._http.request(method, f"{self._url}{path}", content=body, headers=dict(headers))
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise faults.unreachable(self._name, type(error).__name__) from error
+        except httpx.TimeoutException as error:
+            raise AnswerLostError(faults.erp_timeout(self._name, self._timeout)) from error
+        except httpx.HTTPError as error:
+            raise self.lost("cut off") from error
+        self._note_time(response, began)
+        return Answer(response.status_code, response.headers.get("content-type", ""), response.content)
+
+    def _note_time(self, response: httpx.Response, began: float) -> None:
+        """Learns the server's clock from the Date header, which is cut to seconds."""
+        try:
+            told = parsedate_to_datetime(response.headers["date"]).timestamp() + 0.5
+        except (KeyError, ValueError):
+            return
+        self.clock_skew = told - (began + time.time()) / 2
+
+
+def _verification(extra: str, *, skip: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if extra:
+        context.load_verify_locations(cadata=extra)
+    if skip:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
