@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.erp.adapters.odoo.json2 import INFO as ODOO_JSON2
+from services.erp.adapters.odoo.json2 import odoo_json2
 from services.erp.adapters.odoo.jsonrpc import INFO as ODOO_JSONRPC
 from services.erp.adapters.odoo.jsonrpc import odoo_jsonrpc
 from services.erp.drivers import DriverRegistry
 from services.erp.ports import DriverInfo, MakeDriver
 
-DRIVERS: Sequence[tuple[DriverInfo, MakeDriver]] = ((ODOO_JSONRPC, odoo_jsonrpc),)
+DRIVERS: Sequence[tuple[DriverInfo, MakeDriver]] = (
+    (ODOO_JSONRPC, odoo_jsonrpc),
+    (ODOO_JSON2, odoo_json2),
+)
 """What each driver says of itself, and what makes it for a connection."""
 
 

@@ -7,8 +7,8 @@ from importlib import invalidate_caches
 from pathlib import Path
 
 import pytest
-from sutler.errors import Invalid
 from sutler.erp.v1 import erp_pb2
+from sutler.errors import Invalid
 
 from tests.conformance.sandbox.processes import SandboxProcess
 from tests.integration.erp.conftest import MAIN, connect, gateway

@@ -12,6 +12,7 @@ from sutler.errors import Unavailable
 
 from services.erp import faults
 from services.erp.adapters.odoo.exchange import Exchange, RpcError
+from services.erp.adapters.odoo.http import TOO_LARGE
 from services.erp.adapters.odoo.meanings import Doing, Place
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.session import Sessions
@@ -160,4 +161,6 @@ def odoo_context(ask: Ask) -> dict[str, Any]:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, Unavailable) and error.reason != "BREAKER_OPEN"
+    if not isinstance(error, Unavailable):
+        return False
+    return error.reason != "BREAKER_OPEN" and error.metadata.get("cause") != TOO_LARGE

@@ -1,4 +1,4 @@
-"""The driver of Odoo in any protocol: its writes and views; the reads are in :mod:`~services.erp.adapters.odoo.reader`."""
+"""The driver of Odoo in any protocol: writes and views; reads are in :mod:`~services.erp.adapters.odoo.reader`."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from services.erp.faults import AnswerLostError
 from services.erp.gate import Gate
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
+TOO_LARGE = "too large"
+"""The cause of the error for a larger answer: to ask again would only fetch it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,16 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+
+
+class _Sending:
+    """Learns from httpx whether a request began to be sent; before that, nobody was asked anything."""
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        self.begun = self.begun or event.endswith("send_request_headers.started")
 
 
 class Http:
@@ -105,16 +118,37 @@ class Http:
 
     async def _exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         began = time.time()
+        sending = _Sending()
+        request = self._http.build_request(
+            method, f"{self._url}{path}", content=body, headers=dict(headers), extensions={"trace": sending}
+        )
         try:
-            response = await self._http.request(method, f"{self._url}{path}", content=body, headers=dict(headers))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise faults.unreachable(self._name, type(error).__name__) from error
-        except httpx.TimeoutException as error:
-            raise AnswerLostError(faults.erp_timeout(self._name, self._timeout)) from error
-        except httpx.HTTPError as error:
-            raise self.lost("cut off") from error
-        self._note_time(response, began)
-        return Answer(response.status_code, response.headers.get("content-type", ""), response.content)
+            # httpx bounds each wait for a byte; an answer that comes byte by byte would never end.
+            async with asyncio.timeout(self._timeout):
+                response = await self._http.send(request, stream=True)
+                try:
+                    self._note_time(response, began)
+                    content = await self._read(response)
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise self._failed(error, sending) from error
+        return Answer(response.status_code, response.headers.get("content-type", ""), content)
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        content = bytearray()
+        async for part in response.aiter_bytes():
+            content += part
+            if len(content) > MAX_ANSWER_BYTES:
+                raise self.lost(TOO_LARGE)
+        return bytes(content)
+
+    def _failed(self, error: Exception, sending: _Sending) -> Unavailable | AnswerLostError:
+        if not sending.begun:
+            return faults.unreachable(self._name, type(error).__name__)
+        if isinstance(error, TimeoutError | httpx.TimeoutException):
+            return AnswerLostError(faults.erp_timeout(self._name, self._timeout))
+        return self.lost("cut off")
 
     def _note_time(self, response: httpx.Response, began: float) -> None:
         """Learns the server's clock from the Date header, which is cut to seconds."""

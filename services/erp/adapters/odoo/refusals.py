@@ -23,7 +23,7 @@ UNKNOWN_COMPANY = meanings.bad_context("context.company_ids")
 UNKNOWN_LANGUAGE = meanings.bad_context("context.language")
 RULES: tuple[tuple[str, str, Make], ...] = (
     (r"odoo\.exceptions\.AccessDenied", ANY, meanings.login),
-    (r"odoo\.http\.SessionExpiredException", ANY, meanings.login),
+    (r"odoo\.http\.SessionExpiredException|werkzeug\.exceptions\.Unauthorized", ANY, meanings.login),
     (
         r"odoo\.exceptions\.MissingError",
         r"(?s:.*)\(Record: (?P<model>[\w.]+)\((?P<ids>[^)]*)\)",
@@ -99,6 +99,10 @@ RULES: tuple[tuple[str, str, Make], ...] = (
     (r"builtins\.AttributeError", r"(?s:.*)(method|attribute) .*", meanings.no_method),
     (r"builtins\.KeyError", r"'?(?P<model>[a-z_]+(\.[\w-]+)+)'?$", meanings.no_model),
     (r"builtins\.(ValueError|TypeError|KeyError|AssertionError)", ANY, meanings.by_doing),
+    (r"werkzeug\.exceptions\.NotFound", r"(?i)the model '?(?P<model>[\w.-]+?)'? does not exist", meanings.no_model),
+    (r"werkzeug\.exceptions\.NotFound", r"(?i)(?s:.*)method ", meanings.no_method),
+    (r"werkzeug\.exceptions\.UnprocessableEntity", ANY, meanings.by_doing),
+    (r"odoo\.exceptions\.(LockError|ConcurrencyError)", ANY, meanings.refused(Conflict, "WRITE_CONFLICT")),
     (
         r"psycopg2\.errors\.(SerializationFailure|DeadlockDetected|LockNotAvailable)",
         ANY,
