@@ -55,7 +55,9 @@ def _listen(host: str, port: int) -> socket.socket:
 def _serve(settings: Settings, listening: socket.socket) -> None:
     with listening, running(settings) as app:
         server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+            uvicorn.Config(
+                app, log_config=None, access_log=False, server_header=False, date_header=False, lifespan="off"
+            )
         )
 
         def stop(*_: object) -> None:
@@ -67,7 +69,8 @@ def _serve(settings: Settings, listening: socket.socket) -> None:
             signal.signal(number, stop)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"http://{host}:{listening.getsockname()[1]}"
-        log.info("Odoo 18 JSON-RPC sandbox (not Odoo) on %s, data in %s", address, settings.data)
+        speaks = "Odoo 19 JSON-2 and JSON-RPC" if settings.json2 else "Odoo 18 JSON-RPC"
+        log.info("%s sandbox (not Odoo) on %s, data in %s", speaks, address, settings.data)
         server.run(sockets=[listening])
         log.info("sandbox stopped")
 

@@ -8,9 +8,13 @@ from typing import ClassVar
 
 
 class RpcError(Exception):
-    """An error that is answered to the caller; `name` is what the answer's `data.name` says."""
+    """An error that is answered to the caller.
+
+    `name` is what the answer says of its type; `status` is the HTTP status that goes with it in JSON-2.
+    """
 
     name: ClassVar[str] = "builtins.Exception"
+    status: ClassVar[int] = 500
 
     @property
     def message(self) -> str:
@@ -22,6 +26,7 @@ class AccessDenied(RpcError):
     """Wrong password."""
 
     name = "odoo.exceptions.AccessDenied"
+    status = 403
 
     def __init__(self) -> None:
         super().__init__("Access Denied")
@@ -31,18 +36,21 @@ class UserError(RpcError):
     """The request makes no sense for the records as they are."""
 
     name = "odoo.exceptions.UserError"
+    status = 422
 
 
 class AccessError(UserError):
     """The user may not do this."""
 
     name = "odoo.exceptions.AccessError"
+    status = 403
 
 
 class MissingError(UserError):
     """A record that the call works on does not exist (any more)."""
 
     name = "odoo.exceptions.MissingError"
+    status = 404
 
     def __init__(self, model: str, ids: Iterable[int], uid: int) -> None:
         super().__init__(

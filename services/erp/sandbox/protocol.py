@@ -61,16 +61,20 @@ def answer(request: Request, result: Any) -> bytes:
 
 def failure(request: Request, error: Exception) -> bytes:
     """Return the response for an error: HTTP 200, code 200, and the type in `data.name`."""
+    response = {"code": SERVER_ERROR, "message": "Odoo Server Error", "data": described(error)}
+    return orjson.dumps({"jsonrpc": "2.0", "id": request.id, "error": response}, default=str)
+
+
+def described(error: Exception) -> dict[str, Any]:
+    """Return what callers are told of an error, in either protocol."""
     if isinstance(error, RpcError):
         name, message = error.name, error.message
     else:
         name, message = f"{type(error).__module__}.{type(error).__qualname__}", str(error)
-    data = {
+    return {
         "name": name,
         "debug": f"Traceback (most recent call last):\n  <sandbox>\n{name.removeprefix('builtins.')}: {message}",
         "message": message,
         "arguments": list(error.args),
         "context": {},
     }
-    response = {"code": SERVER_ERROR, "message": "Odoo Server Error", "data": data}
-    return orjson.dumps({"jsonrpc": "2.0", "id": request.id, "error": response}, default=str)

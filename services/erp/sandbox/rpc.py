@@ -1,18 +1,16 @@
 """The three RPC services: `common` (log in), `db` (which databases), `object` (call methods of models)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from services.erp.sandbox.errors import MissingPosition, RpcError, UnknownKey, UnknownServiceMethod
 from services.erp.sandbox.orm import methods
-from services.erp.sandbox.orm.env import Env
+from services.erp.sandbox.orm.env import Env, User
 from services.erp.sandbox.sessions import Sessions, checked_context
 from services.erp.sandbox.store import Store
 
-SERIES = "18.0"
-SERVER_VERSION = f"{SERIES}+sandbox"
 DATABASE = "demo"
 Clock = Callable[[], datetime]
 
@@ -31,11 +29,16 @@ class Outcome:
 
 
 class Rpc:
-    """Answers calls. Safe for use by many threads."""
+    """Answers calls. Safe for use by many threads.
 
-    def __init__(self, store: Store, sessions: Sessions) -> None:
+    `version` is the main version of the server that it stands in for.
+    """
+
+    def __init__(self, store: Store, sessions: Sessions, version: int) -> None:
         self._store = store
         self._sessions = sessions
+        self.server_version = f"{version}.0+sandbox"
+        self.version_info = [version, 0, 0, "final", 0, ""]
 
     def call(self, service: Any, method: Any, args: Sequence[Any], now: datetime) -> Outcome:
         """Answer one call that began at `now`; RpcError for everything that is to be answered as an error."""
@@ -53,9 +56,9 @@ class Rpc:
         match method:
             case "version":
                 return {
-                    "server_version": SERVER_VERSION,
-                    "server_version_info": [18, 0, 0, "final", 0, ""],
-                    "server_serie": SERIES,
+                    "server_version": self.server_version,
+                    "server_version_info": self.version_info,
+                    "server_serie": self.server_version.partition("+")[0],
                     "protocol_version": 1,
                 }
             case "login" | "authenticate":
@@ -69,7 +72,7 @@ class Rpc:
             case "list":
                 return [DATABASE]
             case "server_version":
-                return SERVER_VERSION
+                return self.server_version
             case _:
                 raise UnknownKey(f"Method not found: {method}")
 
@@ -83,12 +86,19 @@ class Rpc:
         if method == "execute_kw":
             [rest] = rest[:1] or [[]]
             keywords = dict(args[6] or {}) if len(args) > 6 else {}
+        return self.execute(user, name, str(called), rest, keywords, now)
+
+    def execute(
+        self, user: User, model: Any, method: str, args: Sequence[Any], named: Mapping[str, Any], now: datetime
+    ) -> Outcome:
+        """Call a method of a model as `user`; RpcError. A context may be among the `named` arguments."""
+        keywords = dict(named)
         context = checked_context(user, keywords.pop("context", None))
 
         def run(env: Env) -> Any:
-            return methods.call(env, env.model(name), str(called), rest, keywords)
+            return methods.call(env, env.model(model), method, args, keywords)
 
-        return Outcome(*self._store.run(run, user, context, now, writes=self._writes(name, called)))
+        return Outcome(*self._store.run(run, user, context, now, writes=self._writes(model, method)))
 
     def _writes(self, model: Any, method: Any) -> bool:
         common = methods.COMMON.get(method)

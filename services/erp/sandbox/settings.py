@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """A sandbox ERP that speaks Odoo 18's JSON-RPC. It is not Odoo, and it is for tests and trials only."""
+    """A sandbox ERP that speaks Odoo's JSON-RPC and JSON-2. It is not Odoo, and it is for tests and trials only."""
 
     model_config = SettingsConfigDict(
         env_prefix="SUTLER_SANDBOX_",
@@ -16,6 +16,7 @@ class Settings(BaseSettings):
         cli_kebab_case=True,
         cli_hide_none_type=True,
         cli_avoid_json=True,
+        cli_implicit_flags=True,
         extra="forbid",
     )
 
@@ -25,6 +26,10 @@ class Settings(BaseSettings):
     workers: int = Field(default=8, ge=1, le=256, description="Requests served at the same time; the rest queue.")
     service_ms: float = Field(default=0.0, ge=0, description="Milliseconds that every request takes at least.")
     row_ms: float = Field(default=0.0, ge=0, description="Milliseconds more for every record read or written.")
+    clock_offset: float = Field(default=0.0, description="Seconds that its clock is ahead; negative: behind.")
+    json2: bool = Field(default=False, description="Be an Odoo 19: serve /json/2 and /web/version as well.")
+    keep_alive: bool = Field(default=False, description="Keep connections open, as a server behind a proxy does.")
+    partners: int = Field(default=0, ge=0, le=5_000_000, description="Customers to put into a new database.")
     write_log: Path | None = Field(default=None, description="File that gets a JSON line for every successful change.")
     api_key: SecretStr | None = Field(default=None, description="An API key that stands in for admin's password.")
 

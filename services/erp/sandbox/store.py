@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlite3 import Connection
 from typing import Any
 
-from services.erp.sandbox import seed
+from services.erp.sandbox import crowd, seed
 from services.erp.sandbox.business.registry import build_behaviours
 from services.erp.sandbox.database import Database
 from services.erp.sandbox.errors import DatabaseFailure, OutOfRange
@@ -23,14 +23,20 @@ USER_COLUMNS = "id, login, name, sandbox_role, partner_id, company_id, lang, tz"
 
 
 class Store:
-    """The data of one sandbox. Safe for use by many threads."""
+    """The data of one sandbox, a new one with so many `partners`. Safe for use by many threads."""
 
-    def __init__(self, database: Database, journal: Journal | None, now: datetime) -> None:
+    def __init__(self, database: Database, journal: Journal | None, now: datetime, partners: int = 0) -> None:
         self.database = database
         self.registry = build_registry()
         self.behaviours = build_behaviours(self.registry)
         self._journal = journal
-        new = database.fill(statements(self.registry), lambda connection: seed.fill(self._env(connection, SYSTEM, now)))
+
+        def fill(connection: Connection) -> None:
+            env = self._env(connection, SYSTEM, now)
+            seed.fill(env)
+            crowd.fill(env, partners)
+
+        new = database.fill(statements(self.registry), fill)
         if journal is not None:
             with database.read() as connection:
                 journal.start(connection, new_database=new)
@@ -60,6 +66,11 @@ class Store:
             if self._journal is not None:
                 self._journal.keep(connection, now, user.id, env.writes)
         return result, max(sum(len(write.ids) for write in env.writes), 1)
+
+    def user_ids(self) -> list[int]:
+        """Return the ids of the active users."""
+        with self.database.read() as connection:
+            return [row[0] for row in connection.execute("SELECT id FROM res_users WHERE active = 1 ORDER BY id")]
 
     def user(self, column: str, value: Any) -> User | None:
         """Return the active user with that `id` or `login`."""

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpx
@@ -176,12 +178,54 @@ def test_rows_take_time_too() -> None:
     assert time.monotonic() - began >= 0.2
 
 
-def test_the_connection_closes_after_each_answer() -> None:
+def test_the_connection_closes_after_each_answer_unless_it_is_to_stay() -> None:
     with started() as sandbox:
         answer = httpx.get(f"{sandbox.url}/web/health")
-
     assert answer.headers["connection"] == "close"
     assert "sandbox" in answer.headers["server"]
+
+    with started("--keep-alive") as sandbox:
+        assert "connection" not in httpx.get(f"{sandbox.url}/web/health").headers
+
+
+@pytest.mark.parametrize("offset", [-600, 600])
+def test_its_clock_can_be_wrong(offset: int) -> None:
+    with started(f"--clock-offset={offset}") as sandbox:
+        partner = sandbox.call("res.partner", "create", {"name": "Later"})
+        [row] = sandbox.call("res.partner", "read", [partner], ["create_date", "write_date"])
+        told = parsedate_to_datetime(httpx.get(f"{sandbox.url}/web/health").headers["date"])
+    for moment in (told, *(datetime.fromisoformat(f"{row[name]}+00:00") for name in ("create_date", "write_date"))):
+        assert abs(moment.timestamp() - time.time() - offset) < 30
+
+
+def test_many_partners_are_there_at_once(tmp_path: Path) -> None:
+    flags = ("--data", str(tmp_path / "sandbox.db"), "--partners", "20000")
+    for _ in range(2):
+        with started(*flags) as sandbox:
+            assert sandbox.call("res.partner", "search_count", [["ref", "=like", "crowd-%"]]) == 20_000
+    with started(*flags) as sandbox:
+        [last] = sandbox.call(
+            "res.partner",
+            "search_read",
+            [["ref", "=", "crowd-20000"]],
+            fields=["name", "display_name", "commercial_partner_id", "country_id", "active"],
+        )
+        named = [last["id"], "Customer 20000"]
+        assert (last["display_name"], last["commercial_partner_id"]) == (named[1], named)
+        assert (last["country_id"], last["active"]) == ([20, "Belgium"], True)
+        assert sandbox.call("res.partner", "create", {"name": "Next"}) == last["id"] + 1
+
+
+def test_it_counts_the_calls_that_it_gets() -> None:
+    with started("--json2") as sandbox:
+        sandbox.call("res.partner", "read", [1], ["name"])
+        with pytest.raises(Refused):
+            sandbox.call("res.partner", "read", [1], ["nope"])
+        named = {"domain": [["id", "=", 1]]}
+        httpx.post(f"{sandbox.url}/json/2/res.partner/search", json=named, headers={"authorization": "bearer admin"})
+        assert httpx.get(f"{sandbox.url}/sandbox/calls").json() == {"read": 2, "search": 1}
+        assert httpx.delete(f"{sandbox.url}/sandbox/calls").json() == {}
+        assert httpx.get(f"{sandbox.url}/sandbox/calls").json() == {}
 
 
 def test_a_port_in_use_is_one_clear_error() -> None:

@@ -24,7 +24,7 @@ class Sandbox:
     now: datetime = field(default=START)
 
     def __post_init__(self) -> None:
-        self._rpc = Rpc(self.store, Sessions(self.store, DATABASE, None))
+        self._rpc = Rpc(self.store, Sessions(self.store, DATABASE, None), version=18)
 
     def __call__(self, model: str, method: str, *args: Any, user: str = "admin", **keywords: Any) -> Any:
         arguments = [DATABASE, IDS[user], user, model, method, list(args), keywords]

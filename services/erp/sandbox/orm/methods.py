@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.erp.sandbox.errors import AccessError, BadArguments, MissingPosition, UnknownMethod
-from services.erp.sandbox.orm import access, describing, exporting, grouping, loading, nested, operations
+from services.erp.sandbox.orm import access, describing, exporting, formatted, grouping, loading, nested, operations
+from services.erp.sandbox.orm.behaviour import Behaviour
 from services.erp.sandbox.orm.env import Env
 from services.erp.sandbox.orm.writing import as_list
 from services.erp.sandbox.schema.models import Model
@@ -34,6 +35,7 @@ READING: tuple[Function, ...] = (
     describing.fields_get,
     describing.default_get,
     grouping.read_group,
+    formatted.formatted_read_group,
     nested.web_search_read,
 )
 READING_RECORDS: tuple[Function, ...] = (operations.read, nested.web_read)
@@ -54,11 +56,10 @@ COMMON: Mapping[str, Method] = {
 }
 
 
-def find(env: Env, model: Model, name: str) -> Method:
+def find(behaviour: Behaviour, model: Model, name: str) -> Method:
     """Return the method; AccessError for a private name, UnknownMethod if the model has no such method."""
     if name.startswith("_"):
         raise AccessError(f"Private methods (such as '{model.name}.{name}') cannot be called remotely.")
-    behaviour = env.behaviour(model)
     if name in behaviour.actions:
         return Method(behaviour.actions[name], 1, on_records=True, writes=True, action=True)
     if name in behaviour.class_actions:
@@ -70,7 +71,7 @@ def find(env: Env, model: Model, name: str) -> Method:
 
 def call(env: Env, model: Model, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Call a method with the caller's arguments; BadArguments if they do not fit its signature."""
-    method = find(env, model, name)
+    method = find(env.behaviour(model), model, name)
     if method.on_records and not args:
         raise MissingPosition("tuple index out of range")
     given = (env, model)[: method.reserved]

@@ -1,4 +1,4 @@
-"""Days, weeks, months, quarters and years: where a moment belongs, how the period is called, where it ends."""
+"""Hours, days, weeks, months, quarters and years: where a moment belongs, how the period is called, where it ends."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from services.erp.sandbox.errors import BadValue
 from services.erp.sandbox.orm.env import SECONDS
 
-PERIODS = ("day", "week", "month", "quarter", "year")
+HOUR = "%Y-%m-%d %H:00:00"
+PERIODS = ("hour", "day", "week", "month", "quarter", "year")
 UTC_NAME = "UTC"
 
 
@@ -27,7 +28,7 @@ def check_period(period: str) -> str:
 
 
 def bucket(stored: str | None, period: str, zone: str) -> str | None:
-    """Return the first day of the period that a stored UTC moment (or day) falls into, seen from `zone`."""
+    """Return the first day, or hour, of the period that a stored UTC moment (or day) falls into, seen from `zone`."""
     if stored is None:
         return None
     if len(stored) > 10:
@@ -35,6 +36,8 @@ def bucket(stored: str | None, period: str, zone: str) -> str | None:
         local = utc.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
     else:
         local = datetime.strptime(stored, "%Y-%m-%d")
+    if period == "hour":
+        return local.strftime(HOUR)
     day = local.replace(hour=0, minute=0, second=0)
     match period:
         case "week":
@@ -49,22 +52,26 @@ def bucket(stored: str | None, period: str, zone: str) -> str | None:
 
 
 def following(first: str, period: str) -> str:
-    """Return the first day of the next period."""
+    """Return the first day, or hour, of the next period."""
+    if period == "hour":
+        return (_start(first) + timedelta(hours=1)).strftime(HOUR)
     day = datetime.strptime(first, "%Y-%m-%d")
     longest = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}[period]
     return bucket((day + timedelta(days=longest)).strftime("%Y-%m-%d"), period, UTC_NAME) or first
 
 
 def utc_start(first: str, zone: str) -> str:
-    """Return the UTC moment at which a day begins in `zone`."""
-    local = datetime.strptime(first, "%Y-%m-%d").replace(tzinfo=ZoneInfo(zone))
+    """Return the UTC moment at which a day or hour begins in `zone`."""
+    local = _start(first).replace(tzinfo=ZoneInfo(zone))
     return local.astimezone(UTC).strftime(SECONDS)
 
 
 def label(first: str, period: str) -> str:
     """Return what the period is called in English."""
-    day = datetime.strptime(first, "%Y-%m-%d")
+    day = _start(first)
     match period:
+        case "hour":
+            return day.strftime("%I:00 %d %b")
         case "day":
             return day.strftime("%d %b %Y")
         case "week":
@@ -76,3 +83,7 @@ def label(first: str, period: str) -> str:
             return f"Q{(day.month + 2) // 3} {day.year}"
         case _:
             return day.strftime("%Y")
+
+
+def _start(first: str) -> datetime:
+    return datetime.strptime(first, SECONDS if len(first) > 10 else "%Y-%m-%d")
