@@ -42,6 +42,20 @@ async def test_a_password_is_a_key_and_each_user_has_its_rights(client: httpx.As
     assert own.json()["uid"] == 6
     refused = await call(client, "res.company/write", {"authorization": "Bearer demo"}, ids=[1], vals={"name": "x"})
     assert (refused.status_code, refused.json()["name"]) == (403, "odoo.exceptions.AccessError")
+    for user, model, ids, may in [
+        ("demo", "res.company", [], False),
+        ("demo", "res.partner", [1], True),
+        ("portal", "sale.order", [], True),
+        ("portal", "sale.order", [1], False),
+    ]:
+        told = await call(
+            client,
+            f"{model}/has_access",
+            {"authorization": f"bearer {user}"},
+            ids=ids,
+            operation="read" if user == "portal" else "write",
+        )
+        assert told.json() is may
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ READING: tuple[Function, ...] = (
     formatted.formatted_read_group,
     nested.web_search_read,
 )
-READING_RECORDS: tuple[Function, ...] = (operations.read, nested.web_read)
+READING_RECORDS: tuple[Function, ...] = (operations.read, operations.has_access, nested.web_read)
 WRITING: tuple[Function, ...] = (operations.create, operations.name_create, loading.load)
 WRITING_RECORDS: tuple[Function, ...] = (
     operations.write,

@@ -142,13 +142,27 @@ def name_create(env: Env, model: Model, name: str) -> list[Any]:
 
 def check_access_rights(env: Env, model: Model, operation: str, raise_exception: bool = True) -> bool:
     """Tell whether the user may do the operation on the model at all; AccessError instead of false if asked for."""
-    operations: tuple[Operation, ...] = ("read", "create", "write", "unlink")
-    for known in operations:
-        if known == operation:
-            if raise_exception:
-                access.check(env, model, known)
-            return access.may(env, model, known)
-    raise BadValue(f"Invalid access mode {operation!r}")
+    known = _operation(operation)
+    if raise_exception:
+        access.check(env, model, known)
+    return access.may(env, model, known)
+
+
+def has_access(env: Env, model: Model, ids: Any, operation: str) -> bool:
+    """Tell whether the user may do the operation on the model, and on all of the records."""
+    known = _operation(operation)
+    if not access.may(env, model, known):
+        return False
+    listed = writing.as_list(ids)
+    return not access.record_rule(env, model) or set(listed) <= searching.allowed(env, model, listed)
+
+
+def _operation(name: str) -> Operation:
+    known: tuple[Operation, ...] = ("read", "create", "write", "unlink")
+    for operation in known:
+        if operation == name:
+            return operation
+    raise BadValue(f"Invalid access mode {name!r}")
 
 
 def check_records(env: Env, model: Model, operation: Operation, ids: Sequence[int]) -> None:
