@@ -201,8 +201,8 @@ async def test_a_check_tells_who_may_do_what(erp: Sutler) -> None:
 
 async def test_drivers_tell_what_they_can_do(erp: Sutler) -> None:
     found = await erp.erp.ListDrivers(erp_pb2.ListDriversRequest())
-    assert [one.driver for one in found.drivers] == ["odoo-jsonrpc"]
-    assert erp_pb2.Driver.CAPABILITY_CREATE_KEYS in found.drivers[0].capabilities
+    assert [one.driver for one in found.drivers] == ["odoo-json2", "odoo-jsonrpc"]
+    assert erp_pb2.Driver.CAPABILITY_CREATE_KEYS in found.drivers[1].capabilities
 
 
 async def test_what_is_not_offered_says_so(erp: Sutler) -> None:

@@ -44,6 +44,7 @@ class OdooReader:
         self._name = connection.name
         self._database = connection.spec.database
         self._exchange = exchange
+        self._has_access = False
         self._client = Client(connection, exchange)
 
     @property
@@ -204,14 +205,17 @@ class OdooReader:
 
     async def _allowed(self, ask: Ask, model: str, verb: str) -> bool:
         try:
-            told = await self._ask(
-                ask, model, "check_access_rights", verb, raise_exception=False, takes_context=False, doing="call"
-            )
-        except NotFound as error:
-            if error.reason != "METHOD_NOT_FOUND":
-                return False  # a model that is listed and not installed
-            told = await self._ask(ask, model, "has_access", verb, ids=[], takes_context=False, doing="call")
-        return bool(told)
+            if not self._has_access:
+                try:
+                    named = {"raise_exception": False, "takes_context": False}
+                    return bool(await self._ask(ask, model, "check_access_rights", verb, doing="call", **named))
+                except NotFound as error:
+                    if error.reason != "METHOD_NOT_FOUND":
+                        raise
+                    self._has_access = True  # that method went with Odoo 19
+            return bool(await self._ask(ask, model, "has_access", verb, ids=[], takes_context=False, doing="call"))
+        except NotFound:
+            return False  # a model that is listed and not installed
 
     async def _ask(self, ask: Ask, model: str, method: str, *args: Any, **named: Any) -> Any:
         return await self._client.ask(ask, model, method, *args, **named)
