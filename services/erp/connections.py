@@ -157,6 +157,11 @@ class ConnectionSpec:
         """The most calls at the same time."""
         return self.max_concurrency or 8
 
+    @property
+    def idle_connections(self) -> int:
+        """The least network connections that are kept open while idle."""
+        return 1 if self.min_idle_connections is None else self.min_idle_connections
+
     def context(self, given: ErpContext | None) -> ErpContext:
         """Returns the context of a call: the caller's own, else the default one."""
         return given or self.default_context or ErpContext()

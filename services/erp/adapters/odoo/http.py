@@ -16,6 +16,7 @@ import orjson
 from sutler.errors import Unavailable
 
 from services.erp import faults
+from services.erp.adapters.odoo.warming import KEEP_SECONDS, Warming
 from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
 from services.erp.gate import Gate
@@ -62,10 +63,14 @@ class Http:
         self._gate = gate
         self._timeout = spec.timeout_seconds
         self._url = spec.url.rstrip("/")
-        idle = 1 if spec.min_idle_connections is None else spec.min_idle_connections
+        self._warming = Warming(spec.idle_connections, self._touch)
         self._http = httpx.AsyncClient(
             timeout=spec.timeout_seconds,
-            limits=httpx.Limits(max_connections=spec.concurrency + 1, max_keepalive_connections=max(idle, 1)),
+            limits=httpx.Limits(
+                max_connections=spec.concurrency + 1,
+                max_keepalive_connections=max(spec.idle_connections, spec.concurrency),
+                keepalive_expiry=KEEP_SECONDS,
+            ),
             # Reading the system's certificates takes a while, so only where they are needed.
             verify=spec.url.startswith("https:")
             and _verification(spec.ca_certificates, skip=spec.skip_certificate_check),
@@ -112,9 +117,19 @@ class Http:
         """Returns the error for what came instead of an answer."""
         return AnswerLostError(faults.answer_invalid(self._name, cause))
 
+    def warm(self) -> None:
+        """Keeps as many connections open from now on as the settings say, where the server lets it."""
+        self._warming.begin()
+
     async def close(self) -> None:
         """Closes the network connections."""
+        await self._warming.end()
         await self._http.aclose()
+
+    async def _touch(self) -> None:
+        if not self._gate.open:
+            async with self._gate.turn():
+                await self.get("/web/health")
 
     async def _exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         began = time.time()
@@ -128,6 +143,7 @@ class Http:
                 response = await self._http.send(request, stream=True)
                 try:
                     self._note_time(response, began)
+                    self._warming.answered(keeps=_keeps(response))
                     content = await self._read(response)
                 finally:
                     await response.aclose()
@@ -157,6 +173,10 @@ class Http:
         except (KeyError, ValueError):
             return
         self.clock_skew = told - (began + time.time()) / 2
+
+
+def _keeps(response: httpx.Response) -> bool:
+    return response.http_version != "HTTP/1.0" and "close" not in response.headers.get("connection", "").lower()
 
 
 def _verification(extra: str, *, skip: bool) -> ssl.SSLContext:

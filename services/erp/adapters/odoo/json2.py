@@ -81,7 +81,9 @@ class Json2:
         status, told = await self._post(ask, "res.users", "context_get", {}, probe=probe)
         if status == UNAUTHORIZED:
             return False
-        return self._result(status, told).get("uid") if isinstance(told, dict) else None
+        result = self._result(status, told)
+        self._http.warm()
+        return result.get("uid") if isinstance(result, dict) else None
 
     async def execute(
         self,

@@ -60,7 +60,10 @@ class JsonRpc:
     async def log_in(self, ask: Ask, *, probe: bool) -> Any:
         """Returns the user's id; false if the user or the secret is refused."""
         args = [self._database, ask.username, ask.secret, {}]
-        return await self._call("common", "authenticate", args, probe=probe)
+        uid = await self._call("common", "authenticate", args, probe=probe)
+        if uid:
+            self._http.warm()
+        return uid
 
     async def execute(
         self,
