@@ -18,6 +18,7 @@ from services.erp.connections import ErpContext
 from services.erp.faults import AnswerLostError
 from services.erp.journal import Kind
 from services.erp.links import Link
+from services.erp.parts import create_missing, gaps, take_back
 from services.erp.ports import Prepared
 from services.erp.reach import noting, reachable
 from services.erp.reading import Reading
@@ -144,29 +145,35 @@ class Creating:
         tries = link.connection.spec.attempts
         for count in range(tries):
             # First, always: a load over keys that exist would overwrite their records.
-            found = await self._found(link, ask, schema, wanted, attempt)
-            if found is not None:
-                return found
+            made = await self._found(link, ask, schema, wanted, rows, attempt)
             try:
-                return await link.driver.create(ask, schema, rows, keys)
+                await create_missing(link, ask, schema, rows, keys, made)
+                return [made[key] for key in keys]
             except AnswerLostError:
                 attempt.lost = True
                 if count == tries - 1:
                     raise
             except SutlerError as error:
                 # An earlier try, whose answer was lost, may have stored the key a moment ago.
-                if not link.driver.duplicate_key(error) or not (attempt.again or attempt.lost):
-                    raise
-                found = await self._found(link, ask, schema, wanted, attempt)
-                if found is None:
-                    raise
-                return found
+                if link.driver.duplicate_key(error) and (attempt.again or attempt.lost):
+                    made = await self._found(link, ask, schema, wanted, rows, attempt)
+                    if len(made) == len(keys):
+                        return [made[key] for key in keys]
+                attempt.lost = attempt.lost or bool(made)
+                await take_back(link, ask, schema, list(made.values()), attempt.entry.name, error)
+                raise
         raise AssertionError("unreachable")
 
     async def _found(
-        self, link: Link, ask: Ask, schema: ModelSchema, wanted: Creation, attempt: Attempt
-    ) -> list[int] | None:
-        """Returns the records behind the keys, None if there are none; all were stored together.
+        self,
+        link: Link,
+        ask: Ask,
+        schema: ModelSchema,
+        wanted: Creation,
+        rows: Sequence[Prepared],
+        attempt: Attempt,
+    ) -> dict[str, int]:
+        """Returns the records that exist, by key; those of a part were stored together.
 
         Raises:
             AlreadyExists: If no earlier try of this write can have taken a key of the caller's own.
@@ -174,15 +181,13 @@ class Creating:
         """
         keys = attempt.entry.keys
         known = await link.driver.find_externals(ask, schema.name, keys)
-        if not known:
-            return None
         taken = next((row.external_id for row in wanted.rows if row.external_id in known), "")
         if taken and not (attempt.again or attempt.lost):
             raise faults.external_id_taken(link.name, taken)
-        missing = [index for index, key in enumerate(keys) if key not in known]
+        missing = gaps(rows, keys, known)
         if missing:
             raise faults.created_rows_missing(link.name, schema.name, missing)
-        return [known[key] for key in keys]
+        return known
 
     async def _check_rights(self, link: Link, ask: Ask, schema: ModelSchema) -> None:
         if not (await link.catalogue.rights(ask, schema.name)).value.creatable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
@@ -51,12 +51,14 @@ class Prepared:
         repeatable: Whether writing them twice is the same as once; not so if they create related records.
         keyed: Whether a create of them can carry a key; then ``cells`` has them in the form that this needs.
         cells: The driver's own.
+        shape: What the rows of one keyed create have in common; rows of other shapes need a create of their own.
     """
 
     values: Mapping[str, Any]
     repeatable: bool = True
     keyed: bool = False
     cells: Any = None
+    shape: Hashable = None
 
 
 class Driver(Protocol):
@@ -192,7 +194,14 @@ class Driver(Protocol):
     async def create(
         self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], keys: Sequence[str] = ()
     ) -> list[int]:
-        """Creates records, all or none, and returns their ids in order; with ``keys``, one external id for each."""
+        """Creates records, all or none, and returns their ids in order.
+
+        Args:
+            ask: As whom.
+            schema: The model.
+            rows: The records; with keys, all of one shape.
+            keys: One external id for each; none if empty.
+        """
         ...
 
     async def write(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], prepared: Prepared) -> None:

@@ -53,7 +53,7 @@ class OdooDriver(OdooReader):
         encoder = Encoder(schemas, lambda model, name: self.find_external(ask, model, name))
         encoded = await encoder.encode(schema, values)
         cells = await to_cells(schema, encoded, schemas)
-        return Prepared(encoded, encoder.repeatable, cells is not None, cells)
+        return Prepared(encoded, encoder.repeatable, cells is not None, cells, cells.columns if cells else None)
 
     async def create(
         self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], keys: Sequence[str] = ()

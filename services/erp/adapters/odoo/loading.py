@@ -1,8 +1,9 @@
 """Creates through ``load``: Odoo's import, which stores an external id beside a record in one transaction.
 
-A table of texts says less than ``create``: what it cannot say (links of many kinds, nested lists) is created without a
-key. Cells are texts; a relation to one is a column ``partner_id/.id``; a list of new related records is one row for
-each of them, below the first.
+A table of texts says less than ``create``: what it cannot say (links of many kinds, nested lists, related records
+that have different fields) is created without a key. Cells are texts; a relation to one is a column
+``partner_id/.id``; a list of new related records is one row for each of them, below the first. An empty cell is not an
+absent one: it empties the field, and the ERP's default is lost. So the records of one table have the same columns.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ class Cells:
     single: Mapping[str, str]
     lists: Sequence[Sequence[Mapping[str, str]]]
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that it needs; the related records of one list all have the same."""
+        return frozenset([*self.single, *(column for related in self.lists for row in related for column in row)])
+
     def rows(self) -> list[dict[str, str]]:
         """Returns the rows: the first has the record's own cells."""
         count = max([1, *(len(related) for related in self.lists)])
@@ -52,6 +58,8 @@ async def to_cells(schema: ModelSchema, encoded: Mapping[str, Any], schemas: Sch
             made = [_flat(related, command[2]) for command in value]
             rows = [{f"{name}/{column}": cell for column, cell in row.items()} for row in made if row is not None]
             if len(rows) < len(made) or not all(any(row.values()) for row in rows):
+                return None
+            if any(row.keys() != rows[0].keys() for row in rows):
                 return None
             lists.append(rows)
             continue
@@ -96,7 +104,7 @@ def _linked(kind: FieldType, name: str, commands: Sequence[Any]) -> tuple[str, s
 
 
 def to_table(records: Sequence[Cells], keys: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Returns the columns and rows that ``load`` takes, with each record's external id in the first column."""
+    """Returns columns and rows for ``load``, external ids first, of records that have the same columns."""
     rows: list[dict[str, str]] = []
     for cells, key in zip(records, keys, strict=True):
         first, *more = cells.rows()
