@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.integration.erp.asked import Call, receive
+
+__all__ = ["Call", "Proxy", "Reply", "failure", "result", "serving"]
 
 JSON = "application/json; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back: a whole answer, the beginning of one, or nothing at all."""
+    """What goes back: a whole answer, the beginning of one, or nothing at all; ``drip`` seconds for each byte."""
 
     body: bytes = b""
     status: int = 200
@@ -22,6 +26,8 @@ class Reply:
     cut: int | None = None
     silent: bool = False
     delay: float = 0.0
+    drip: float = 0.0
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def result(value: Any) -> Reply:
@@ -31,18 +37,6 @@ def result(value: Any) -> Reply:
 def failure(name: str, message: str, debug: str = "Traceback (most recent call last):\n  File /opt/odoo/x.py") -> Reply:
     data = {"name": name, "message": message, "arguments": [message], "debug": debug, "context": {}}
     return Reply(json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": 200, "data": data}}).encode())
-
-
-@dataclass(slots=True)
-class Call:
-    """A JSON-RPC call as it came in."""
-
-    body: bytes
-    service: str = ""
-    method: str = ""
-    model: str = ""
-    args: list[Any] = field(default_factory=list)
-    named: dict[str, Any] = field(default_factory=dict)
 
 
 Answer = Callable[[Call], Awaitable[Reply]]
@@ -58,24 +52,10 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
         assert task is not None
         tasks.add(task)
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            lines = head.lower().split(b"\r\n")
-            length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length")), 0)
-            reply = await answer(parse(await reader.readexactly(length)))
-            if reply.delay:
-                await asyncio.sleep(reply.delay)
+            reply = await answer(await receive(reader))
+            await asyncio.sleep(reply.delay)
             if not reply.silent:
-                body = reply.body
-                answered = [
-                    f"HTTP/1.1 {reply.status} X",
-                    f"content-type: {reply.content_type}",
-                    f"content-length: {len(body)}",
-                    "connection: close",
-                    "",
-                    "",
-                ]
-                writer.write("\r\n".join(answered).encode() + (body if reply.cut is None else body[: reply.cut]))
-                await writer.drain()
+                await _send(writer, reply)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -92,28 +72,40 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def parse(body: bytes) -> Call:
-    call = Call(body)
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
-        params = json.loads(body)["params"]
-        call.service, call.method = params["service"], params["method"]
-        if call.method == "execute_kw":
-            _, _, _, call.model, call.method, call.args, *more = params["args"]
-            call.named = more[0] if more else {}
-        else:
-            call.args = params["args"]
-    return call
+async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
+    head = [
+        f"HTTP/1.1 {reply.status} X",
+        f"content-type: {reply.content_type}",
+        f"content-length: {len(reply.body)}",
+        "connection: close",
+        *(f"{name}: {value}" for name, value in reply.headers),
+        "",
+        "",
+    ]
+    writer.write("\r\n".join(head).encode())
+    for byte in reply.body if reply.drip else ():
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(reply.drip)
+    if not reply.drip:
+        writer.write(reply.body if reply.cut is None else reply.body[: reply.cut])
+    await writer.drain()
 
 
 @dataclass
 class Proxy:
-    """Passes calls on to an ERP; the next calls of a method can lose their answers."""
+    """Passes calls of any protocol on to an ERP.
+
+    The next calls of a method can be cut off before they reach it (``replace`` with silence) or after (``lose``), get
+    another answer, wait, or get theirs drop by drop.
+    """
 
     target: str
     calls: list[Call] = field(default_factory=list)
     losing: dict[str, list[Reply]] = field(default_factory=dict)
     instead: dict[str, list[Reply | None]] = field(default_factory=dict)
     delays: dict[str, float] = field(default_factory=dict)
+    altered: dict[str, list[Callable[[Reply], Reply]]] = field(default_factory=dict)
     slowed: int = 0
     open: int = 0
     most: int = 0
@@ -130,6 +122,10 @@ class Proxy:
         """The answer to the next call of a method waits, after the ERP gave it."""
         self.delays[method] = seconds
 
+    def alter(self, method: str, change: Callable[[Reply], Reply], times: int = 1) -> None:
+        """The ERP's answers to the next calls are changed on their way."""
+        self.altered.setdefault(method, []).extend([change] * times)
+
     def count(self, method: str) -> int:
         return sum(call.method == method for call in self.calls)
 
@@ -141,28 +137,36 @@ class Proxy:
         self.open += 1
         self.most = max(self.most, self.open)
         try:
-            reply = await self._pass_on(call.body)
+            reply = await self._pass_on(call)
         finally:
             self.open -= 1
         if seconds := self.delays.pop(call.method, 0.0):
             self.slowed += 1
             await asyncio.sleep(seconds)
+        if self.altered.get(call.method):
+            reply = self.altered[call.method].pop(0)(reply)
         return self.losing[call.method].pop(0) if self.losing.get(call.method) else reply
 
-    async def _pass_on(self, body: bytes) -> Reply:
+    async def _pass_on(self, call: Call) -> Reply:
         host, _, port = self.target.removeprefix("http://").partition(":")
         try:
             reader, writer = await asyncio.open_connection(host, int(port))
         except OSError:
             return Reply(silent=True)
+        headers = call.headers | {"host": host, "connection": "close", "accept-encoding": "identity"}
         try:
-            head = (
-                f"POST /jsonrpc HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-            )
-            writer.write(head.encode() + body)
+            lines = [f"{call.verb} {call.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+            writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + call.body)
             await writer.drain()
             answer = await reader.read()
         finally:
             writer.close()
-        return Reply(answer.partition(b"\r\n\r\n")[2]) if answer else Reply(silent=True)
+        return _understood(answer) if answer else Reply(silent=True)
+
+
+def _understood(answer: bytes) -> Reply:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    passed = tuple((name, headers[name]) for name in ("date", "www-authenticate") if name in headers)
+    return Reply(body, int(status.split(" ")[1]), headers.get("content-type", JSON), headers=passed)

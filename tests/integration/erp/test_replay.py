@@ -81,6 +81,38 @@ CALLED = {"missing-argument", "unknown-keyword-argument"}
 """Only a CallMethod can ask so: the gateway's own calls have the right arguments."""
 
 
+LOGINS = {
+    "common-authenticate-ok": "",
+    "common-login-ok": "",
+    "apikey-authenticate": "",
+    "web-login-cooldown-jsonrpc-unaffected": "",
+    "common-authenticate-bad-password": "LOGIN_REFUSED",
+    "common-authenticate-unknown-login": "LOGIN_REFUSED",
+    "common-authenticate-unknown-database": "DATABASE_NOT_FOUND",
+    "common-unknown-method": "ERP_FAILED",
+    "http-no-params": "ERP_FAILED",
+    "unknown-service": "ERP_FAILED",
+    "web-login-cooldown": "LOGIN_LIMITED",
+    "web-session-authenticate-bad": "LOGIN_REFUSED",
+    "web-session-authenticate-ok": "LOGIN_LIMITED",
+}
+"""What comes as the answer to a login, and the reason that callers get; the last one was recorded in the cooldown."""
+
+VERSIONS = ["common-version", "web-version-info"]
+EXPIRED = ["web-call_kw-no-session", "web-call_kw-search_read", "web-session-destroy"]
+"""Recorded without a session, the last ones by mistake: they say that it expired."""
+
+NO_ANSWERS = [
+    *("http-get-jsonrpc", "http-json-array-batch", "http-json2-on-odoo18", "http-malformed-json"),
+    *("http-unknown-path-json", "http-wrong-content-type", "http-health"),
+    *("db-list", "db-server-version", "web-database-list"),
+    *(name for name in RECORDINGS if name.startswith("xmlrpc-")),
+]
+"""What is no answer to a call of ours: another protocol, a page, the result of another call."""
+
+PLAYED = [OBJECT_CALLS.keys(), LOGINS.keys(), VERSIONS, EXPIRED, NO_ANSWERS]
+
+
 def reply_of(recording: dict[str, Any]) -> Reply:
     response = recording["response"]
     body = response["body"]
@@ -168,20 +200,7 @@ def test_every_recorded_error_has_its_reason_here() -> None:
     assert errors == set(REFUSED)
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("common-authenticate-ok", ""),
-        ("common-login-ok", ""),
-        ("apikey-authenticate", ""),
-        ("web-login-cooldown-jsonrpc-unaffected", ""),
-        ("common-authenticate-bad-password", "LOGIN_REFUSED"),
-        ("common-authenticate-unknown-login", "LOGIN_REFUSED"),
-        ("common-authenticate-unknown-database", "DATABASE_NOT_FOUND"),
-        ("common-unknown-method", "ERP_FAILED"),
-        ("unknown-service", "ERP_FAILED"),
-    ],
-)
+@pytest.mark.parametrize(("name", "reason"), LOGINS.items())
 async def test_logging_in(name: str, reason: str) -> None:
     async with serving(lambda call: _later(reply_of(RECORDINGS[name]))) as url:
         driver = driver_of(url)
@@ -197,17 +216,36 @@ async def test_logging_in(name: str, reason: str) -> None:
             await driver.close()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "http-get-jsonrpc",
-        "http-json-array-batch",
-        "http-json2-on-odoo18",
-        "http-malformed-json",
-        "http-unknown-path-json",
-        "http-wrong-content-type",
-    ],
-)
+@pytest.mark.parametrize("name", VERSIONS)
+async def test_the_version_is_told(name: str) -> None:
+    async with serving(lambda call: _later(reply_of(RECORDINGS[name]))) as url:
+        driver = driver_of(url)
+        try:
+            assert await driver.version() == "18.0+e-20250520"
+        finally:
+            await driver.close()
+
+
+@pytest.mark.parametrize("name", EXPIRED)
+async def test_a_session_that_ended_is_begun_once_more_and_then_refused(name: str) -> None:
+    calls: list[Call] = []
+
+    async def answer(call: Call) -> Reply:
+        calls.append(call)
+        return result(2) if call.service == "common" else reply_of(RECORDINGS[name])
+
+    async with serving(answer) as url:
+        driver = driver_of(url)
+        try:
+            with pytest.raises(SutlerError) as caught:
+                await driver._client.tell(ASK, "res.partner", "search_count", [[]], {}, doing="search")
+            assert (caught.value.code, caught.value.reason) == (PRECONDITION, "LOGIN_REFUSED")
+            assert [call.method for call in calls] == ["authenticate", "search_count"] * 2
+        finally:
+            await driver.close()
+
+
+@pytest.mark.parametrize("name", NO_ANSWERS)
 async def test_what_is_no_answer_is_unavailable(name: str) -> None:
     async with serving(lambda call: _later(reply_of(RECORDINGS[name]))) as url:
         driver = driver_of(url)

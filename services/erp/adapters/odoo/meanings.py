@@ -15,6 +15,8 @@ from services.erp import faults
 
 log = structlog.get_logger("erp.odoo")
 
+COOLDOWN_SECONDS = 60.0
+
 Doing = Literal["read", "search", "write", "delete", "call", "login"]
 """What the call was for; the same text means different things."""
 
@@ -142,6 +144,11 @@ def no_method(place: Place, message: str, match: re.Match[str]) -> SutlerError:
 def login(place: Place, message: str, match: re.Match[str]) -> SutlerError:
     """The user or the secret is refused."""
     return faults.login_refused(place.connection, place.username)
+
+
+def cooldown(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+    """After ten wrong secrets Odoo refuses the right one too, for a minute unless it is set otherwise."""
+    return faults.login_limited(place.connection, place.username, COOLDOWN_SECONDS)
 
 
 def private(place: Place, message: str, match: re.Match[str]) -> SutlerError:

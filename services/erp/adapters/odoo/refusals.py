@@ -22,6 +22,7 @@ ANY = r"(?s:.*)"
 UNKNOWN_COMPANY = meanings.bad_context("context.company_ids")
 UNKNOWN_LANGUAGE = meanings.bad_context("context.language")
 RULES: tuple[tuple[str, str, Make], ...] = (
+    (r"odoo\.exceptions\.AccessDenied", r"(?i)too many login failures", meanings.cooldown),
     (r"odoo\.exceptions\.AccessDenied", ANY, meanings.login),
     (r"odoo\.http\.SessionExpiredException|werkzeug\.exceptions\.Unauthorized", ANY, meanings.login),
     (
