@@ -28,6 +28,10 @@ NOT_JSON = (
 NO_SUCH_PAGE = (
     "<!DOCTYPE html>\n<html><title>404 Not Found</title><h1>Not Found</h1><p>The sandbox has no such page.</p></html>\n"
 )
+NO_SUCH_DATABASE = (
+    "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n"
+    "<p>No database is selected and the requested URL was not found in the server-wide controllers.</p>\n"
+)
 
 
 class Front:
@@ -69,8 +73,8 @@ class Front:
         try:
             outcome = await self._turns.take(self._json2.call, request)
             return self._response(orjson.dumps(outcome.result))
-        except UnknownDatabase as error:
-            return await self.not_found(http, error)
+        except UnknownDatabase:
+            return self._response(NO_SUCH_DATABASE, 404, HTML)
         except Exception as error:
             status, body = json2.failure(_logged(error))
             return self._response(body, status)
@@ -97,7 +101,7 @@ class Front:
         return RedirectResponse(f"/web/login?redirect={target}", 303, headers)
 
     async def not_found(self, http: HttpRequest, error: Exception) -> Response:
-        """Answer a path, or a database, that the sandbox does not have."""
+        """Answer a path that the sandbox does not have."""
         return self._response(NO_SUCH_PAGE, 404, HTML)
 
     def _response(self, body: bytes | str, status: int = 200, content_type: str = JSON) -> Response:

@@ -89,6 +89,7 @@ async def test_who_has_no_key_is_refused_before_anything_else(client: httpx.Asyn
         assert (answer.status_code, answer.json()["name"]) == (401, "werkzeug.exceptions.Unauthorized")
     elsewhere = await call(client, "res.partner/read", KEY | {"x-odoo-database": "other"}, ids=[1])
     assert (elsewhere.status_code, elsewhere.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "No database is selected" in elsewhere.text
     broken = await client.post("/json/2/res.partner/read", content=b"[1", headers=KEY)
     assert broken.status_code == 400
 
