@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sutler.errors import Unavailable
+from sutler.errors import SutlerError, Unavailable
 
 from services.erp.connections import ConnectionSpec
 from services.erp.ports import Driver
@@ -19,6 +20,7 @@ from services.erp.users import Ask
 T = TypeVar("T")
 
 MAX_KEPT = 2000
+GONE = ("MODEL_NOT_FOUND", "FIELD_NOT_FOUND")
 MODELS = "ir.model"
 
 
@@ -83,6 +85,22 @@ class Catalogue:
             return await self._driver.models(ask)
 
         return await self._get("models", ask, MODELS, read, max_staleness, allow_stale=allow_stale)
+
+    @contextmanager
+    def doubted(self, model: str) -> Iterator[None]:
+        """Forgets a model if the ERP has it, or one of its fields, no more, so that the next call sees what is left.
+
+        Raises:
+            SutlerError: What was raised inside.
+        """
+        try:
+            yield
+        except SutlerError as error:
+            if error.reason in GONE:
+                told = error.metadata.get("model", model)
+                for key in [key for key in self._kept if key[-1] in (model, told, MODELS)]:
+                    del self._kept[key]
+            raise
 
     async def _get(
         self,

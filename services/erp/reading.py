@@ -91,10 +91,11 @@ class Reading:
 
     async def fresh(self, view: View, ids: Sequence[int]) -> dict[int, tuple[Record, Touched]]:
         """Reads records from the ERP, each with the records that it is made of."""
-        rows = await view.link.reads.read(
-            view.ask, view.schema, ids, view.columns or [DISPLAY_NAME], binaries=view.covers.binaries
-        )
-        return await self.to_records(view, list(rows.values()))
+        with view.link.catalogue.doubted(view.schema.name):
+            rows = await view.link.reads.read(
+                view.ask, view.schema, ids, view.columns or [DISPLAY_NAME], binaries=view.covers.binaries
+            )
+            return await self.to_records(view, list(rows.values()))
 
     async def to_records(self, view: View, rows: Sequence[Row]) -> dict[int, tuple[Record, Touched]]:
         """Returns rows as records, with their relations followed."""

@@ -94,7 +94,8 @@ class Searching:
         order = parse_order(search.order_by, view.schema)
 
         async def read() -> Any:
-            return await self._page(view, selector, search, order)
+            with link.catalogue.doubted(wanted.model):
+                return await self._page(view, selector, search, order)
 
         sorted_by = [view.schema.fields[each.field] for each in order]
         models = {wanted.model, *view.models, *(known.relation for known in sorted_by if known.related)}
@@ -107,7 +108,8 @@ class Searching:
         view, selector = await self._view(link, principal, wanted, search)
 
         async def read() -> Any:
-            return await link.driver.count(view.ask, view.schema, selector, search.limit)
+            with link.catalogue.doubted(wanted.model):
+                return await link.driver.count(view.ask, view.schema, selector, search.limit)
 
         models = {wanted.model, *view.models}
         return await self._answers.search(view, ["count", asdict(search)], wanted, models, read)
