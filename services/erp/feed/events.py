@@ -13,7 +13,6 @@ from sutler.open_data import too_deep, too_large
 from services.erp.feed.model import Change, Detection
 from services.erp.subscriptions import Action, Subscription, Transition
 
-SOURCE = "//erp.sutler.dev"
 MAX_DATA_BYTES = 1_000_000
 """RuleService takes data of at most 1 MiB."""
 
@@ -50,7 +49,7 @@ def _event(subscription: Subscription, change: Change, kind: str) -> Event:
     record = change.record
     return Event(
         id=derive(change.change_id, f"{subscription.uid}/{kind}"),
-        source=SOURCE,
+        source=change.connection,
         type=kind,
         subject=f"{change.connection}/{record.model}/{record.id}",
         time=datetime.fromtimestamp(change.observe_time, UTC),

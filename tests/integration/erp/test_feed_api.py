@@ -48,7 +48,7 @@ async def test_a_confirmed_order_is_told_once_with_its_lines(
         ("machine-small", 4)
     ]
     event = next(one for one in recorder.order if one.type == "order.confirmed")
-    assert event.source == "//erp.sutler.dev"
+    assert event.source == MAIN
     assert event.subject == f"{MAIN}/sale.order/{order}"
     assert event.extensions["correlationid"] == confirmed["correlation_id"] != ""
     assert recorder.reused == []

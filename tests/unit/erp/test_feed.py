@@ -195,7 +195,7 @@ def test_an_event_carries_the_change_with_values_in_reach() -> None:
     change = replace(moved("draft", "sale"), correlation_id="corr")
     event = events_of(SUBSCRIPTION, "order", transitions("sale.order"), change)[1]
     assert (event.source, event.type, event.subject) == (
-        "//erp.sutler.dev",
+        "connections/main",
         "order.confirmed",
         "connections/main/sale.order/30",
     )
