@@ -221,8 +221,8 @@ class FeedStore(Protocol):
         """Returns what a feed knows of records."""
         ...
 
-    async def known_ids(self, uid: str, after_id: int, limit: int) -> list[int]:
-        """Returns ids of records that a feed knows, in order."""
+    async def known_times(self, uid: str, after_id: int, limit: int) -> dict[int, float]:
+        """Returns when records that a feed knows last changed, by id and in the order of ids."""
         ...
 
     async def left_over(self, uid: str, generation: int, limit: int) -> list[int]:

@@ -15,7 +15,7 @@ from sutler.ids import new_id
 
 from services.erp import faults
 from services.erp.connections import Connection
-from services.erp.feed.looking import begin, begin_unseen, look, timing, watched_fields
+from services.erp.feed.looking import begin, begin_unseen, beginning, look, timing, watched_fields
 from services.erp.feed.model import Cursor, Feed, FeedSpec, Kind, Observation, Phase
 from services.erp.links import Link, Links
 from services.erp.reach import WATCH
@@ -244,8 +244,7 @@ class Subscribing:
             if stored is not None:
                 return feed, ()
             if spec.replay_existing:
-                begun = begin_unseen(feed, touch, link.observer.condition.clock_skew)
-                return replace(begun, cursor=replace(begun.cursor, replay=True)), ()
+                return replace(feed, cursor=replace(beginning(view.erp_time(), touch), replay=True)), ()
             return await begin(view, feed, timing(link.connection.spec.feed_policy, self._poll_seconds), touch)
         except (Unavailable, FailedPrecondition):
             begun = begin_unseen(feed, touch, link.observer.condition.clock_skew)

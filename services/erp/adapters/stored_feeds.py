@@ -110,15 +110,16 @@ class StoredFeeds:
 
         return {one.record_id: one for one in await self._db.scan(find)}
 
-    async def known_ids(self, uid: str, after_id: int, limit: int) -> list[int]:
-        """Returns ids of records that a feed knows."""
+    async def known_times(self, uid: str, after_id: int, limit: int) -> dict[int, float]:
+        """Returns when records that a feed knows last changed."""
         rows = await self._db.scan(
             lambda tx: tx.all(
-                "SELECT record_id FROM observations WHERE feed = ? AND record_id > ? ORDER BY record_id LIMIT ?",
+                "SELECT record_id, update_time FROM observations WHERE feed = ? AND record_id > ?"
+                " ORDER BY record_id LIMIT ?",
                 (uid, after_id, limit),
             )
         )
-        return [row[0] for row in rows]
+        return {record_id: float(changed) for record_id, changed in rows}
 
     async def left_over(self, uid: str, generation: int, limit: int) -> list[int]:
         """Returns ids of records that the last baseline has not seen."""

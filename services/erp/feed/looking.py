@@ -22,6 +22,8 @@ from services.erp.wanting import View, Wanted
 PAGE = 200
 WINDOW_LAG_SECONDS = 30.0
 RECONCILE_SECONDS = 300.0
+UNKNOWN_CLOCK_SECONDS = 900.0
+"""How far behind the clock of an ERP may be that never answered: what it changed since then counts as later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,12 @@ class Look:
     view: View
     selector: Selector
 
-    async def rows(self, selector: Selector, *, fields: bool = True) -> list[Row]:
-        """Returns up to a page of records by id, with the watched fields or with nothing but ids."""
+    async def rows(self, selector: Selector, *, fields: bool = True, limit: int = 0) -> list[Row]:
+        """Returns records by id, at most ``limit`` or a page, with the watched fields or with nothing but ids."""
         names = list(dict.fromkeys([*self.view.columns, DISPLAY_NAME])) if fields else ["id"]
-        return await self.link.driver.search(self.view.ask, self.view.schema, selector, fields=names, limit=PAGE)
+        return await self.link.driver.search(
+            self.view.ask, self.view.schema, selector, fields=names, limit=limit or PAGE
+        )
 
     def erp_time(self) -> float:
         """Returns the time by the ERP's clock, as far as that is known, in epoch seconds."""
@@ -115,7 +119,8 @@ async def begin(view: Look, feed: Feed, timing: Timing, latest_touch: int) -> tu
 
 def begin_unseen(feed: Feed, latest_touch: int, clock_skew: float | None) -> Feed:
     """Returns a feed that begins now with an ERP that does not answer: what changes from now on counts."""
-    return replace(feed, cursor=beginning(time.time() + (clock_skew or 0.0), latest_touch))
+    ahead = -UNKNOWN_CLOCK_SECONDS if clock_skew is None else clock_skew
+    return replace(feed, cursor=beginning(time.time() + ahead, latest_touch))
 
 
 def beginning(now: float, latest_touch: int) -> Cursor:

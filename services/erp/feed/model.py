@@ -67,6 +67,7 @@ class Cursor:
         high: Up to when the open window was read.
         closed: Up to when closed windows were read.
         reconciled: When ids were last compared.
+        reconcile_last: The last id that a comparison under way has compared; 0 if none is.
         touch: The number of the last write through the gateway that was looked at.
     """
 
@@ -78,6 +79,7 @@ class Cursor:
     high: float = 0.0
     closed: float = 0.0
     reconciled: float = 0.0
+    reconcile_last: int = 0
     touch: int = 0
 
 

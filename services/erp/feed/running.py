@@ -154,7 +154,7 @@ class FeedRunner:
             if poller.feed.cursor.phase is Phase.BASELINE:
                 await poller.baseline(began + times.poll)
             await poller.closed_window()
-            await poller.reconcile()
+            await poller.reconcile(began + times.poll)
         return times.poll
 
     async def _tell(self, feed: Feed, error: SutlerError, lease: Lease) -> None:

@@ -123,7 +123,7 @@ class Fed:
         await self.poller.open_window()
         await self.poller.baseline(time.monotonic() + 60)
         await self.poller.closed_window()
-        await self.poller.reconcile()
+        await self.poller.reconcile(time.monotonic() + 60)
 
     async def touch(self, record_id: int, correlation_id: str) -> None:
         """Notes a write through the gateway."""
@@ -158,7 +158,13 @@ class Fed:
 
 @asynccontextmanager
 async def feeding(
-    erp: MemoryErp, *, filter: str = "", replay: bool = False, lag: float = 30.0, reconcile: float = 0.0
+    erp: MemoryErp,
+    *,
+    filter: str = "",
+    replay: bool = False,
+    lag: float = 30.0,
+    reconcile: float = 0.0,
+    rate: int = 100_000,
 ) -> AsyncIterator[Fed]:
     """A subscription to orders that begins now."""
     async with open_database("sqlite:///:memory:", name="erp", migrations=MIGRATIONS) as database:
@@ -190,7 +196,7 @@ async def feeding(
             connection_uid="c",
             id="orders",
             uid="s1",
-            spec=SubscriptionSpec(model="sale.order", filter=filter),
+            spec=SubscriptionSpec(model="sale.order", filter=filter, max_event_rate=rate),
         )
         await database.write(
             lambda tx: tx.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -161,6 +162,72 @@ async def test_deleted_records_are_found_by_their_absence() -> None:
         await fed.poll()
         await fed.poll()
         assert await fed.told() == [("order.deleted", 1, "draft")]
+
+
+async def test_what_every_window_has_missed_is_found_when_ids_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "IDS", 4)
+    erp = MemoryErp()
+    for one in range(1, 20):
+        erp.write(one, "draft", began=9_000.0)
+    async with feeding(erp, reconcile=5.0) as fed:
+        await fed.poll()
+        erp.now += 6
+        for one in (3, 4, 11, 19):
+            erp.write(one, "sale", began=9_500.0)  # behind all that was read
+        for one in (2, 12, 13, 14, 15, 16, 18):
+            del erp.rows[one]
+        for one in (1_000, 20, 21, 22, 23):
+            erp.write(one, "draft", began=9_500.0)
+        await fed.poller.reconcile(0.0)
+        assert 0 < fed.poller.feed.cursor.reconcile_last < 20
+        while fed.poller.feed.cursor.reconcile_last:
+            await fed.poller.reconcile(0.0)
+        await fed.poll()
+        told = await fed.told()
+        assert {one for kind, one, _ in told if kind == "order.confirmed"} == {3, 4, 11, 19}
+        assert {one for kind, one, _ in told if kind == "order.deleted"} == {2, 12, 13, 14, 15, 16, 18}
+        assert {one for kind, one, _ in told if kind == "order.created"} == {20, 21, 22, 23, 1_000}
+        assert len(told) == 20
+        data = await fed.database.read(lambda tx: tx.all("SELECT data FROM outbox"))
+        assert all("DETECTION_RECONCILIATION" in text for (text,) in data)
+
+
+async def test_an_erp_whose_clock_is_set_back_is_followed_at_once() -> None:
+    erp = MemoryErp(now=100_000.0)
+    async with feeding(erp, lag=30.0) as fed:
+        await fed.poll()
+        erp.now -= 600
+        erp.write(1, "draft")
+        await fed.poll()
+        assert await fed.told() == [("order.created", 1, "draft")]
+        began = erp.now
+        for _ in range(20):
+            erp.now += 1
+            await fed.poll()
+        erp.write(2, "draft", began=began)
+        for _ in range(60):
+            erp.now += 1
+            await fed.poll()
+        assert [one for _, one, _ in await fed.told()] == [1, 2]
+
+
+async def test_what_piled_up_is_told_page_by_page_and_does_not_hold_up_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (looking, polling):
+        monkeypatch.setattr(module, "PAGE", 20)
+    erp = MemoryErp()
+    async with feeding(erp, rate=400) as fed:
+        await fed.poll()
+        erp.now += 86_400 * 3
+        for one in range(1, 202):
+            erp.write(one, "draft")
+        erp.write(202, "sale", began=9_000.0)
+        await fed.touch(202, "written")
+        began = time.monotonic()
+        await fed.poll()
+        assert time.monotonic() - began >= 200 / 400 - 0.05
+        told = [one for _, one, _ in await fed.told()]
+        assert sorted(set(told)) == list(range(1, 203))
+        assert told.index(202) == 20
 
 
 async def test_a_poll_that_was_not_stored_finds_the_same_again() -> None:
