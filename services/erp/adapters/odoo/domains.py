@@ -7,6 +7,7 @@ Odoo only knows "one of them"; its opposite, "none of them", has no common form,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from sutler.filtering.nodes import And, Or
 from services.erp import faults
 from services.erp.adapters.odoo.reading import CHANGED, to_odoo_time
 from services.erp.records import EXTERNAL_ID
-from services.erp.schemas import NUMBERS, FieldType, ModelField
+from services.erp.schemas import NUMBERS, TEXTS, FieldType, ModelField
 from services.erp.selecting import Path, Selector
 
 Domain = list[Any]
@@ -26,13 +27,14 @@ Domain = list[Any]
 ALWAYS: Domain = [["id", "!=", 0]]
 NEVER: Domain = [["id", "=", 0]]
 ARITY = {"!": 1, "&": 2, "|": 2}
+_DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Both:
-    """A condition and its opposite, which is made only where it is needed: it may not exist."""
+    """A condition and its opposite, of which only that is made which is needed: the other may not exist."""
 
-    holds: Domain
+    holds: Callable[[], Domain]
     opposite: Callable[[], Domain]
 
 
@@ -83,7 +85,7 @@ def to_domain(model: str, selector: Selector, external: Mapping[str, int | None]
     """
     terms: list[Domain] = []
     if selector.filter is not None and selector.filter.text.strip():
-        terms.append(selector.filter.visit(_Compiler(selector.paths, external)).holds)
+        terms.append(selector.filter.visit(_Compiler(selector.paths, external)).holds())
     if selector.domain:
         terms.append(explicit(model, selector.domain))
     if selector.ids is not None:
@@ -118,49 +120,58 @@ class _Compiler:
 
     def all_of(self, terms: Sequence[Both]) -> Both:
         if not terms:
-            return Both(ALWAYS, lambda: NEVER)
-        return Both(all_of([term.holds for term in terms]), lambda: any_of([term.opposite() for term in terms]))
+            return _constant(True)
+        return Both(
+            lambda: all_of([term.holds() for term in terms]), lambda: any_of([term.opposite() for term in terms])
+        )
 
     def any_of(self, terms: Sequence[Both]) -> Both:
-        return Both(any_of([term.holds for term in terms]), lambda: all_of([term.opposite() for term in terms]))
+        return Both(
+            lambda: any_of([term.holds() for term in terms]), lambda: all_of([term.opposite() for term in terms])
+        )
 
     def negation(self, term: Both) -> Both:
-        return Both(term.opposite(), lambda: term.holds)
+        return Both(term.opposite, term.holds)
 
     def compare(self, node: Compare) -> Both:
         if node.ref.path == (EXTERNAL_ID,):
             return self._by_external_id(node)
         leaf = self._leaf(node.ref)
-        value = _native(leaf.hops[-1], node.value)
+        value = _native(node.ref, leaf.known, node.value)
+        if leaf.known.related and not value:
+            return Both(lambda: NEVER, lambda: leaf.one([ALWAYS]))  # Odoo takes the id 0 for "none"
+        if value == "" and node.op is Op.EQ:
+            return leaf.both(["<=", ""], [">", ""])  # Odoo's "=" with an empty text is true of null too
         operator = node.op.value
         opposites = {"=": "!=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-        return leaf.both([operator, value], [opposites[operator], value], absent_passes=operator != "=")
+        return leaf.both([operator, value], [opposites[operator], value], absent_passes=operator == "=")
 
     def match(self, node: Match) -> Both:
         leaf = self._leaf(node.ref)
-        pattern = ["=like", like(node.pattern)]
-        return Both(
-            [[leaf.path, *pattern]],
-            lambda: any_of([*leaf.absent(), ["!", [leaf.direct(), *pattern]]]),
-        )
+        pattern = [leaf.path, "=like", like(node.pattern)]
+        return Both(lambda: [pattern], lambda: leaf.one([*leaf.absent(), ["!", pattern]]))
 
     def has(self, node: Has) -> Both:
         raise _cannot(node.ref, "lists and maps do not exist in an ERP's fields")
 
     def present(self, node: Present) -> Both:
         leaf = self._leaf(node.ref)
-        known = leaf.hops[-1]
-        if len(leaf.hops) == 1 and (known.type is FieldType.BOOLEAN or known.type in NUMBERS):
-            return Both(ALWAYS, lambda: NEVER)  # Odoo has no empty ones
-        return Both([[leaf.path, "!=", False]], lambda: any_of(leaf.absent()))
+        if leaf.never_empty and len(leaf.hops) == 1:
+            return _constant(True)
+        path, empty = leaf.path, [*leaf.way(), [[leaf.path, "=", False]]]
+        if leaf.never_empty:
+            path, empty = f"{leaf.path.rpartition('.')[0]}.id", leaf.way()
+        elif leaf.known.to_many:
+            path = f"{leaf.path}.id"  # of the relation itself Odoo counts those too that it does not show
+        return Both(lambda: [[path, "!=", False]], lambda: leaf.one(empty))
 
     def _by_external_id(self, node: Compare) -> Both:
         if node.op is not Op.EQ:
             raise _cannot(node.ref, "takes the operators = != only")
         found = self._external.get(str(node.value))
         if found is None:
-            return Both(NEVER, lambda: ALWAYS)
-        return Both([["id", "=", found]], lambda: [["id", "!=", found]])
+            return _constant(False)
+        return Both(lambda: [["id", "=", found]], lambda: [["id", "!=", found]])
 
     def _leaf(self, ref: Ref) -> _Leaf:
         hops = self._paths.get(ref.path)
@@ -176,29 +187,40 @@ class _Leaf:
     path: str
     hops: tuple[ModelField, ...]
 
-    def both(self, condition: list[Any], opposite: list[Any], *, absent_passes: bool) -> Both:
-        holds: Domain = [[self.path, *condition]]
+    @property
+    def known(self) -> ModelField:
+        """The field itself."""
+        return self.hops[-1]
 
-        def negated() -> Domain:
-            parts = [[[self.direct(), *opposite]]]
-            # Odoo's != lets empty fields pass, but not empty fields on the way to it.
-            return any_of([*(self.absent() if absent_passes else self._way()), *parts])
+    @property
+    def never_empty(self) -> bool:
+        """Whether Odoo has no empty ones."""
+        return self.known.type is FieldType.BOOLEAN or self.known.type in NUMBERS
 
-        return Both(holds, negated)
+    def both(self, condition: list[Any], opposite: list[Any], *, absent_passes: bool = False) -> Both:
+        """Returns a comparison; ``absent_passes`` says that the opposite is true of an empty field by itself."""
+
+        # Nothing lets an empty field on the way to it pass.
+        empty = self.way() if absent_passes else self.absent()
+        return Both(lambda: [[self.path, *condition]], lambda: self.one([*empty, [[self.path, *opposite]]]))
 
     def absent(self) -> list[Domain]:
-        """Returns the ways in which the field can be absent."""
-        return [*self._way(), [[self.direct(), "=", False]]]
+        """Returns the ways in which the field can be null; an empty text is none."""
+        if self.never_empty:
+            return self.way()
+        null = ["not like", "%"] if self.known.type in TEXTS else ["=", False]
+        return [*self.way(), [[self.path, *null]]]
 
-    def _way(self) -> list[Domain]:
+    def way(self) -> list[Domain]:
+        """Returns the ways in which a relation on the way to the field can be empty."""
         steps = self.path.split(".")
         return [[[".".join(steps[:length]), "=", False]] for length in range(1, len(steps))]
 
-    def direct(self) -> str:
-        """Returns the path, for a condition that is negated.
+    def one(self, ways: Sequence[Domain]) -> Domain:
+        """Returns that one of some ways holds in which the comparison can fail.
 
         Raises:
-            Invalid: If it leads through many records.
+            Invalid: If the path leads through many records.
         """
         if any(hop.to_many for hop in self.hops):
             raise invalid(
@@ -207,7 +229,11 @@ class _Leaf:
                 reason="FILTER_INVALID",
                 metadata={"path": self.path},
             )
-        return self.path
+        return any_of(ways)
+
+
+def _constant(holds: bool) -> Both:
+    return Both(lambda: ALWAYS if holds else NEVER, lambda: NEVER if holds else ALWAYS)
 
 
 def like(pattern: Pattern) -> str:
@@ -216,7 +242,14 @@ def like(pattern: Pattern) -> str:
     return f"{'%' if pattern.leading else ''}{text}{'%' if pattern.trailing else ''}"
 
 
-def _native(known: ModelField, value: Any) -> Any:
+def _native(ref: Ref, known: ModelField, value: Any) -> Any:
+    """Returns a value as Odoo takes it.
+
+    Raises:
+        Invalid: If it is no date and is compared with one.
+    """
+    if known.type is FieldType.DATE and not _DAY.fullmatch(value):
+        raise _cannot(ref, "takes dates such as 2026-01-31 only")
     return to_odoo_time(value) if known.type is FieldType.DATETIME else value
 
 

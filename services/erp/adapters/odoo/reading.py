@@ -26,8 +26,7 @@ def to_rfc3339(text: str) -> str:
 
 def to_seconds(text: str) -> float:
     """Returns Odoo's date-time as epoch seconds."""
-    form = MICROSECONDS if "." in text else SECONDS
-    return datetime.strptime(text, form).replace(tzinfo=UTC).timestamp()
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
 def to_odoo_time(seconds: float) -> str:

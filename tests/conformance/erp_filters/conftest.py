@@ -1,0 +1,3 @@
+from tests.integration.erp.conftest import sqlite
+
+__all__ = ["sqlite"]
