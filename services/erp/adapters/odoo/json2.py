@@ -12,6 +12,7 @@ from services.erp.adapters.odoo.arguments import IDS, by_name
 from services.erp.adapters.odoo.driver import CAPABILITIES, OdooDriver
 from services.erp.adapters.odoo.exchange import RpcError
 from services.erp.adapters.odoo.http import Answer, Http
+from services.erp.adapters.redaction import without
 from services.erp.connections import Connection
 from services.erp.gate import Gate
 from services.erp.ports import DriverInfo
@@ -110,7 +111,8 @@ class Json2:
         headers |= {"x-odoo-database": self._database} if self._database else {}
         async with self._http.turn(probe=probe):
             answer = await self._http.post(f"/json/2/{model}/{method}", orjson.dumps(body), headers)
-            return answer.status, self._parse(answer)
+            told = self._parse(answer)
+        return answer.status, told if answer.status == 200 else without(told, ask.secret)
 
     def _parse(self, answer: Answer) -> Any:
         """Returns a result or what describes an error; anything else may come from a proxy that has passed it on."""

@@ -11,6 +11,7 @@ import orjson
 from services.erp.adapters.odoo.driver import CAPABILITIES, OdooDriver
 from services.erp.adapters.odoo.exchange import RpcError
 from services.erp.adapters.odoo.http import Answer, Http
+from services.erp.adapters.redaction import without
 from services.erp.connections import Connection
 from services.erp.gate import Gate
 from services.erp.ports import DriverInfo
@@ -93,7 +94,8 @@ class JsonRpc:
             answer = self._parse(await self._http.post("/jsonrpc", body), number)
         if "error" in answer:
             data = answer["error"].get("data") if isinstance(answer["error"], dict) else None
-            raise RpcError(data if isinstance(data, dict) else {"name": "unknown", "message": ""})
+            told = data if isinstance(data, dict) else {"name": "unknown", "message": ""}
+            raise RpcError(without(told, _secret(args)))
         return answer.get("result")
 
     def _parse(self, answer: Answer, number: int) -> dict[str, Any]:
@@ -104,3 +106,8 @@ class JsonRpc:
         if not isinstance(told, dict) or told.get("id") not in (number, None):
             raise self._http.lost("not an answer to this call")
         return told
+
+
+def _secret(args: Sequence[Any]) -> str:
+    """Returns the secret among the arguments of a call, which is always the third; empty if there is none."""
+    return args[2] if len(args) > 2 and isinstance(args[2], str) else ""
