@@ -11,6 +11,7 @@ from sutler.paging import Order
 
 from services.erp.aggregates import Aggregation, Group
 from services.erp.connections import Connection
+from services.erp.customer_view import CustomerView
 from services.erp.gate import Gate
 from services.erp.records import Row
 from services.erp.schemas import ErpUser, Model, ModelRights, ModelSchema
@@ -238,6 +239,10 @@ class Driver(Protocol):
 
     def transitions(self, model: str) -> tuple[Transition, ...]:
         """Returns which changes of a model have an event of their own."""
+        ...
+
+    def customer_view(self) -> CustomerView | None:
+        """Returns where customers and their orders are; None if the driver does not know (CUSTOMER_VIEWS)."""
         ...
 
     def duplicate_key(self, error: Exception) -> bool:

@@ -18,6 +18,7 @@ from services.erp.adapters.odoo.reader import OdooReader, split_external_id
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.writing import Encoder
 from services.erp.connections import Connection
+from services.erp.customer_view import CustomerView
 from services.erp.faults import AnswerLostError
 from services.erp.ports import Capability, DriverInfo, Prepared
 from services.erp.schemas import ModelSchema
@@ -30,6 +31,7 @@ CAPABILITIES = (
     Capability.EXTERNAL_IDS,
     Capability.ARCHIVING,
     Capability.CHANGE_FEED,
+    Capability.CUSTOMER_VIEWS,
 )
 
 
@@ -101,6 +103,10 @@ class OdooDriver(OdooReader):
     def transitions(self, model: str) -> tuple[Transition, ...]:
         """Returns which changes have an event of their own."""
         return views.transitions(model)
+
+    def customer_view(self) -> CustomerView:
+        """Returns where customers and their orders are."""
+        return views.CUSTOMERS
 
     def duplicate_key(self, error: Exception) -> bool:
         """Returns whether a key was stored meanwhile."""

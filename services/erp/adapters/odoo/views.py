@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.erp.customer_view import CustomerView, OrderState
 from services.erp.schemas import FieldType, ModelSchema
 from services.erp.subscriptions import Transition
 
@@ -45,6 +46,32 @@ TRANSITIONS = {
         Transition(field="state", new_values=("cancel",), event_type="order.cancelled"),
     )
 }
+
+CUSTOMERS = CustomerView(
+    model="res.partner",
+    email="email",
+    phone="phone",
+    reference="ref",
+    tax_id="vat",
+    country="country_code",
+    language="lang",
+    company="is_company",
+    parent="parent_id",
+    searched=("name", "email", "phone", "mobile", "ref", "vat"),
+    order_model="sale.order",
+    order_customer="partner_id",
+    order_time="date_order",
+    order_total="amount_total",
+    order_untaxed="amount_untaxed",
+    currency="currency_id",
+    states={
+        "draft": OrderState.DRAFT,
+        "sent": OrderState.DRAFT,
+        "sale": OrderState.CONFIRMED,
+        "done": OrderState.DONE,
+        "cancel": OrderState.CANCELLED,
+    },
+)
 
 
 def view(schema: ModelSchema) -> tuple[str, ...]:

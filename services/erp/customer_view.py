@@ -1,0 +1,85 @@
+"""Where an ERP keeps customers and their orders: what its driver says, so that all else is the same for every ERP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class OrderState(StrEnum):
+    """Where an order stands; the names are those of the contract."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    DRAFT = "DRAFT"
+    CONFIRMED = "CONFIRMED"
+    DONE = "DONE"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerView:
+    """The models and fields behind customers and orders. What is empty, or what a server does not have, stays empty.
+
+    Customers, contacts and orders take one call each. ``country``, ``language`` and ``currency`` may lead through one
+    relation, as ``currency.code``: then the codes are read once and remembered, as there are few. The others name a
+    field of the model itself.
+
+    Attributes:
+        model: The model of customers.
+        email: The e-mail address.
+        phone: The phone number.
+        reference: The customer's code or number.
+        tax_id: The tax id.
+        country: The country's two letters.
+        language: The language.
+        company: True for companies, or the values that mean one are in ``company_values``.
+        company_values: Values of ``company`` that mean a company, where it is no boolean.
+        active: False for archived customers.
+        parent: Leads from a contact to whom it belongs, whose orders then include the contact's.
+        searched: The texts that people may type to find a customer.
+        order_model: The model of orders.
+        order_customer: Leads from an order to its customer or contact.
+        order_state: The state.
+        order_time: The date, or date and time.
+        order_total: The amount with taxes.
+        order_untaxed: The amount without taxes.
+        currency: The currency's three letters; a relation to one counts by its title.
+        states: What the values of ``order_state`` mean; those that are not there have no match.
+    """
+
+    model: str
+    email: str = ""
+    phone: str = ""
+    reference: str = ""
+    tax_id: str = ""
+    country: str = ""
+    language: str = ""
+    company: str = ""
+    company_values: frozenset[str] = frozenset()
+    active: str = "active"
+    parent: str = ""
+    searched: tuple[str, ...] = ("name",)
+    order_model: str
+    order_customer: str
+    order_state: str = "state"
+    order_time: str
+    order_total: str
+    order_untaxed: str = ""
+    currency: str
+    states: Mapping[str, OrderState] = field(default_factory=dict)
+
+    def customer_fields(self, known: Iterable[str]) -> list[str]:
+        """Returns the fields of a customer to read, of those that the model has; of paths, the relation."""
+        paths = (self.email, self.phone, self.reference, self.tax_id, self.country, self.language, self.company)
+        return _present((*paths, self.active), known)
+
+    def order_fields(self, known: Iterable[str]) -> list[str]:
+        """Returns the fields of an order to read, of those that the model has; of paths, the relation."""
+        paths = (self.order_customer, self.order_state, self.order_time, self.order_total, self.order_untaxed)
+        return _present((*paths, self.currency), known)
+
+
+def _present(paths: Iterable[str], known: Iterable[str]) -> list[str]:
+    there = set(known)
+    return list(dict.fromkeys(name for path in paths if path and (name := path.partition(".")[0]) in there))
