@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sutler.errors import Code, SutlerError
 
+from services.erp.adapters.meanings import Doing
 from services.erp.adapters.odoo.driver import OdooDriver
 from services.erp.adapters.odoo.jsonrpc import odoo_jsonrpc
-from services.erp.adapters.odoo.meanings import Doing
 from services.erp.connections import Connection, ConnectionSpec, ErpContext, RetryPolicy
 from services.erp.faults import AnswerLostError
 from services.erp.gate import Gate

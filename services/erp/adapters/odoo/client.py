@@ -11,9 +11,9 @@ from sutler.context import current
 from sutler.errors import Unavailable
 
 from services.erp import faults
+from services.erp.adapters.http import TOO_LARGE
+from services.erp.adapters.meanings import Doing, Place
 from services.erp.adapters.odoo.exchange import Exchange, RpcError
-from services.erp.adapters.odoo.http import TOO_LARGE
-from services.erp.adapters.odoo.meanings import Doing, Place
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.session import Sessions
 from services.erp.connections import Connection, RetryPolicy

@@ -10,10 +10,10 @@ from typing import Any
 from sutler.errors import Invalid, SutlerError, Violation
 
 from services.erp import faults
+from services.erp.adapters.meanings import Place
 from services.erp.adapters.odoo import views
 from services.erp.adapters.odoo.exchange import Exchange
 from services.erp.adapters.odoo.loading import to_cells, to_table
-from services.erp.adapters.odoo.meanings import Place
 from services.erp.adapters.odoo.reader import OdooReader, split_external_id
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.writing import Encoder

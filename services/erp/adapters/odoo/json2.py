@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 
 from services.erp import faults
+from services.erp.adapters.http import Answer, Http
 from services.erp.adapters.odoo.arguments import IDS, by_name
 from services.erp.adapters.odoo.driver import CAPABILITIES, OdooDriver
 from services.erp.adapters.odoo.exchange import RpcError
-from services.erp.adapters.odoo.http import Answer, Http
 from services.erp.adapters.redaction import without
 from services.erp.connections import Connection
 from services.erp.gate import Gate

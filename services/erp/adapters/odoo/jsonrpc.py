@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
+from services.erp.adapters.http import Answer, Http
 from services.erp.adapters.odoo.driver import CAPABILITIES, OdooDriver
 from services.erp.adapters.odoo.exchange import RpcError
-from services.erp.adapters.odoo.http import Answer, Http
 from services.erp.adapters.redaction import without
 from services.erp.connections import Connection
 from services.erp.gate import Gate

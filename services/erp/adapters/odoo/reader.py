@@ -9,12 +9,12 @@ from typing import Any
 from sutler.errors import NotFound, SutlerError, Unimplemented
 from sutler.paging import Order
 
+from services.erp.adapters.meanings import Place
 from services.erp.adapters.odoo.client import Client
 from services.erp.adapters.odoo.domains import named_external_ids, to_domain
 from services.erp.adapters.odoo.exchange import Exchange, RpcError
 from services.erp.adapters.odoo.fields import ATTRIBUTES, to_schema
 from services.erp.adapters.odoo.following import follow
-from services.erp.adapters.odoo.meanings import Place
 from services.erp.adapters.odoo.reading import CHANGED, CREATED, to_row
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.aggregates import Aggregation, Group

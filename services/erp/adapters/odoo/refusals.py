@@ -15,8 +15,8 @@ from typing import Any
 from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, PermissionDenied, SutlerError
 
 from services.erp import faults
-from services.erp.adapters.odoo import meanings
-from services.erp.adapters.odoo.meanings import Make, Place
+from services.erp.adapters import meanings
+from services.erp.adapters.meanings import Make, Place
 
 ANY = r"(?s:.*)"
 UNKNOWN_COMPANY = meanings.bad_context("context.company_ids")

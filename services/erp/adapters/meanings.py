@@ -1,11 +1,11 @@
-"""What the kinds of Odoo errors become; the table in :mod:`~services.erp.adapters.odoo.refusals` says when."""
+"""What the errors of ERPs become; the tables in the ``refusals`` of each ERP say when."""
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
@@ -13,7 +13,7 @@ from sutler.errors import FailedPrecondition, Invalid, NotFound, SutlerError, Un
 
 from services.erp import faults
 
-log = structlog.get_logger("erp.odoo")
+log = structlog.get_logger("erp.driver")
 
 COOLDOWN_SECONDS = 60.0
 
@@ -23,7 +23,7 @@ Doing = Literal["read", "search", "write", "delete", "call", "login"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What was asked, for the metadata of errors; and ``error``, the type that the ERP names."""
+    """What was asked, for the metadata of errors; ``error`` is the type that the ERP names, ``labels`` its fields'."""
 
     connection: str
     database: str
@@ -33,6 +33,12 @@ class Place:
     ids: Sequence[int] = ()
     doing: Doing = "read"
     error: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, match: re.Match[str]) -> str:
+        """Returns the field that a text names, maybe by its label; empty if it names none."""
+        groups = match.groupdict()
+        return groups.get("field") or self.labels.get(groups.get("label") or "", "")
 
 
 Make = Callable[[Place, str, re.Match[str]], SutlerError]
@@ -55,24 +61,23 @@ def refused(kind: type[SutlerError], reason: str, **named: str) -> Make:
 
 def wrong_value(place: Place, message: str, match: re.Match[str]) -> SutlerError:
     """A value does not fit its field."""
-    groups = match.groupdict()
-    field = groups.get("field") or ""
+    name = place.named(match)
     error = invalid(
-        f"values.{field}" if field else "values",
+        f"values.{name}" if name else "values",
         f"does not fit: {message}",
         reason="VALUE_INVALID",
-        metadata=_told(place, message, value=groups.get("value") or ""),
+        metadata=_told(place, message, value=match.groupdict().get("value") or ""),
     )
-    error.metadata["field"] = field
+    error.metadata["field"] = name
     return error
 
 
 def missing_value(place: Place, message: str, match: re.Match[str]) -> SutlerError:
     """A value that is needed is missing."""
-    field = match.groupdict().get("field") or ""
-    where = f"values.{field}" if field else "values"
+    name = place.named(match)
+    where = f"values.{name}" if name else "values"
     error = invalid(where, f"is needed: {message}", reason="VALUE_MISSING", metadata=_told(place, message))
-    error.metadata["field"] = field
+    error.metadata["field"] = name
     return error
 
 
@@ -94,12 +99,12 @@ def foreign_key(place: Place, message: str, match: re.Match[str]) -> SutlerError
             _told(place, message, id=ids),
         )
     table = place.model.replace(".", "_")
-    field = match["constraint"].removeprefix(f"{table}_").removesuffix("_fkey")
+    name = match["constraint"].removeprefix(f"{table}_").removesuffix("_fkey")
     return faults.refused(
         FailedPrecondition,
         "REFERENCE_MISSING",
-        f"{place.model}.{field} points to a record that does not exist",
-        _told(place, message, field=field),
+        f"{place.model}.{name} points to a record that does not exist",
+        _told(place, message, field=name),
     )
 
 
@@ -156,13 +161,13 @@ def private(place: Place, message: str, match: re.Match[str]) -> SutlerError:
     return faults.method_not_allowed(place.model, place.method)
 
 
-def bad_context(field: str) -> Make:
+def bad_context(name: str) -> Make:
     """Returns what makes the error for a context that the ERP does not know."""
 
     def make(place: Place, message: str, match: re.Match[str]) -> SutlerError:
         value = match.groupdict().get("value") or ""
-        told = {"field": field, "value": value, "erp_message": message}
-        return invalid(field, f"is unknown to the ERP: {message}", reason="CONTEXT_INVALID", metadata=told)
+        told = {"field": name, "value": value, "erp_message": message}
+        return invalid(name, f"is unknown to the ERP: {message}", reason="CONTEXT_INVALID", metadata=told)
 
     return make
 

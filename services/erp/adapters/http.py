@@ -1,4 +1,4 @@
-"""HTTP to one Odoo server: one exchange, and what its failure means."""
+"""HTTP to one server of an ERP: one exchange, and what its failure means."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Http:
             raise self.lost("cut off") from error
 
     def no_answer(self, answer: Answer) -> Unavailable | AnswerLostError:
-        """Returns what a status means that no method of Odoo gives: below 500 it was refused before any ran."""
+        """Returns what a status means that no method of the ERP gives: below 500 it was refused before any ran."""
         cause = f"http {answer.status}"
         return self.lost(cause) if answer.status >= 500 else faults.answer_invalid(self._name, cause)
 
