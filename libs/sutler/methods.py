@@ -29,6 +29,11 @@ OPERATIONS = "google.longrunning.Operations"
 BUILT_IN = "sutler.resource"
 """The namespace of the types that come with ResourceService, in lower case."""
 
+_DEFERRED = frozenset(
+    f"sutler.erp.v1.ErpGateway.{name}" for name in ("GetCustomer", "ListCustomerOrders", "SearchCustomers")
+)
+"""Methods on a model that the request does not name: the driver of its connection does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -44,6 +49,7 @@ class Method:
         answer: Parses a serialised response.
         etag: The path of the field in which a request says which version it is for; empty if it has none.
         targets: Gives the names of the things that a request concerns, for permissions with a pattern.
+        deferred: What it concerns is known only to its handler, which checks that; until then some grant will do.
     """
 
     path: str
@@ -54,6 +60,7 @@ class Method:
     mutating: bool = False
     etag: tuple[str, ...] = ()
     targets: Targets = lambda _: ()
+    deferred: bool = False
     answer: Callable[[bytes], Message] = Empty.FromString
 
     @property
@@ -93,6 +100,7 @@ def find_method(
         mutating="request_id" in descriptor.input_type.fields_by_name,
         etag=() if request_streaming else _etag(descriptor.input_type),
         targets=_targets(descriptor.input_type),
+        deferred=descriptor.full_name in _DEFERRED,
         answer=message_factory.GetMessageClass(descriptor.output_type).FromString,
     )
 

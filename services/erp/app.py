@@ -37,6 +37,7 @@ from services.erp.administration import Administration, Rules
 from services.erp.attempts import Attempts
 from services.erp.caching import Answers
 from services.erp.creating import Creating
+from services.erp.customers import Customers
 from services.erp.feed.running import FeedRunner
 from services.erp.feed.watching import Watching
 from services.erp.keeping import Keeper
@@ -99,6 +100,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 lambda one: wire.change(one).ByteSize(),
             ),
             pager=Pager(sealer),
+            customers=Customers(reading, answers),
         )
 
         async def forget() -> None:

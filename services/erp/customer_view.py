@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class OrderState(StrEnum):
@@ -33,11 +34,11 @@ class CustomerView:
         tax_id: The tax id.
         country: The country's two letters.
         language: The language.
-        company: True for companies, or the values that mean one are in ``company_values``.
-        company_values: Values of ``company`` that mean a company, where it is no boolean.
+        company: True for companies.
         active: False for archived customers.
         parent: Leads from a contact to whom it belongs, whose orders then include the contact's.
-        searched: The texts that people may type to find a customer.
+        searched: The texts that people may type to find a customer; the first is the name.
+        match: Returns the domain of records one of whose fields fits a pattern for LIKE, regardless of case.
         order_model: The model of orders.
         order_customer: Leads from an order to its customer or contact.
         order_state: The state.
@@ -56,10 +57,10 @@ class CustomerView:
     country: str = ""
     language: str = ""
     company: str = ""
-    company_values: frozenset[str] = frozenset()
     active: str = "active"
     parent: str = ""
     searched: tuple[str, ...] = ("name",)
+    match: Callable[[str, Sequence[str]], Sequence[Any]]
     order_model: str
     order_customer: str
     order_state: str = "state"
@@ -72,7 +73,7 @@ class CustomerView:
     def customer_fields(self, known: Iterable[str]) -> list[str]:
         """Returns the fields of a customer to read, of those that the model has; of paths, the relation."""
         paths = (self.email, self.phone, self.reference, self.tax_id, self.country, self.language, self.company)
-        return _present((*paths, self.active), known)
+        return _present((*paths, self.active, self.parent, *self.searched), known)
 
     def order_fields(self, known: Iterable[str]) -> list[str]:
         """Returns the fields of an order to read, of those that the model has; of paths, the relation."""

@@ -88,7 +88,7 @@ class AuthInterceptor:
         if method.request_streaming:
             authorize(call.principal, method.permission, None)
             return _allowed_stream(call, method, request)
-        authorize(call.principal, method.permission, method.targets(request))
+        authorize(call.principal, method.permission, None if method.deferred else method.targets(request))
         return request
 
     async def _identify(self, call: Call, method: Method) -> None:

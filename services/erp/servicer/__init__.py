@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.erp.servicer.connections import ConnectionRpcs
+from services.erp.servicer.customers import CustomerRpcs
 from services.erp.servicer.models import ModelRpcs
 from services.erp.servicer.records import RecordRpcs
 from services.erp.servicer.subscriptions import SubscriptionRpcs
@@ -10,7 +11,9 @@ from services.erp.servicer.transactions import TransactionRpcs
 from services.erp.servicer.writes import WriteRpcs
 
 
-class ErpGatewayServicer(ConnectionRpcs, ModelRpcs, RecordRpcs, WriteRpcs, SubscriptionRpcs, TransactionRpcs):
+class ErpGatewayServicer(
+    ConnectionRpcs, ModelRpcs, RecordRpcs, WriteRpcs, SubscriptionRpcs, TransactionRpcs, CustomerRpcs
+):
     """All RPCs that this release offers; the server answers UNIMPLEMENTED for the others."""
 
 

@@ -10,6 +10,7 @@ from sutler.paging import Pager
 
 from services.erp.administration import Administration
 from services.erp.creating import Creating
+from services.erp.customers import Customers
 from services.erp.feed.watching import Watching
 from services.erp.links import Link, Links
 from services.erp.reading import Reading
@@ -35,6 +36,7 @@ class Gateway:
     subscribing: Subscribing
     watching: Watching
     pager: Pager
+    customers: Customers
 
     async def link(self, connection: str) -> Link:
         """Returns the link of a connection by its name, for the caller's tenant."""

@@ -111,6 +111,10 @@ class TestTargets:
             request = message_factory.GetMessageClass(method.input_type)()
             assert all(isinstance(name, str) for name in find_method(path(method)).targets(request)), method.full_name
 
+    def test_a_model_that_only_the_handler_knows_is_checked_by_it(self) -> None:
+        deferred = {method.name for method in EVERY if find_method(path(method)).deferred}
+        assert deferred == {"GetCustomer", "SearchCustomers", "ListCustomerOrders"}
+
     def test_whatever_a_request_names_is_a_target(self) -> None:
         for method in EVERY:
             fields = method.input_type.fields_by_name

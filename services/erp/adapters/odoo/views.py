@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from services.erp.customer_view import CustomerView, OrderState
 from services.erp.schemas import FieldType, ModelSchema
 from services.erp.subscriptions import Transition
@@ -47,6 +50,11 @@ TRANSITIONS = {
     )
 }
 
+
+def _match(pattern: str, fields: Sequence[str]) -> list[Any]:
+    return ["|"] * (len(fields) - 1) + [[name, "=ilike", pattern] for name in fields]
+
+
 CUSTOMERS = CustomerView(
     model="res.partner",
     email="email",
@@ -58,6 +66,7 @@ CUSTOMERS = CustomerView(
     company="is_company",
     parent="parent_id",
     searched=("name", "email", "phone", "mobile", "ref", "vat"),
+    match=_match,
     order_model="sale.order",
     order_customer="partner_id",
     order_time="date_order",
