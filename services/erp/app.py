@@ -26,7 +26,10 @@ from sutler.store.retention import Sweep, Sweeper
 from sutler.watch import Watcher
 
 from services.erp.adapters import make_registry
+from services.erp.adapters.cache_calls import CacheCalls
 from services.erp.adapters.cache_service import CacheServiceCache
+from services.erp.adapters.local_answers import LocalAnswers
+from services.erp.adapters.nearby import Nearby
 from services.erp.adapters.schema import MIGRATIONS
 from services.erp.adapters.sealed_values import SealedValues
 from services.erp.adapters.stored_connections import StoredConnections, StoredFieldSets
@@ -42,6 +45,7 @@ from services.erp.feed.running import FeedRunner
 from services.erp.feed.watching import Watching
 from services.erp.keeping import Keeper
 from services.erp.links import Links
+from services.erp.ports import RecordCache
 from services.erp.reading import Reading
 from services.erp.searching import Searching
 from services.erp.servicer import ErpGatewayServicer
@@ -128,15 +132,18 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
 
 async def _cache(
     settings: Settings, values: SealedValues, stack: AsyncExitStack, works: Works, neighbours: dict[str, Check]
-) -> CacheServiceCache | None:
+) -> RecordCache | None:
     """Connects to CacheService, if one is configured, as the gateway itself: callers need no rights there."""
+    near_bytes = settings.near_cache_mb * 1024 * 1024
     if not settings.cache_address:
-        return None
+        return LocalAnswers(near_bytes) if settings.alone and near_bytes else None
     ca = settings.neighbour_ca.read_bytes() if settings.neighbour_ca else None
     connection = await stack.enter_async_context(
         connect(settings.cache_address, token=service_token(settings, AREA), ca=ca, attempts=1)
     )
-    cache = CacheServiceCache(connection, settings.cache_name, values)
+    calls = CacheCalls(connection, settings.cache_name)
+    cache = CacheServiceCache(calls, values, Nearby(calls.stub, settings.cache_name, near_bytes))
+    stack.push_async_callback(cache.close)
     works["cache"] = cache.catch_up
     neighbours["cache"] = is_serving(connection, "cache")
     return cache

@@ -7,24 +7,25 @@ the connection, the model and each record that an answer is made of.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
 from sutler.errors import Unavailable
 
+from services.erp.coalescing import Ready
 from services.erp.expanding import Touched
 from services.erp.faults import AnswerLostError
 from services.erp.links import Link
-from services.erp.ports import RecordCache
-from services.erp.records import DataSource, Origin, Record, key_of
+from services.erp.ports import Hit, RecordCache
+from services.erp.records import DataSource, Record, key_of
 from services.erp.wanting import View, Wanted
 
 MAX_TAGS = 900
 STALE_SECONDS = 86_400.0
 
-Read = Callable[[Sequence[int]], Awaitable[dict[int, tuple[Record, Touched]]]]
+Read = Callable[[Sequence[int], Ready], Awaitable[dict[int, tuple[Record, Touched]]]]
 
 
 def connection_tag(uid: str) -> str:
@@ -62,41 +63,42 @@ class Answers:
         cache, spec = self._cache, view.link.connection.spec
         ttl = spec.ttl(wanted.model, search=False)
         if cache is None or ttl <= 0:
-            return {record_id: record for record_id, (record, _) in (await read(ids)).items()}
-        keys = [_key(view, str(record_id)) for record_id in ids]
-        kept = [_record(view, one) for one in await cache.get_many(view.link.connection.tenant, keys)]
+            return {record_id: record for record_id, (record, _) in (await read(ids, _at_once)).items()}
+        keys = {record_id: _key(view, str(record_id)) for record_id in ids}
+        hits = await cache.get_many(view.link.connection.tenant, list(keys.values()))
+        kept = {
+            record_id: one
+            for record_id, hit in zip(keys, hits, strict=True)
+            if hit is not None and (one := _record(view, hit)) is not None
+        }
         greatest = ttl if wanted.max_staleness is None else min(ttl, wanted.max_staleness)
-        found = {record_id: one for record_id, one in zip(ids, kept, strict=True) if one and _age(one) < greatest}
+        found = {record_id: one for record_id, one in kept.items() if _age(one) < greatest}
         missing = [record_id for record_id in ids if record_id not in found]
-        if not missing:
-            return found
-        tenant, uid = view.link.connection.tenant, view.link.connection.uid
-        models = [model_tag(uid, model) for model in sorted(view.models)]
-        claims = await cache.claim(
-            tenant,
-            {
-                _key(view, str(record_id)): [connection_tag(uid), record_tag(uid, wanted.model, record_id), *models]
-                for record_id in missing
-            },
-        )
-        try:
-            fresh = await read(missing)
-        except Unavailable as error:
-            older = {record_id: one for record_id, one in zip(ids, kept, strict=True) if one}
-            if not wanted.allow_stale or not all(record_id in older for record_id in missing):
-                raise
-            return {record_id: _stale(one, error) for record_id, one in older.items()}
-        entries = {
-            _key(view, str(record_id)): (_plain(record), _tags(view.link, touched))
-            for record_id, (record, touched) in fresh.items()
-            if len(touched) <= MAX_TAGS
-        }
-        await cache.put(tenant, entries, ttl + STALE_SECONDS, claims)
-        return {
-            record_id: found[record_id] if record_id in found else fresh[record_id][0]
-            for record_id in ids
-            if record_id in found or record_id in fresh
-        }
+        if missing:
+            try:
+                found |= await self._fresh(cache, view, {one: keys[one] for one in missing}, wanted, ttl, read)
+            except Unavailable as error:
+                if not wanted.allow_stale or not all(record_id in kept for record_id in missing):
+                    raise
+                return {record_id: _stale(one, error) for record_id, one in kept.items()}
+        return {record_id: found[record_id] for record_id in ids if record_id in found}
+
+    async def _fresh(
+        self, cache: RecordCache, view: View, keys: Mapping[int, str], wanted: Wanted, ttl: float, read: Read
+    ) -> dict[int, Record]:
+        """Reads records from the ERP, and keeps them."""
+        uid = view.link.connection.uid
+        common = [connection_tag(uid), *(model_tag(uid, model) for model in sorted(view.models))]
+        tags = {key: [*common, record_tag(uid, wanted.model, record_id)] for record_id, key in keys.items()}
+        async with cache.claiming(view.link.connection.tenant, tags) as claims:
+            fresh = await read(list(keys), claims.ready)
+            entries = {
+                keys[record_id]: (_plain(record), _tags(view.link, touched))
+                for record_id, (record, touched) in fresh.items()
+                if len(touched) <= MAX_TAGS
+            }
+            await claims.put(entries, ttl + STALE_SECONDS)
+        return {record_id: record for record_id, (record, _) in fresh.items()}
 
     async def search(
         self,
@@ -120,21 +122,22 @@ class Answers:
         if cache is None or ttl <= 0:
             return await read(), DataSource(read_time=time.time())
         key = _key(view, f"search/{key_of(what)}")
-        kept = await cache.get(connection.tenant, key)
+        [hit] = await cache.get_many(connection.tenant, [key])
         greatest = ttl if wanted.max_staleness is None else min(ttl, wanted.max_staleness)
-        if kept is not None and time.time() - kept["read_time"] < greatest:
-            return kept["answer"], DataSource(origin=Origin.CACHE_SERVICE, read_time=kept["read_time"])
+        if hit is not None and time.time() - hit.value["read_time"] < greatest:
+            return hit.value["answer"], DataSource(origin=hit.origin, read_time=hit.value["read_time"])
         tags = [connection_tag(connection.uid), *(model_tag(connection.uid, model) for model in sorted(set(models)))]
-        claims, now = await cache.claim(connection.tenant, {key: tags}), time.time()
-        try:
-            answer = await read()
-        except Unavailable as error:
-            if kept is None or not wanted.allow_stale:
-                raise
-            source = DataSource(origin=Origin.CACHE_SERVICE, read_time=kept["read_time"], stale=True, error=error)
-            return kept["answer"], source
-        entries = {key: ({"answer": answer, "read_time": now}, tags)}
-        await cache.put(connection.tenant, entries, ttl + STALE_SECONDS, claims)
+        async with cache.claiming(connection.tenant, {key: tags}) as claims:
+            await claims.ready()
+            now = time.time()
+            try:
+                answer = await read()
+            except Unavailable as error:
+                if hit is None or not wanted.allow_stale:
+                    raise
+                source = DataSource(origin=hit.origin, read_time=hit.value["read_time"], stale=True, error=error)
+                return hit.value["answer"], source
+            await claims.put({key: ({"answer": answer, "read_time": now}, tags)}, ttl + STALE_SECONDS)
         return answer, DataSource(read_time=now)
 
     async def changed(self, link: Link, model: str, ids: Iterable[int]) -> None:
@@ -178,6 +181,10 @@ class Answers:
             await self._cache.invalidate(tenant, [connection_tag(uid)])
 
 
+async def _at_once() -> None:
+    """Lets the ERP be asked at once."""
+
+
 def _key(view: View, what: str) -> str:
     connection, context = view.link.connection, view.ask.context
     form = [view.covers.digest, context.time_zone, context.company_ids, dict(context.extra)]
@@ -199,10 +206,11 @@ def _plain(record: Record) -> dict[str, Any]:
     return asdict(replace(record, source=None)) | {"read_time": record.source.read_time if record.source else 0.0}
 
 
-def _record(view: View, kept: Any) -> Record | None:
+def _record(view: View, hit: Hit) -> Record | None:
+    kept = hit.value
     if not isinstance(kept, dict) or kept.get("model") != view.schema.name:
         return None
-    source = DataSource(origin=Origin.CACHE_SERVICE, read_time=kept["read_time"])
+    source = DataSource(origin=hit.origin, read_time=kept["read_time"])
     fields = {name: value for name, value in kept.items() if name != "read_time"}
     return Record(**{**fields, "source": source})
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.erp.ports import Driver
@@ -13,6 +14,15 @@ from services.erp.users import Ask
 
 MAX_IDS = 1000
 
+QUIET_TURNS = 3
+"""After how many turns of the event loop in which nobody joined a call is made."""
+
+MOST_WINDOWS = 5
+"""For how many windows a call waits at the most for those that have arrived already."""
+
+Ready = Callable[[], Awaitable[None]]
+"""Returns when the ERP may be asked."""
+
 Key = tuple[str, str, bytes, str, tuple[str, ...], bool]
 
 
@@ -21,6 +31,7 @@ class _Joint:
     """A call that others may still join."""
 
     ids: dict[int, None] = field(default_factory=dict)
+    ready: list[Ready] = field(default_factory=list)
     call: asyncio.Task[dict[int, Row]] | None = None
 
 
@@ -38,14 +49,31 @@ class Coalescer:
         self._joints: dict[Key, _Joint] = {}
 
     async def read(
-        self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool
+        self,
+        ask: Ask,
+        schema: ModelSchema,
+        ids: Sequence[int],
+        fields: Sequence[str],
+        *,
+        binaries: bool,
+        ready: Ready | None = None,
     ) -> dict[int, Row]:
         """Returns the records by id; those that do not exist or are hidden are left out.
+
+        Args:
+            ask: As whom.
+            schema: The model.
+            ids: Which records.
+            fields: Which fields.
+            binaries: Whether to read binaries in full.
+            ready: Waited for before the ERP is asked.
 
         Raises:
             SutlerError: Why the ERP did not answer; everybody who joined gets the same.
         """
         if not self._window or len(ids) >= MAX_IDS:
+            if ready is not None:
+                await ready()
             return _by_id(await self._driver.read(ask, schema, ids, fields, binaries=binaries))
         context = canonical([ask.context.language, ask.context.time_zone, ask.context.company_ids, ask.context.extra])
         key: Key = (ask.username, ask.secret, context, schema.name, tuple(sorted(fields)), binaries)
@@ -55,15 +83,32 @@ class Coalescer:
             joint.call = asyncio.create_task(self._later(key, joint, ask, schema))
             joint.call.add_done_callback(_noticed)
         joint.ids.update(dict.fromkeys(ids))
+        if ready is not None:
+            joint.ready.append(ready)
         assert joint.call is not None
         found = await asyncio.shield(joint.call)
         return {record_id: found[record_id] for record_id in ids if record_id in found}
 
     async def _later(self, key: Key, joint: _Joint, ask: Ask, schema: ModelSchema) -> dict[int, Row]:
         await asyncio.sleep(self._window)
+        await self._gather(joint)
         if self._joints.get(key) is joint:
             del self._joints[key]
+        await _all_ready(joint)
         return _by_id(await self._driver.read(ask, schema, list(joint.ids), key[4], binaries=key[5]))
+
+    async def _gather(self, joint: _Joint) -> None:
+        """Lets those join that have arrived and that this process has not turned to yet."""
+        quiet, known, ends = 0, len(joint.ids), time.monotonic() + MOST_WINDOWS * self._window
+        while quiet < QUIET_TURNS and time.monotonic() < ends:
+            await _all_ready(joint)
+            await asyncio.sleep(0)
+            quiet, known = 0 if len(joint.ids) > known else quiet + 1, len(joint.ids)
+
+
+async def _all_ready(joint: _Joint) -> None:
+    while joint.ready:
+        await joint.ready.pop()()
 
 
 def _noticed(call: asyncio.Task[dict[int, Row]]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from sutler.paging import Order
 
@@ -13,7 +14,7 @@ from services.erp.aggregates import Aggregation, Group
 from services.erp.connections import Connection
 from services.erp.customer_view import CustomerView
 from services.erp.gate import Gate
-from services.erp.records import Row
+from services.erp.records import Origin, Row
 from services.erp.schemas import ErpUser, Model, ModelRights, ModelSchema
 from services.erp.selecting import SchemaSource, Selector
 from services.erp.subscriptions import Transition
@@ -274,32 +275,38 @@ class SecretBox(Protocol):
         ...
 
 
-Claim: TypeAlias = object
-"""The right to keep an answer: what :meth:`RecordCache.claim` returns and :meth:`RecordCache.put` takes."""
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a cache has: JSON data, which nobody changes, and which cache that was."""
+
+    value: Any
+    origin: Origin
+
+
+class Claims(Protocol):
+    """The right to keep answers that are about to be read."""
+
+    async def ready(self) -> None:
+        """Returns when they are claimed: what is read from then on may be kept. It never fails."""
+        ...
+
+    async def put(self, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float) -> None:
+        """Keeps JSON data under keys, each with tags, for ``ttl`` seconds; only what was claimed, and still is."""
+        ...
 
 
 class RecordCache(Protocol):
     """Keeps answers of ERPs. It never fails: a cache that does not answer is a miss."""
 
-    async def get(self, tenant: str, key: str) -> Any | None:
-        """Returns what is kept under a key, or None."""
-        ...
-
-    async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Any | None]:
+    async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Hit | None]:
         """Returns what is kept under each key, or None."""
         ...
 
-    async def claim(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> Mapping[str, Claim]:
-        """Returns the right to keep an answer that is about to be read, for each key that nobody else reads now.
+    def claiming(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> AbstractAsyncContextManager[Claims]:
+        """Claims keys while the block runs, each that nobody else reads now.
 
-        It ends with an invalidation, in whichever process, of one of the tags that stand with its key.
+        A claim ends with an invalidation, in whichever process, of one of the tags that stand with its key.
         """
-        ...
-
-    async def put(
-        self, tenant: str, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float, claims: Mapping[str, Claim]
-    ) -> None:
-        """Keeps JSON data under keys, each with tags, for ``ttl`` seconds; only what was claimed, and still is."""
         ...
 
     async def invalidate(self, tenant: str, tags: Sequence[str]) -> None:

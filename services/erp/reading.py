@@ -12,6 +12,7 @@ from sutler.context import Principal
 
 from services.erp import faults
 from services.erp.caching import Answers
+from services.erp.coalescing import Ready
 from services.erp.expanding import Expander, Touched, check_paths, titled, titles
 from services.erp.links import Link
 from services.erp.reach import noting, reachable
@@ -84,16 +85,18 @@ class Reading:
         """Returns records by id; those that do not exist or are hidden are left out."""
         distinct = list(dict.fromkeys(ids))
 
-        async def read(missing: Sequence[int]) -> dict[int, tuple[Record, Touched]]:
-            return await self.fresh(view, missing)
+        async def read(missing: Sequence[int], ready: Ready) -> dict[int, tuple[Record, Touched]]:
+            return await self.fresh(view, missing, ready)
 
         return await self._answers.records(view, distinct, wanted, read)
 
-    async def fresh(self, view: View, ids: Sequence[int]) -> dict[int, tuple[Record, Touched]]:
-        """Reads records from the ERP, each with the records that it is made of."""
+    async def fresh(
+        self, view: View, ids: Sequence[int], ready: Ready | None = None
+    ) -> dict[int, tuple[Record, Touched]]:
+        """Reads records from the ERP, when that is ``ready``, each with the records that it is made of."""
         with view.link.catalogue.doubted(view.schema.name):
             rows = await view.link.reads.read(
-                view.ask, view.schema, ids, view.columns or [DISPLAY_NAME], binaries=view.covers.binaries
+                view.ask, view.schema, ids, view.columns or [DISPLAY_NAME], binaries=view.covers.binaries, ready=ready
             )
             return await self.to_records(view, list(rows.values()))
 

@@ -20,6 +20,12 @@ class Settings(ServerSettings):
     cache_name: str = Field(
         "caches/erp", pattern=r"^caches/[A-Za-z][A-Za-z0-9._-]{0,62}$", description="The cache for answers of ERPs"
     )
+    near_cache_mb: int = Field(
+        64, ge=0, le=65_536, description="MiB of answers in memory, for each tenant that uses a CacheService; 0: none"
+    )
+    alone: bool = Field(
+        False, description="No other gateway works on this database: without a CacheService, answers are kept in memory"
+    )
     allowed_urls: list[str] = Field(
         default=["http://127.0.0.1:*", "http://localhost:*"],
         description="Addresses of ERPs that connections may name (JSON list, * allowed)",

@@ -1,41 +1,33 @@
-"""Answers of ERPs in CacheService. It only ever helps: whatever goes wrong there is a miss."""
+"""Answers of ERPs near, in this process, and in CacheService. It only ever helps: whatever goes wrong is a miss."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-import structlog
-from sutler import headers
 from sutler.cache.v1 import cache_pb2
-from sutler.client import Sutler
-from sutler.errors import Conflict, NotFound, SutlerError, Unimplemented
+from sutler.client.cache.entries import CacheEntry, from_message
+from sutler.client.cache.near import MISSING
 from sutler.wire import duration
 
+from services.erp.adapters.cache_calls import CacheCalls
+from services.erp.adapters.nearby import NearAnswers, Nearby, entry_of, same
 from services.erp.adapters.sealed_values import SealedValues
-from services.erp.ports import Claim
-
-log = structlog.get_logger("erp.cache")
-
-TIMEOUT_SECONDS = 1.0
-REST_SECONDS = 2.0
-"""For how long a cache that failed is not asked."""
+from services.erp.ports import Claims, Hit
+from services.erp.records import Origin
 
 CONTENT_TYPE = "application/octet-stream"
 MAX_VALUE_BYTES = 1_000_000
 MAX_PENDING = 10_000
-AT_ONCE = 100
-"""How many calls for one batch are under way at once."""
 
-CLAIM_SECONDS = 60.0
-"""How long reading may take: an answer that comes later is not kept."""
+MAX_BEHIND = 1000
+"""How many puts may go on behind calls; more are left out."""
 
 
 class CacheServiceCache:
-    """See :class:`services.erp.ports.RecordCache`. It speaks as the gateway itself, for the tenant of each entry.
+    """See :class:`services.erp.ports.RecordCache`.
 
     An answer is kept only under a claim from before it was read, which ends with any invalidation of what it is made of
     by whichever process. An invalidation that fails is repeated until it succeeds, and until then this process reads
@@ -43,83 +35,82 @@ class CacheServiceCache:
     answer lives until its time is over.
 
     Args:
-        connection: The way to CacheService, with the gateway's own token.
-        cache: The name of the cache; it is made if there is none.
+        calls: The way to CacheService.
         values: Seals what is kept: whoever reaches the cache sees that there are answers, and not what they say.
+        nearby: Keeps answers in this process too.
     """
 
-    def __init__(self, connection: Sutler, cache: str, values: SealedValues) -> None:
-        self._stub = connection.cache
-        self._cache = cache
+    def __init__(self, calls: CacheCalls, values: SealedValues, nearby: Nearby) -> None:
+        self._calls = calls
         self._values = values
-        self._made: set[str] = set()
-        self._resting_until = 0.0
+        self._nearby = nearby
+        self._behind: set[asyncio.Task[Any]] = set()
         self._pending: dict[str, dict[str, None]] = {}
         self._wake = asyncio.Event()
-        self._batches = True
 
-    async def get(self, tenant: str, key: str) -> Any | None:
-        """Returns what is kept under a key."""
-        if not self._usable(tenant):
-            return None
-        try:
-            entry = await self._call(tenant, "GetEntry", cache_pb2.GetEntryRequest(cache=self._cache, key=key))
-        except SutlerError as error:
-            self._note(error)
-            return None
-        return self._values.open(tenant, key, entry.inline_value)
-
-    async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Any | None]:
+    async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Hit | None]:
         """Returns what is kept under each key."""
-        if len(keys) == 1 or not self._batches:
-            return list(await asyncio.gather(*(self.get(tenant, key) for key in keys)))
-        if not self._usable(tenant) or not keys:
+        if tenant in self._pending:
             return [None] * len(keys)
-        request = cache_pb2.BatchGetEntriesRequest(cache=self._cache, keys=keys)
-        try:
-            answer = await self._call(tenant, "BatchGetEntries", request)
-        except Unimplemented:
-            self._batches = False
-            return await self.get_many(tenant, keys)
-        except SutlerError as error:
-            self._note(error)
-            return [None] * len(keys)
-        found = {row.entry.key: row.entry.inline_value for row in answer.results if row.HasField("entry")}
-        return [self._values.open(tenant, key, found[key]) if key in found else None for key in keys]
+        near = self._nearby.get(tenant)
+        found = [MISSING if near is None else near.get(key, copy=False) for key in keys]
+        hits = {
+            key: Hit(value, Origin.NEAR_CACHE) for key, value in zip(keys, found, strict=True) if value is not MISSING
+        }
+        missing = [key for key in keys if key not in hits]
+        if missing:
+            hits |= await self._far(tenant, missing, near)
+        return [hits.get(key) for key in keys]
 
-    async def claim(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> Mapping[str, Claim]:
-        """Returns a lease of each key that has no entry, and the etag where an entry is to be replaced."""
-        keys, found = list(wanted), list[cache_pb2.PutCondition | None]()
+    @asynccontextmanager
+    async def claiming(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> AsyncIterator[Claims]:
+        """Claims keys: near at once, in CacheService behind what the caller does next."""
+        claimed = _Claimed(self, tenant, self._nearby.get(tenant), wanted)
         try:
-            for start in range(0, len(keys), AT_ONCE):
-                if not self._usable(tenant):
-                    break
-                await self._make(tenant)
-                found += await asyncio.gather(
-                    *(self._claim(tenant, key, wanted[key]) for key in keys[start : start + AT_ONCE])
-                )
-        except SutlerError as error:
-            self._note(error)
-        return {key: claim for key, claim in zip(keys, found, strict=False) if claim is not None}
+            yield claimed
+        finally:
+            claimed.end()
 
-    async def put(
-        self, tenant: str, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float, claims: Mapping[str, Claim]
-    ) -> None:
-        """Keeps answers under keys."""
-        made = [
-            cache_pb2.Entry(key=key, inline_value=sealed, content_type=CONTENT_TYPE, tags=tags, ttl=duration(ttl))
-            for key, (value, tags) in entries.items()
-            if key in claims and len(sealed := self._values.seal(tenant, key, value)) <= MAX_VALUE_BYTES
-        ]
-        try:
-            for start in range(0, len(made), AT_ONCE):
-                if not self._usable(tenant):
-                    break
-                await asyncio.gather(
-                    *(self._put(tenant, one, claims[one.key]) for one in made[start : start + AT_ONCE])
-                )
-        except SutlerError as error:
-            self._note(error)
+    async def lease(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> Mapping[str, cache_pb2.PutCondition]:
+        """Returns what allows to put each key in CacheService."""
+        if tenant in self._pending:
+            return {}
+        found = await self._calls.lease(tenant, wanted)
+        self._follow(tenant)
+        return found
+
+    def row(
+        self, tenant: str, entry: CacheEntry, ttl: float, value: bytes, claim: cache_pb2.PutCondition
+    ) -> cache_pb2.PutEntryRow:
+        """Returns an answer as CacheService takes it."""
+        made = cache_pb2.Entry(
+            key=entry.key, inline_value=value, content_type=CONTENT_TYPE, tags=entry.tags, ttl=duration(ttl)
+        )
+        return cache_pb2.PutEntryRow(key=entry.key, entry=made, condition=claim)
+
+    def sealed(self, tenant: str, key: str, value: Any) -> bytes:
+        """Returns an answer as it is kept; empty if it is too large."""
+        sealed = self._values.seal(tenant, key, value)
+        return sealed if len(sealed) <= MAX_VALUE_BYTES else b""
+
+    async def put(self, tenant: str, rows: Sequence[cache_pb2.PutEntryRow]) -> None:
+        """Puts answers in CacheService."""
+        if tenant not in self._pending:
+            await self._calls.put(tenant, rows)
+
+    def put_behind(self, tenant: str, rows: Sequence[cache_pb2.PutEntryRow], entries: Sequence[CacheEntry]) -> None:
+        """Puts answers in CacheService behind the call, for they are near."""
+
+        async def work() -> None:
+            near = self._nearby.get(tenant)
+            for entry, etag in zip(entries, await self._calls.put(tenant, rows), strict=True):
+                if near is not None and etag:
+                    near.name(entry, etag)
+
+        if rows and tenant not in self._pending and len(self._behind) < MAX_BEHIND:
+            task = asyncio.create_task(work(), name="put answers")
+            self._behind.add(task)
+            task.add_done_callback(self._behind.discard)
 
     async def invalidate(self, tenant: str, tags: Sequence[str]) -> None:
         """Drops everything that has one of the tags; at once if the cache answers, else as soon as it does."""
@@ -149,63 +140,84 @@ class CacheServiceCache:
             else:
                 self._wake.clear()
 
+    async def close(self) -> None:
+        """Ends what goes on behind the calls."""
+        await self._nearby.close()
+        for task in self._behind:
+            task.cancel()
+        await asyncio.gather(*self._behind, return_exceptions=True)
+
     async def _invalidate(self, tenant: str, tags: Sequence[str]) -> bool:
-        request = cache_pb2.InvalidateEntriesRequest(cache=self._cache)
-        if "*" in tags:
-            request.all = True
-        else:
-            request.tags.extend(tags[:1000])
+        near = self._nearby.get(tenant)
+        if near is not None:
+            near.forget(tags)
+        done = await self._calls.invalidate(tenant, tags)
+        if near is not None:
+            near.forget(tags)  # once more: meanwhile an older answer may have come from there
+        return done
+
+    async def _far(self, tenant: str, keys: Sequence[str], near: NearAnswers | None) -> dict[str, Hit]:
+        """Returns what CacheService has, and keeps it near."""
+        fills = {key: near.begin(key) for key in keys} if near is not None else {}
+        hits: dict[str, Hit] = {}
         try:
-            await self._call(tenant, "InvalidateEntries", request)
-        except NotFound:
-            return True  # no cache, so nothing in it
-        except SutlerError:
-            return False
-        return len(tags) <= 1000 or await self._invalidate(tenant, tags[1000:])
+            for key, entry in zip(keys, await self._calls.get(tenant, keys), strict=True):
+                value = None if entry is None else self._values.open(tenant, key, entry.inline_value)
+                if entry is None or value is None:
+                    continue
+                hits[key] = Hit(value, Origin.CACHE_SERVICE)
+                if near is not None:
+                    near.keep(fills[key], from_message(key, entry), value, same, len(entry.inline_value))
+        finally:
+            for fill in fills.values():
+                near.end(fill)  # type: ignore[union-attr]  # without it there are none
+        self._follow(tenant)
+        return {} if tenant in self._pending else hits
 
-    async def _claim(self, tenant: str, key: str, tags: Sequence[str]) -> cache_pb2.PutCondition | None:
-        request = cache_pb2.LeaseEntryRequest(
-            cache=self._cache, key=key, tags=tags, lease_duration=duration(CLAIM_SECONDS), wait_timeout=duration(0)
-        )
-        try:
-            answer = await self._call(tenant, "LeaseEntry", request)
-        except Conflict:
-            return None  # another reads it now, and keeps it
-        if answer.HasField("entry"):
-            return cache_pb2.PutCondition(etag=answer.entry.etag)
-        return cache_pb2.PutCondition(lease_token=answer.lease.lease_token)
+    def _follow(self, tenant: str) -> None:
+        if self._calls.exists(tenant):
+            self._nearby.begin(tenant)
 
-    async def _put(self, tenant: str, entry: cache_pb2.Entry, claim: Claim) -> None:
-        assert isinstance(claim, cache_pb2.PutCondition)
-        request = cache_pb2.PutEntryRequest(cache=self._cache, key=entry.key, entry=entry, condition=claim)
-        with suppress(Conflict):  # something it is made of has changed since it was read
-            await self._call(tenant, "PutEntry", request)
 
-    async def _make(self, tenant: str) -> None:
-        """Makes the tenant's cache if there is none."""
-        if tenant in self._made:
-            return
-        request = cache_pb2.CreateCacheRequest(
-            cache_id=self._cache.removeprefix("caches/"),
-            cache=cache_pb2.Cache(display_name="Answers of ERPs", default_ttl=duration(300)),
-        )
-        try:
-            await self._call(tenant, "CreateCache", request)
-        except SutlerError as error:
-            if error.reason != "ALREADY_EXISTS":
-                raise
-        self._made.add(tenant)
+class _Claimed:
+    """See :class:`services.erp.ports.Claims`: fills of the near cache, and leases of CacheService."""
 
-    async def _call(self, tenant: str, method: str, request: Any) -> Any:
-        return await getattr(self._stub, method)(request, timeout=TIMEOUT_SECONDS, metadata={headers.TENANT: tenant})
+    def __init__(
+        self, cache: CacheServiceCache, tenant: str, near: NearAnswers | None, wanted: Mapping[str, Sequence[str]]
+    ) -> None:
+        self._cache = cache
+        self._tenant = tenant
+        self._near = near
+        self._fills = {key: near.begin(key) for key in wanted} if near is not None else {}
+        self._leasing = asyncio.create_task(cache.lease(tenant, wanted), name="lease answers")
 
-    def _usable(self, tenant: str) -> bool:
-        return tenant not in self._pending and time.monotonic() >= self._resting_until
+    async def ready(self) -> None:
+        """Waits for the leases."""
+        await asyncio.shield(self._leasing)
 
-    def _note(self, error: SutlerError) -> None:
-        if error.code.name == "NOT_FOUND":
-            if error.resource == self._cache or error.metadata.get("resource") == self._cache:
-                self._made.clear()
-            return
-        self._resting_until = time.monotonic() + REST_SECONDS
-        log.warning("cache not used for a while", reason=error.reason, error=error.message)
+    async def put(self, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float) -> None:
+        """Keeps answers near at once and in CacheService behind the call; what is not kept near is waited for."""
+        leases = await self._leasing
+        near, rows, rest = list[CacheEntry](), list[cache_pb2.PutEntryRow](), list[cache_pb2.PutEntryRow]()
+        for key, (value, tags) in entries.items():
+            sealed = self._cache.sealed(self._tenant, key, value)
+            entry = entry_of(key, tuple(tags), ttl)
+            kept = bool(sealed) and self._keep(entry, value, len(sealed))
+            if key not in leases or not sealed:
+                continue
+            row = self._cache.row(self._tenant, entry, ttl, sealed, leases[key])
+            if kept:
+                near.append(entry)
+            (rows if kept else rest).append(row)
+        self._cache.put_behind(self._tenant, rows, near)
+        await self._cache.put(self._tenant, rest)
+
+    def end(self) -> None:
+        """Gives up what was not put."""
+        if self._near is not None:
+            for fill in self._fills.values():
+                self._near.end(fill)
+
+    def _keep(self, entry: CacheEntry, value: Any, size: int) -> bool:
+        fill = self._fills.get(entry.key)
+        return self._near is not None and fill is not None and self._near.keep(fill, entry, value, same, size)

@@ -61,7 +61,7 @@ async def test_records_are_read_once_until_they_change(
     sqlite: str, tmp_path: Path, proxy: tuple[Proxy, str], sandbox: SandboxProcess
 ) -> None:
     lossy, url = proxy
-    async with caching(tmp_path) as address, gateway(sqlite, cache_address=address) as client:
+    async with caching(tmp_path) as address, gateway(sqlite, near_cache_mb=0, cache_address=address) as client:
         await connect(client, url)
         one = partner(sandbox, "cached")
         first = await client.erp.GetRecord(read(one))
@@ -86,7 +86,7 @@ async def test_records_are_read_once_until_they_change(
 
 
 async def test_searches_are_kept_until_the_model_changes(sqlite: str, tmp_path: Path, sandbox: SandboxProcess) -> None:
-    async with caching(tmp_path) as address, gateway(sqlite, cache_address=address) as client:
+    async with caching(tmp_path) as address, gateway(sqlite, near_cache_mb=0, cache_address=address) as client:
         await connect(client, sandbox.url)
         one = partner(sandbox, "searched")
         request = erp_pb2.SearchRecordsRequest(
@@ -106,7 +106,7 @@ async def test_searches_are_kept_until_the_model_changes(sqlite: str, tmp_path: 
 
 
 async def test_the_feed_drops_what_somebody_else_changed(sqlite: str, tmp_path: Path, sandbox: SandboxProcess) -> None:
-    async with caching(tmp_path) as address, gateway(sqlite, cache_address=address) as client:
+    async with caching(tmp_path) as address, gateway(sqlite, near_cache_mb=0, cache_address=address) as client:
         await connect(client, sandbox.url)
         one = partner(sandbox, "fed")
         await client.erp.CreateSubscription(
@@ -129,12 +129,12 @@ async def test_the_feed_drops_what_somebody_else_changed(sqlite: str, tmp_path: 
 async def test_without_its_cache_the_gateway_asks_the_erp(sqlite: str, tmp_path: Path, sandbox: SandboxProcess) -> None:
     port = free_port()
     one = partner(sandbox, "before")
-    async with gateway(sqlite, cache_address=f"127.0.0.1:{port}") as client:
+    async with gateway(sqlite, near_cache_mb=0, cache_address=f"127.0.0.1:{port}") as client:
         await connect(client, sandbox.url)
         assert await name_of(client, one) == ("before", FRESH)
         assert await name_of(client, one) == ("before", FRESH)
 
-    async with gateway(sqlite, cache_address=f"127.0.0.1:{port}") as client:
+    async with gateway(sqlite, near_cache_mb=0, cache_address=f"127.0.0.1:{port}") as client:
         async with caching(tmp_path, port):
 
             async def kept() -> bool:
@@ -154,7 +154,7 @@ async def test_an_older_answer_helps_when_the_erp_is_down(
 ) -> None:
     lossy, url = proxy
     one = partner(sandbox, "stale")
-    async with caching(tmp_path) as address, gateway(sqlite, cache_address=address) as client:
+    async with caching(tmp_path) as address, gateway(sqlite, near_cache_mb=0, cache_address=address) as client:
         await connect(client, url, retry_policy=erp_pb2.RetryPolicy(max_attempts=1))
         await name_of(client, one)
         lossy.replace("read", Reply(b"<html>", 502, "text/html"), 2)
@@ -170,7 +170,7 @@ async def test_an_older_answer_helps_when_the_erp_is_down(
 
 async def test_users_do_not_see_what_others_read(sqlite: str, tmp_path: Path, sandbox: SandboxProcess) -> None:
     one = partner(sandbox, "private")
-    async with caching(tmp_path) as address, gateway(sqlite, cache_address=address) as client:
+    async with caching(tmp_path) as address, gateway(sqlite, near_cache_mb=0, cache_address=address) as client:
         await connect(client, sandbox.url)
         await name_of(client, one)
         assert (await name_of(client, one))[1] == CACHED
@@ -186,7 +186,7 @@ async def test_only_the_gateway_reads_and_makes_what_is_kept(
     port = free_port()
     async with (
         cached(tmp_path) as (cache, address),
-        gateway(sqlite, cache_address=address, metrics_port=port) as client,
+        gateway(sqlite, near_cache_mb=0, cache_address=address, metrics_port=port) as client,
     ):
         await connect(client, sandbox.url)
         one, two = partner(sandbox, "Secret One"), partner(sandbox, "Secret Two")

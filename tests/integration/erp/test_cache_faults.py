@@ -22,7 +22,7 @@ from tests.integration.erp.conftest import MAIN, RULES, connect, gateway
 from tests.integration.erp.requests import request_id
 from tests.integration.erp.servers import Proxy
 
-CACHED, FRESH = erp_pb2.DataSource.ORIGIN_CACHE_SERVICE, erp_pb2.DataSource.ORIGIN_ERP
+CACHED = {erp_pb2.DataSource.ORIGIN_CACHE_SERVICE, erp_pb2.DataSource.ORIGIN_NEAR_CACHE}
 COUNTRY = 233
 SLOWEST = 4.0
 """Seconds that a call may take at the most when CacheService is silent: one look and one put, or invalidation."""
@@ -34,10 +34,12 @@ async def cache_address(tmp_path: Path) -> AsyncIterator[str]:
         yield running.address
 
 
-@pytest.fixture
-async def client(sqlite: str, cache_address: str, proxy: tuple[Proxy, str]) -> AsyncIterator[Sutler]:
-    """A gateway that reads through a cache, before an ERP that can be slow and lose answers."""
-    async with gateway(sqlite, cache_address=cache_address) as found:
+@pytest.fixture(params=[0, 64])
+async def client(
+    request: pytest.FixtureRequest, sqlite: str, cache_address: str, proxy: tuple[Proxy, str]
+) -> AsyncIterator[Sutler]:
+    """A gateway that reads through a cache, and a near one too, before an ERP that can be slow and lose answers."""
+    async with gateway(sqlite, cache_address=cache_address, near_cache_mb=request.param) as found:
         await connect(found, proxy[1], method_rules=RULES, retry_policy=erp_pb2.RetryPolicy(max_attempts=1))
         yield found
 
@@ -66,7 +68,7 @@ async def kept(client: Sutler, record_id: int, field: str = "name") -> object:
     """Waits until a record comes from the cache, and returns the field."""
 
     async def there() -> bool:
-        return (await read(client, record_id, field))[1] == CACHED
+        return (await read(client, record_id, field))[1] in CACHED
 
     await wait_until(there)
     return (await read(client, record_id, field))[0]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from sutler.errors import SutlerError, Unavailable
 
 from services.erp.caching import Answers
+from services.erp.coalescing import Ready
 from services.erp.connections import CachePolicy, ErpContext
 from services.erp.links import Link
-from services.erp.ports import Claim
+from services.erp.ports import Claims, Hit
 from services.erp.records import (
     DataSource,
     FieldSet,
+    Origin,
     Record,
     field_tree,
 )
@@ -36,25 +39,36 @@ class MemoryCache:
         self.ttls: list[float] = []
         self.claimed: dict[tuple[str, str], set[str]] = {}
 
-    async def get(self, tenant: str, key: str) -> Any | None:
-        return self.kept.get((tenant, key), (None, []))[0]
+    async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Hit | None]:
+        found = [self.kept.get((tenant, key)) for key in keys]
+        return [None if one is None else Hit(one[0], Origin.NEAR_CACHE) for one in found]
 
-    async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Any | None]:
-        return [await self.get(tenant, key) for key in keys]
-
-    async def claim(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> Mapping[str, Claim]:
+    @asynccontextmanager
+    async def claiming(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> AsyncIterator[Claims]:
         self.claimed |= {(tenant, key): set(tags) for key, tags in wanted.items()}
-        return dict.fromkeys(wanted, "claim")
-
-    async def put(self, tenant: str, entries: Any, ttl: float, claims: Mapping[str, Claim]) -> None:
-        self.ttls.append(ttl)
-        for key, (value, tags) in entries.items():
-            if key in claims and (tenant, key) in self.claimed:
-                self.kept[tenant, key] = (value, list(tags))
+        yield MemoryClaims(self, tenant, set(wanted))
 
     async def invalidate(self, tenant: str, tags: Sequence[str]) -> None:
         self.kept = {key: one for key, one in self.kept.items() if not set(one[1]) & set(tags)}
         self.claimed = {key: theirs for key, theirs in self.claimed.items() if not theirs & set(tags)}
+
+
+@dataclass
+class MemoryClaims:
+    """Claims of a cache in memory."""
+
+    cache: MemoryCache
+    tenant: str
+    keys: set[str]
+
+    async def ready(self) -> None:
+        pass
+
+    async def put(self, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float) -> None:
+        self.cache.ttls.append(ttl)
+        for key, (value, tags) in entries.items():
+            if key in self.keys and (self.tenant, key) in self.cache.claimed:
+                self.cache.kept[self.tenant, key] = (value, list(tags))
 
 
 def a_link(**spec: Any) -> Link:
@@ -72,7 +86,7 @@ class Reader:
         self.count = 0
         self.error: SutlerError | None = None
 
-    async def __call__(self, ids: Sequence[int]) -> dict[int, tuple[Record, set[tuple[str, int]]]]:
+    async def __call__(self, ids: Sequence[int], ready: Ready) -> dict[int, tuple[Record, set[tuple[str, int]]]]:
         self.count += 1
         if self.error:
             raise self.error
@@ -153,8 +167,8 @@ async def test_what_changed_while_it_was_read_is_not_kept() -> None:
     cache, link = MemoryCache(), a_link()
     answers = Answers(cache)
 
-    async def slow(ids: Sequence[int]) -> Any:
-        found = await Reader()(ids)
+    async def slow(ids: Sequence[int], ready: Ready) -> Any:
+        found = await Reader()(ids, ready)
         await answers.changed(link, "sale.order", [30])
         return found
 
