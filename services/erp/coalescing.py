@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from services.erp.ports import Driver
 from services.erp.records import Row, canonical
@@ -18,7 +19,7 @@ QUIET_TURNS = 3
 """After how many turns of the event loop in which nobody joined a call is made."""
 
 MOST_WINDOWS = 5
-"""For how many windows a call waits at the most for those that have arrived already."""
+"""For how many further windows a call waits at the most, where others arrive or a call of the kind is under way."""
 
 Ready = Callable[[], Awaitable[None]]
 """Returns when the ERP may be asked."""
@@ -47,6 +48,7 @@ class Coalescer:
         self._driver = driver
         self._window = window
         self._joints: dict[Key, _Joint] = {}
+        self._flying: dict[Key, asyncio.Task[dict[int, Row]]] = {}
 
     async def read(
         self,
@@ -81,7 +83,7 @@ class Coalescer:
         if joint is None or len(joint.ids) + len(ids) > MAX_IDS:
             joint = self._joints[key] = _Joint()
             joint.call = asyncio.create_task(self._later(key, joint, ask, schema))
-            joint.call.add_done_callback(_noticed)
+            joint.call.add_done_callback(partial(self._landed, key))
         joint.ids.update(dict.fromkeys(ids))
         if ready is not None:
             joint.ready.append(ready)
@@ -91,30 +93,37 @@ class Coalescer:
 
     async def _later(self, key: Key, joint: _Joint, ask: Ask, schema: ModelSchema) -> dict[int, Row]:
         await asyncio.sleep(self._window)
-        await self._gather(joint)
+        await self._gather(key, joint)
         if self._joints.get(key) is joint:
             del self._joints[key]
         await _all_ready(joint)
+        assert joint.call is not None
+        self._flying[key] = joint.call
         return _by_id(await self._driver.read(ask, schema, list(joint.ids), key[4], binaries=key[5]))
 
-    async def _gather(self, joint: _Joint) -> None:
-        """Lets those join that have arrived and that this process has not turned to yet."""
+    async def _gather(self, key: Key, joint: _Joint) -> None:
+        """Lets those join that have arrived and that this process has not turned to yet, or that come while another
+        call of the kind is under way, which an ERP would hardly answer at the same time."""
         quiet, known, ends = 0, len(joint.ids), time.monotonic() + MOST_WINDOWS * self._window
+        flying = self._flying.get(key)
+        if flying is not None:
+            await asyncio.wait({flying}, timeout=MOST_WINDOWS * self._window)
         while quiet < QUIET_TURNS and time.monotonic() < ends:
             await _all_ready(joint)
             await asyncio.sleep(0)
             quiet, known = 0 if len(joint.ids) > known else quiet + 1, len(joint.ids)
 
+    def _landed(self, key: Key, call: asyncio.Task[dict[int, Row]]) -> None:
+        """Takes note of an error that nobody waits for any more."""
+        if self._flying.get(key) is call:
+            del self._flying[key]
+        if not call.cancelled():
+            call.exception()
+
 
 async def _all_ready(joint: _Joint) -> None:
     while joint.ready:
         await joint.ready.pop()()
-
-
-def _noticed(call: asyncio.Task[dict[int, Row]]) -> None:
-    """Takes note of an error that nobody waits for any more."""
-    if not call.cancelled():
-        call.exception()
 
 
 def _by_id(rows: Sequence[Row]) -> dict[int, Row]:
