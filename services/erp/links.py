@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sutler.context import Principal
 from sutler.errors import SutlerError
@@ -94,8 +95,7 @@ class Link:
         self.observer.logged_in(version, self.driver.clock_skew)
 
     def _ask(self, login: Login, context: ErpContext | None) -> Ask:
-        identity = key_of([login.username, login.slot])
-        return Ask(login.username, self._secret(login.slot), self.connection.spec.context(context), identity)
+        return Ask(login.username, self._secret(login.slot), self.connection.spec.context(context), _identity(login))
 
     def _secret(self, slot: str) -> str:
         if slot not in self._opened:
@@ -132,7 +132,7 @@ class Links:
             NotFound: If the tenant has no such connection.
             Unavailable: If the store does not answer.
         """
-        return self.of(await self._store.get(tenant, connection_id))
+        return self.of(await self._store.current(tenant, connection_id))
 
     def of(self, connection: Connection) -> Link:
         """Returns the link of a connection as it was just read."""
@@ -197,6 +197,11 @@ class Links:
         task = asyncio.create_task(_close_when_idle(link))
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
+
+
+@lru_cache(maxsize=4096)
+def _identity(login: Login) -> str:
+    return key_of([login.username, login.slot])
 
 
 async def _close_when_idle(link: Link) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sutler.context import Principal
@@ -29,8 +29,21 @@ from services.erp.records import (
     field_tree,
     record_etag,
 )
+from services.erp.schemas import ModelSchema
 from services.erp.stores import FieldSets
 from services.erp.wanting import View, Wanted
+
+MAX_FLAT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Flat:
+    """Fields that lead nowhere, as they were checked against a model: nobody's permissions matter to them."""
+
+    schema: ModelSchema
+    fields: tuple[str, ...]
+    tree: Tree
+    models: frozenset[str]
 
 
 class Reading:
@@ -44,6 +57,7 @@ class Reading:
     def __init__(self, answers: Answers, field_sets: FieldSets) -> None:
         self._answers = answers
         self._field_sets = field_sets
+        self._flat: dict[tuple[str, tuple[str, ...]], _Flat] = {}
 
     async def view(self, link: Link, principal: Principal, wanted: Wanted) -> View:
         """Returns how a caller reads a model.
@@ -56,17 +70,29 @@ class Reading:
         """
         ask = link.ask(principal, wanted.context)
         schema = await link.catalogue.schema(ask, wanted.model)
-        fields = expand_star(wanted.fields, schema) or [DISPLAY_NAME]
-        tree = field_tree(fields)
-        own = Tree(below={name: node for name, node in tree.below.items() if name != EXTERNAL_ID})
-        external = EXTERNAL_ID not in schema.fields
         models: set[str] = set()
         related = noting(reachable(link, ask, principal, wanted.permission), models)
-        await check_paths(own if external else tree, schema, related)
-        models |= await titled(own if external else tree, schema, related)
-        covers = FieldSet(tuple(fields), wanted.binaries, ask.context.language)
+        key = (wanted.model, wanted.fields)
+        flat = self._flat.get(key)
+        if flat is not None and flat.schema is schema:
+            fields, tree = flat.fields, flat.tree
+            models |= flat.models
+        else:
+            fields = tuple(expand_star(wanted.fields, schema)) or (DISPLAY_NAME,)
+            tree = field_tree(fields)
+            own = {name: node for name, node in tree.below.items() if name != EXTERNAL_ID or name in schema.fields}
+            await check_paths(Tree(below=own), schema, related)
+            models |= await titled(Tree(below=own), schema, related)
+            if not any(node.below for node in own.values()):
+                self._remember(key, _Flat(schema, fields, tree, frozenset(models)))
+        covers = FieldSet(fields, wanted.binaries, ask.context.language)
         await self._field_sets.keep(covers)
         return View(link, ask, schema, tree, covers, related, models)
+
+    def _remember(self, key: tuple[str, tuple[str, ...]], flat: _Flat) -> None:
+        if len(self._flat) >= MAX_FLAT:
+            self._flat.clear()
+        self._flat[key] = flat
 
     async def get(self, link: Link, principal: Principal, wanted: Wanted, record_id: int) -> Record:
         """Returns one record.

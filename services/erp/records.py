@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -161,7 +162,12 @@ class FieldSet:
     @property
     def digest(self) -> str:
         """Names the set in an etag."""
-        return hash_of([sorted(set(self.fields)), self.binaries, self.language])
+        return _digest(self.fields, self.binaries, self.language)
+
+
+@lru_cache(maxsize=4096)
+def _digest(fields: tuple[str, ...], binaries: bool, language: str) -> str:
+    return hash_of([sorted(set(fields)), binaries, language])
 
 
 def record_etag(values: Mapping[str, Any], covers: FieldSet) -> str:

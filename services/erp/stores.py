@@ -43,6 +43,10 @@ class ConnectionStore(Protocol):
         """Returns a connection. Raises NotFound if the tenant has none of that name."""
         ...
 
+    async def current(self, tenant: str, connection_id: str) -> Connection:
+        """Returns a connection as :meth:`get`, for little; its condition may be an older one."""
+        ...
+
     async def page(self, tenant: str, query: Query) -> list[Connection]:
         """Returns a page of a tenant's connections."""
         ...

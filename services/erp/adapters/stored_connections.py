@@ -34,12 +34,27 @@ class StoredConnections:
     def __init__(self, db: Database, keep: timedelta) -> None:
         self._db = db
         self._keep = keep
+        self._known: dict[tuple[str, str], Connection] = {}
 
     async def get(self, tenant: str, connection_id: str) -> Connection:
         """Returns a connection."""
         found = await self._db.read(lambda tx: find_connection(tx, tenant, connection_id))
         if found is None:
             raise not_found(f"{COLLECTION}{connection_id}")
+        return found
+
+    async def current(self, tenant: str, connection_id: str) -> Connection:
+        """Returns a connection; one that has not changed is not read again."""
+        known = self._known.get((tenant, connection_id))
+        row = await self._db.one(
+            "SELECT uid, revision FROM connections WHERE tenant = ? AND key = ?", (tenant, connection_id.lower())
+        )
+        if known is not None and row is not None and (known.uid, known.revision) == tuple(row):
+            return known
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known.pop((tenant, connection_id), None)
+        found = self._known[tenant, connection_id] = await self.get(tenant, connection_id)
         return found
 
     async def page(self, tenant: str, query: Query) -> list[Connection]:
