@@ -41,6 +41,7 @@ from services.erp.attempts import Attempts
 from services.erp.caching import Answers
 from services.erp.creating import Creating
 from services.erp.customers import Customers
+from services.erp.exporting import Exporting
 from services.erp.feed.running import FeedRunner
 from services.erp.feed.watching import Watching
 from services.erp.keeping import Keeper
@@ -103,6 +104,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 settings.watch_idle_seconds,
                 lambda one: wire.change(one).ByteSize(),
             ),
+            exporting=Exporting(reading, sealer, runtime.shutdown),
             pager=Pager(sealer),
             customers=Customers(reading, answers),
         )

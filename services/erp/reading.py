@@ -127,20 +127,30 @@ class Reading:
             return await self.to_records(view, list(rows.values()))
 
     async def to_records(self, view: View, rows: Sequence[Row]) -> dict[int, tuple[Record, Touched]]:
-        """Returns rows as records, with their relations followed."""
-        values = [{name: copy.copy(row.values.get(name)) for name in view.columns} for row in rows]
-        expander = Expander(view.link.reads, view.ask, view.link.schemas(view.ask))
-        own = Tree(below={name: view.tree.below[name] for name in view.columns})
-        touched = await expander.expand(values, own, view.schema)
-        external = await self._external(view, rows)
+        """Returns rows as records, with their relations followed, each with the records that it is made of."""
+        made, touched = await self._expanded(view, rows)
         source = DataSource(origin=Origin.ERP, read_time=time.time())
         return {
-            row.id: (
-                replace(record_of(view, row, one, external.get(row.id, "")), source=source),
-                touched | titles(view.schema, one) | {(view.schema.name, row.id)},
+            one.id: (
+                replace(one, source=source),
+                touched | titles(view.schema, one.values) | {(view.schema.name, one.id)},
             )
-            for row, one in zip(rows, values, strict=True)
+            for one in made
         }
+
+    async def records(self, view: View, rows: Sequence[Row]) -> list[Record]:
+        """Returns rows as records in their order, with their relations followed."""
+        return (await self._expanded(view, rows))[0]
+
+    async def _expanded(self, view: View, rows: Sequence[Row]) -> tuple[list[Record], Touched]:
+        columns = view.columns
+        values = [{name: copy.copy(row.values.get(name)) for name in columns} for row in rows]
+        expander = Expander(view.link.reads, view.ask, view.link.schemas(view.ask))
+        own = Tree(below={name: view.tree.below[name] for name in columns})
+        touched = await expander.expand(values, own, view.schema)
+        external = await self._external(view, rows)
+        made = [record_of(view, row, one, external.get(row.id, "")) for row, one in zip(rows, values, strict=True)]
+        return made, touched
 
     async def current_etag(self, view: View, record_id: int) -> str | None:
         """Returns the etag of a record as it is in the ERP now; None if it does not exist."""

@@ -8,11 +8,19 @@ from services.erp.servicer.models import ModelRpcs
 from services.erp.servicer.records import RecordRpcs
 from services.erp.servicer.subscriptions import SubscriptionRpcs
 from services.erp.servicer.transactions import TransactionRpcs
+from services.erp.servicer.transfers import TransferRpcs
 from services.erp.servicer.writes import WriteRpcs
 
 
 class ErpGatewayServicer(
-    ConnectionRpcs, ModelRpcs, RecordRpcs, WriteRpcs, SubscriptionRpcs, TransactionRpcs, CustomerRpcs
+    ConnectionRpcs,
+    ModelRpcs,
+    RecordRpcs,
+    WriteRpcs,
+    SubscriptionRpcs,
+    TransactionRpcs,
+    CustomerRpcs,
+    TransferRpcs,
 ):
     """All RPCs that this release offers; the server answers UNIMPLEMENTED for the others."""
 

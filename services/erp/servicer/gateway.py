@@ -11,6 +11,7 @@ from sutler.paging import Pager
 from services.erp.administration import Administration
 from services.erp.creating import Creating
 from services.erp.customers import Customers
+from services.erp.exporting import Exporting
 from services.erp.feed.watching import Watching
 from services.erp.links import Link, Links
 from services.erp.reading import Reading
@@ -35,6 +36,7 @@ class Gateway:
     journal: JournalStore
     subscribing: Subscribing
     watching: Watching
+    exporting: Exporting
     pager: Pager
     customers: Customers
 
