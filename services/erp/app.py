@@ -34,6 +34,7 @@ from services.erp.adapters.schema import MIGRATIONS
 from services.erp.adapters.sealed_values import SealedValues
 from services.erp.adapters.stored_connections import StoredConnections, StoredFieldSets
 from services.erp.adapters.stored_feeds import LEASE, StoredFeeds
+from services.erp.adapters.stored_imports import StoredImports
 from services.erp.adapters.stored_journal import StoredJournal
 from services.erp.adapters.stored_subscriptions import StoredSubscriptions
 from services.erp.administration import Administration, Rules
@@ -44,6 +45,9 @@ from services.erp.customers import Customers
 from services.erp.exporting import Exporting
 from services.erp.feed.running import FeedRunner
 from services.erp.feed.watching import Watching
+from services.erp.imports.creating import CreatedRows
+from services.erp.imports.model import Mode
+from services.erp.imports.running import Importing, RowWriter
 from services.erp.keeping import Keeper
 from services.erp.links import Links
 from services.erp.ports import RecordCache
@@ -83,7 +87,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         feeds, subscriptions = StoredFeeds(database), StoredSubscriptions(database, keep)
         answers = Answers(cache)
         reading = Reading(answers, field_sets)
-        attempts = Attempts(journal, owner=new_id())
+        attempts, imports = Attempts(journal, owner=new_id()), StoredImports(database, ttl)
+        writers: dict[Mode, RowWriter] = {Mode.CREATE: CreatedRows(imports, journal, attempts)}
         delivery = Delivery(settings.rule_address, lambda: relay.failure if relay else "")
         sealer = await token_sealer(database)
         rules = Rules(settings.allowed_urls, settings.allow_skip_certificate_check)
@@ -105,6 +110,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 lambda one: wire.change(one).ByteSize(),
             ),
             exporting=Exporting(reading, sealer, runtime.shutdown),
+            importing=Importing(imports, journal, writers, answers, runtime.shutdown),
+            imports=imports,
             pager=Pager(sealer),
             customers=Customers(reading, answers),
         )
@@ -112,6 +119,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         async def forget() -> None:
             await feeds.expire()
             await feeds.forget_log(timedelta(days=settings.change_retention_days).total_seconds())
+            await imports.forget(timedelta(days=settings.journal_retention_days).total_seconds())
 
         runner = FeedRunner(feeds, subscriptions, links, reading, answers, poll)
         keeper = Keeper(store, links, attempts, forget)

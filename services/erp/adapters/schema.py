@@ -154,6 +154,51 @@ MIGRATIONS = {
                 "CREATE INDEX outbox_by_time ON outbox (time)",
             ),
         ),
+        Migration(
+            2,
+            "imports",
+            (
+                """
+                CREATE TABLE imports (
+                    uid TEXT NOT NULL PRIMARY KEY,
+                    tenant TEXT NOT NULL,
+                    connection TEXT NOT NULL,
+                    connection_uid TEXT NOT NULL,
+                    id TEXT NOT NULL,
+                    spec TEXT NOT NULL,
+                    state TEXT NOT NULL,
+                    next_index BIGINT NOT NULL,
+                    created_count BIGINT NOT NULL,
+                    updated_count BIGINT NOT NULL,
+                    unchanged_count BIGINT NOT NULL,
+                    failed_count BIGINT NOT NULL,
+                    asked TEXT NOT NULL,
+                    create_time DOUBLE PRECISION NOT NULL,
+                    update_time DOUBLE PRECISION NOT NULL,
+                    end_time DOUBLE PRECISION,
+                    creator TEXT NOT NULL,
+                    correlation_id TEXT NOT NULL,
+                    error BYTEA NOT NULL,
+                    revision BIGINT NOT NULL
+                )
+                """,
+                "CREATE UNIQUE INDEX imports_by_name ON imports (connection_uid, id)",
+                "CREATE INDEX imports_by_connection ON imports (tenant, connection, id)",
+                "CREATE INDEX imports_by_state ON imports (state, update_time)",
+                "CREATE INDEX imports_by_end_time ON imports (end_time)",
+                """
+                CREATE TABLE import_chunks (
+                    import_uid TEXT NOT NULL,
+                    first_index BIGINT NOT NULL,
+                    last_index BIGINT NOT NULL,
+                    failed_count BIGINT NOT NULL,
+                    results TEXT NOT NULL,
+                    PRIMARY KEY (import_uid, first_index)
+                )
+                """,
+                "CREATE INDEX import_chunks_failed ON import_chunks (import_uid, first_index) WHERE failed_count > 0",
+            ),
+        ),
     )
 }
 """The migrations, for :func:`sutler.store.open_database`."""

@@ -14,6 +14,7 @@ from sutler.store import Database, Transaction, requests
 from services.erp import filters
 from services.erp.adapters.rows import CONNECTIONS, CURSOR, FEEDS
 from services.erp.adapters.stored_feeds import feeds_changed
+from services.erp.adapters.stored_imports import busy_import
 from services.erp.connections import COLLECTION, Condition, Connection, State
 from services.erp.feed.looking import beginning
 from services.erp.records import FieldSet
@@ -169,15 +170,16 @@ def _check_children(tx: Transaction, connection: Connection, *, force: bool) -> 
             metadata={"children": str(row[0])},
             resource=connection.name,
         )
-    busy = tx.one(
+    row = tx.one(
         "SELECT name FROM journal WHERE connection_uid = ? AND state = 'RUNNING' AND lease_time > ? LIMIT 1",
         (connection.uid, tx.now),
     )
-    if busy is not None:
+    busy = row[0] if row else busy_import(tx, connection.uid)
+    if busy:
         raise Conflict(
-            f"{busy[0]} writes through {connection.name} now; try again when it has ended",
+            f"{busy} writes through {connection.name} now; try again when it has ended",
             reason="OPERATION_IN_PROGRESS",
-            metadata={"operation": busy[0]},
+            metadata={"operation": busy},
         )
 
 

@@ -70,7 +70,7 @@ class StoredJournal:
                 " WHERE uid = ?",
                 (str(State.SUCCEEDED), json.dumps(list(record_ids)), tx.now, tx.now, entry.uid),
             )
-            _touch(tx, entry.connection_uid, touched)
+            touch(tx, entry.connection_uid, touched)
 
         await self._db.write(change)
 
@@ -79,7 +79,7 @@ class StoredJournal:
 
         def change(tx: Transaction) -> None:
             tx.execute("DELETE FROM journal WHERE uid = ?", (entry.uid,))
-            _touch(tx, entry.connection_uid, touched)
+            touch(tx, entry.connection_uid, touched)
             requests.remember(tx, once, result, self._keep)
 
         await self._db.write(change)
@@ -134,7 +134,7 @@ class StoredJournal:
         )
 
 
-def _touch(tx: Transaction, connection_uid: str, touched: Sequence[Touch]) -> None:
+def touch(tx: Transaction, connection_uid: str, touched: Sequence[Touch]) -> None:
     """Tells the feeds of the model, if there are any."""
     if not touched:
         return

@@ -13,6 +13,8 @@ from services.erp.creating import Creating
 from services.erp.customers import Customers
 from services.erp.exporting import Exporting
 from services.erp.feed.watching import Watching
+from services.erp.imports.model import ImportStore
+from services.erp.imports.running import Importing
 from services.erp.links import Link, Links
 from services.erp.reading import Reading
 from services.erp.searching import Searching
@@ -37,6 +39,8 @@ class Gateway:
     subscribing: Subscribing
     watching: Watching
     exporting: Exporting
+    importing: Importing
+    imports: ImportStore
     pager: Pager
     customers: Customers
 

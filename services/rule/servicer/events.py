@@ -10,13 +10,13 @@ from google.rpc.status_pb2 import Status
 from sutler.context import current
 from sutler.idempotency import Once
 from sutler.interceptors.idempotency import once
+from sutler.request_streams import until_shutdown
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.watch import with_final_status
 
 from services.rule.outcomes import Published
 from services.rule.publishing import refuse_if_none
 from services.rule.servicer.parts import Rpcs, cause
-from services.rule.servicer.streams import until_shutdown
 from services.rule.wire.cloudevents import contents_of
 from services.rule.wire.events import contents_from, event_pb, results_pb
 from services.rule.wire.times import given

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
-from sutler.errors import Invalid, SutlerError, Violation
+from sutler.errors import SutlerError, Violation
 
 from services.erp import faults
 from services.erp.adapters.meanings import Place
@@ -135,8 +135,8 @@ class OdooDriver(OdooReader):
         violations = [
             Violation(f"rows[{_record(one, starts)}].{v.field}", v.description, v.reason or error.reason)
             for one, error in zip(wrong, errors, strict=False)
-            if isinstance(error, Invalid)
-            for v in error.violations
+            if "record" in one or "rows" in one
+            for v in _faults_of(error)
         ]
         return faults.rows_invalid(schema.name, violations) if len(rows) > 1 and violations else errors[0]
 
@@ -155,6 +155,12 @@ class OdooDriver(OdooReader):
         if not isinstance(value, kind):
             raise AnswerLostError(faults.answer_invalid(self._name, "neither result nor error"))
         return value
+
+
+def _faults_of(error: SutlerError) -> Sequence[Violation]:
+    """Returns what is wrong with a row that was refused, also where no value is."""
+    field = error.metadata.get("field", "")
+    return error.violations or [Violation(f"values.{field}" if field else "values", error.message, error.reason)]
 
 
 def _record(message: Mapping[str, Any], starts: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""Reads a request stream until the server stops."""
+"""Reads the request streams of long calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def until_shutdown(requests: AsyncIterator[T], shutdown: asyncio.Event) ->
             reading = asyncio.ensure_future(anext(iterator, None))
             await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
-                raise Unavailable("the server is stopping; publish elsewhere", reason="SHUTTING_DOWN")
+                raise Unavailable("the server is stopping; go on elsewhere", reason="SHUTTING_DOWN")
             request = reading.result()
             if request is None:
                 return

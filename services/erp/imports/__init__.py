@@ -1,0 +1,1 @@
+"""Imports: any number of rows in bounded memory, each with its own result, none written twice."""
