@@ -48,6 +48,7 @@ from services.erp.feed.watching import Watching
 from services.erp.imports.creating import CreatedRows
 from services.erp.imports.model import Mode
 from services.erp.imports.running import Importing, RowWriter
+from services.erp.imports.upserting import UpsertedRows
 from services.erp.keeping import Keeper
 from services.erp.links import Links
 from services.erp.ports import RecordCache
@@ -88,7 +89,11 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         answers = Answers(cache)
         reading = Reading(answers, field_sets)
         attempts, imports = Attempts(journal, owner=new_id()), StoredImports(database, ttl)
-        writers: dict[Mode, RowWriter] = {Mode.CREATE: CreatedRows(imports, journal, attempts)}
+        created = CreatedRows(imports, journal, attempts)
+        writers: dict[Mode, RowWriter] = {
+            Mode.CREATE: created,
+            Mode.UPSERT: UpsertedRows(imports, journal, attempts, created),
+        }
         delivery = Delivery(settings.rule_address, lambda: relay.failure if relay else "")
         sealer = await token_sealer(database)
         rules = Rules(settings.allowed_urls, settings.allow_skip_certificate_check)

@@ -7,7 +7,6 @@ stored up to which row; only rows below can have been written, so that only for 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from sutler.errors import NotFound, SutlerError
 from sutler.ids import derive
@@ -45,12 +44,16 @@ class CreatedRows:
             SutlerError: Why the ERP cannot be asked.
         """
         prepared = await target.prepare(chunk)
-        for index, one in prepared.items():
-            if chunk.rows[index].external_id and not one.keyed:
+        await self.settle(target, chunk)
+        await self.create(target, chunk, prepared)
+
+    async def create(self, target: Target, chunk: Chunk, prepared: Mapping[int, Prepared]) -> None:
+        """Creates the records of those rows that have no result. Raises as :meth:`write`."""
+        for index in chunk.open():
+            if chunk.rows[index].external_id and not prepared[index].keyed:
                 chunk.fail(index, faults.external_id_impossible(target.spec.model))
         keys = self._keys(target, chunk, {index: one for index, one in prepared.items() if one.keyed})
         asked = chunk.asked.extended(chunk.until, await self._look(target, chunk, keys))
-        await self._settle(target, chunk)
         keyed = [index for index in chunk.open() if index in keys]
         unkeyed = [index for index in chunk.open() if index not in keys]
         if keyed or unkeyed:
@@ -88,7 +91,7 @@ class CreatedRows:
                 chunk.fail(index, external_id_taken(target.link.name, keys[index]))
         return frozenset(taken)
 
-    async def _settle(self, target: Target, chunk: Chunk) -> None:
+    async def settle(self, target: Target, chunk: Chunk) -> None:
         """Gives rows without a key, for which the ERP may have been asked before, what the journal tells of them."""
         for index in chunk.open():
             uid, place = chunk.asked.unkeyed.get(index, ("", 0))
@@ -99,7 +102,8 @@ class CreatedRows:
             except NotFound:  # the ERP was never asked, or refused
                 continue
             if entry.state is State.SUCCEEDED:
-                chunk.put(index, Outcome.CREATED, entry.record_ids[place])
+                outcome = Outcome.CREATED if entry.kind is Kind.CREATE else Outcome.UPDATED
+                chunk.put(index, outcome, entry.record_ids[place])
                 chunk.journal[uid] = entry
             else:
                 chunk.fail(index, outcome_unknown(entry.name))
@@ -119,7 +123,7 @@ class CreatedRows:
             try:
                 async with self._attempts.journalled(entry):
                     places = {index: (entry.uid, place) for place, index in enumerate(rows)}
-                    await self._imports.ask(chunk.held, replace(chunk.asked, unkeyed={**chunk.asked.unkeyed, **places}))
+                    await self._imports.ask(chunk.held, chunk.asked.noted(chunk.until, places))
                     ids = await target.link.driver.create(target.ask, target.schema, [prepared[one] for one in rows])
                     await self._journal.done(entry, ids, [])
             except SutlerError as error:

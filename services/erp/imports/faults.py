@@ -83,6 +83,25 @@ def refused_together(model: str, rows: Iterable[int]) -> Invalid:
     )
 
 
+def key_not_unique(model: str, row: int, ids: Sequence[int]) -> FailedPrecondition:
+    """Several records have the key of a row."""
+    shown = ", ".join(str(one) for one in ids[:20])
+    return FailedPrecondition(
+        f"several records have the key of the row: {model} {shown}",
+        reason="KEY_NOT_UNIQUE",
+        metadata={"model": model, "row": str(row), "ids": shown},
+    )
+
+
+def key_repeated(model: str, row: int, first: int) -> FailedPrecondition:
+    """An earlier row of the chunk has the same key."""
+    return FailedPrecondition(
+        f"the row {first} has the same key; send them in two chunks if both shall be written",
+        reason="KEY_NOT_UNIQUE",
+        metadata={"model": model, "row": str(row), "first": str(first)},
+    )
+
+
 def external_id_repeated(connection: str, external_id: str) -> AlreadyExists:
     """Another row of the chunk has the same external id."""
     return AlreadyExists(
@@ -102,6 +121,16 @@ def external_id_impossible(model: str) -> Unimplemented:
 def first_lacks(fields: Sequence[str]) -> Invalid:
     """The first message does not say what is imported."""
     return invalid(fields[0], "is needed in the first message", reason="IMPORT_INVALID")
+
+
+def key_elsewhere(field: str) -> Invalid:
+    """A key field is one of another model."""
+    return invalid(
+        "key_fields",
+        f"{field!r} is a field of another model; a row has values of its own fields, such as a relation by id",
+        reason="IMPORT_INVALID",
+        metadata={"name": field},
+    )
 
 
 def differs(name: str, fields: Sequence[str]) -> Invalid:

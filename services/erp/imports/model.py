@@ -94,6 +94,10 @@ class Asked:
         """Returns what will have been asked when rows up to an index are written too."""
         return replace(self, until=max(self.until, until), taken=self.taken | taken)
 
+    def noted(self, until: int, places: Mapping[int, tuple[str, int]]) -> Asked:
+        """Returns what will have been asked when rows without a key are written too."""
+        return replace(self, until=max(self.until, until), unkeyed={**self.unkeyed, **places})
+
     def since(self, index: int) -> Asked:
         """Returns what is still needed when all rows below an index have results."""
         return Asked(

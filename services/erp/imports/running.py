@@ -16,7 +16,6 @@ from sutler.status import to_status
 from services.erp.attempts import DOMAIN
 from services.erp.caching import Answers
 from services.erp.creating import NewRecord
-from services.erp.expanding import check_paths
 from services.erp.feed.model import Touch
 from services.erp.imports import faults
 from services.erp.imports.chunks import Chunk, Target
@@ -128,9 +127,11 @@ class Importing:
         schema = await link.catalogue.schema(ask, spec.model)
         models: set[str] = set()
         related = noting(reachable(link, ask, principal), models)
+        elsewhere = [name for name in spec.key_fields if "." in name]
+        if elsewhere:
+            raise faults.key_elsewhere(elsewhere[0])
         keys = field_tree(spec.key_fields)
         check_level(keys, schema, "key_fields")
-        await check_paths(keys, schema, related)
         return Target(link, ask, schema, spec, related, models)
 
     async def _results(self, target: Target, held: Held, rows: Rows) -> list[RowResult]:

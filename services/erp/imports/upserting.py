@@ -1,0 +1,125 @@
+"""Rows that change the record that they find, or create one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from sutler.errors import SutlerError
+
+from services.erp.attempts import Attempts
+from services.erp.faults import AnswerLostError
+from services.erp.imports import faults
+from services.erp.imports.chunks import Chunk, Target
+from services.erp.imports.creating import CreatedRows
+from services.erp.imports.finding import find_records
+from services.erp.imports.model import ImportStore, Outcome
+from services.erp.journal import Kind
+from services.erp.ports import Prepared
+from services.erp.records import key_of
+from services.erp.sameness import has
+from services.erp.stores import JournalStore
+
+
+class UpsertedRows:
+    """Changes or creates the records of rows. See :class:`services.erp.imports.creating.CreatedRows`."""
+
+    def __init__(self, imports: ImportStore, journal: JournalStore, attempts: Attempts, created: CreatedRows) -> None:
+        self._imports = imports
+        self._journal = journal
+        self._attempts = attempts
+        self._created = created
+
+    async def write(self, target: Target, chunk: Chunk) -> None:
+        """Gives each row of a chunk that has none a result.
+
+        Raises:
+            Unavailable: If the ERP does not answer; the chunk can be written again.
+            SutlerError: Why the ERP cannot be asked.
+        """
+        prepared = await target.prepare(chunk)
+        await self._created.settle(target, chunk)
+        found = await find_records(target, chunk)
+        await _leave_unchanged(target, chunk, found)
+        changing = {index: found[index] for index in chunk.open() if index in found}
+        writes: dict[str, list[int]] = {}
+        for index in changing:
+            if prepared[index].repeatable:
+                writes.setdefault(key_of(prepared[index].values), []).append(index)
+        places = asyncio.Semaphore(target.link.connection.spec.concurrency)
+
+        async def change(rows: Sequence[int]) -> None:
+            async with places:
+                await self._change(target, chunk, prepared, rows, changing)
+
+        for error in await asyncio.gather(*map(change, writes.values()), return_exceptions=True):
+            if error is not None:
+                raise error
+        for index in changing:
+            if not prepared[index].repeatable:
+                await self._change(target, chunk, prepared, [index], changing)
+        await self._created.create(target, chunk, prepared)
+
+    async def _change(
+        self,
+        target: Target,
+        chunk: Chunk,
+        prepared: Mapping[int, Prepared],
+        rows: Sequence[int],
+        found: Mapping[int, int],
+    ) -> None:
+        """Writes the same values to the records of some rows."""
+        ids, one = [found[index] for index in rows], prepared[rows[0]]
+        try:
+            async with target.link.locks.hold(target.spec.model, ids):
+                if one.repeatable:
+                    await _write(target, ids, one)
+                else:
+                    await self._write_once(target, chunk, rows[0], ids[0], one)
+        except SutlerError as error:
+            if not faults.concerns_rows(error):
+                raise
+            for index in rows:
+                chunk.fail(index, error)
+        else:
+            for index in rows:
+                chunk.put(index, Outcome.UPDATED, found[index])
+
+    async def _write_once(self, target: Target, chunk: Chunk, index: int, record_id: int, one: Prepared) -> None:
+        """Makes a write that must not be repeated, such as one that creates related records."""
+        entry = self._attempts.entry(
+            target.link, target.ask, Kind.UPDATE, target.spec.model, None, repeatable=False,
+            record_ids=(record_id,), payload=dict(chunk.rows[index].values),
+        )  # fmt: skip
+        async with self._attempts.journalled(entry):
+            await self._imports.ask(chunk.held, chunk.asked.noted(chunk.until, {index: (entry.uid, 0)}))
+            await target.link.driver.write(target.ask, target.schema, [record_id], one)
+            await self._journal.done(entry, [record_id], [])
+        chunk.journal[entry.uid] = entry
+
+
+async def _leave_unchanged(target: Target, chunk: Chunk, found: Mapping[int, int]) -> None:
+    """Gives rows that are as their records already are their result."""
+    by_fields: dict[tuple[str, ...], list[int]] = {}
+    for index in found:
+        by_fields.setdefault(tuple(sorted(chunk.rows[index].values)), []).append(index)
+    for fields, rows in by_fields.items():
+        ids = [found[index] for index in rows]
+        read = await target.link.driver.read(target.ask, target.schema, ids, fields or ("id",), binaries=True)
+        there = {one.id: one.values for one in read}
+        for index in rows:
+            if found[index] in there and has(target.schema, there[found[index]], chunk.rows[index].values):
+                chunk.put(index, Outcome.UNCHANGED, found[index])
+
+
+async def _write(target: Target, ids: Sequence[int], one: Prepared) -> None:
+    """Writes; after a lost answer again, as twice is the same as once."""
+    tries = target.link.connection.spec.attempts
+    while True:
+        try:
+            await target.link.driver.write(target.ask, target.schema, ids, one)
+            return
+        except AnswerLostError as lost:
+            tries -= 1
+            if not tries:
+                raise lost.error from lost
