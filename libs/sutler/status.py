@@ -66,6 +66,11 @@ def from_status(status: status_pb2.Status) -> SutlerError:
     return error
 
 
+def from_stored(status: bytes) -> SutlerError:
+    """Returns the domain error that a serialised status stands for."""
+    return from_status(status_pb2.Status.FromString(status))
+
+
 def _fields(detail: any_pb2.Any) -> dict[str, Any]:
     info = error_details_pb2.ErrorInfo()
     if detail.Unpack(info):

@@ -37,11 +37,13 @@ from services.erp.adapters.stored_feeds import LEASE, StoredFeeds
 from services.erp.adapters.stored_imports import StoredImports
 from services.erp.adapters.stored_journal import StoredJournal
 from services.erp.adapters.stored_subscriptions import StoredSubscriptions
+from services.erp.adapters.stored_transactions import StoredTransactions, leading
 from services.erp.administration import Administration, Rules
 from services.erp.attempts import Attempts
 from services.erp.caching import Answers
 from services.erp.creating import Creating
 from services.erp.customers import Customers
+from services.erp.etags import Etags
 from services.erp.exporting import Exporting
 from services.erp.feed.running import FeedRunner
 from services.erp.feed.watching import Watching
@@ -58,6 +60,10 @@ from services.erp.servicer import ErpGatewayServicer
 from services.erp.servicer.gateway import AREA, Gateway
 from services.erp.settings import Settings
 from services.erp.subscribing import Delivery, Subscribing
+from services.erp.transactions.course import Course
+from services.erp.transactions.run import Scenes
+from services.erp.transactions.running import Running
+from services.erp.transactions.transactions import Transactions
 from services.erp.wire import subscriptions as wire
 from services.erp.writing import Writing
 
@@ -94,6 +100,10 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             Mode.CREATE: created,
             Mode.UPSERT: UpsertedRows(imports, journal, attempts, created),
         }
+        etags = Etags(reading, field_sets)
+        steps = StoredTransactions(database, keep)
+        under_way = Running(steps, Course(steps, Scenes(links, answers), etags), leading(database, ttl))
+        stack.push_async_callback(under_way.close)
         delivery = Delivery(settings.rule_address, lambda: relay.failure if relay else "")
         sealer = await token_sealer(database)
         rules = Rules(settings.allowed_urls, settings.allow_skip_certificate_check)
@@ -102,9 +112,10 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             links=links,
             reading=reading,
             searching=Searching(reading, answers),
-            writing=Writing(journal, attempts, reading, field_sets, answers),
+            writing=Writing(journal, attempts, reading, etags, answers),
             creating=Creating(journal, attempts, reading, answers),
             journal=journal,
+            transactions=Transactions(steps, under_way, attempts, answers, etags),
             subscribing=Subscribing(subscriptions, feeds, links, reading, delivery, poll),
             watching=Watching(
                 feeds,
@@ -127,7 +138,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             await imports.forget(timedelta(days=settings.journal_retention_days).total_seconds())
 
         runner = FeedRunner(feeds, subscriptions, links, reading, answers, poll)
-        keeper = Keeper(store, links, attempts, forget)
+        keeper = Keeper(store, links, attempts, forget, under_way.recover)
 
         async def keep_house(lease: Lease) -> None:
             await keeper.run()
@@ -181,6 +192,7 @@ async def _relay(
 def _sweeper(settings: Settings, database: Database) -> Sweeper:
     sweeps = [
         Sweep("journal", "update_time", timedelta(days=settings.journal_retention_days)),
+        Sweep("journal_steps", "update_time", timedelta(days=settings.journal_retention_days)),
         Sweep("touches", "time", timedelta(days=1)),
         Sweep("field_sets", "use_time", timedelta(days=settings.etag_retention_days)),
     ]

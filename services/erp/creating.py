@@ -7,18 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sutler.context import Principal
-from sutler.errors import Invalid, PermissionDenied, SutlerError, Unimplemented, Violation
+from sutler.errors import Invalid, PermissionDenied, Unimplemented, Violation
 from sutler.idempotency import Once
 from sutler.ids import derive, new_id
 
 from services.erp import faults
-from services.erp.attempts import Attempt, Attempts, touches
+from services.erp.attempts import Attempts, touches
 from services.erp.caching import Answers
 from services.erp.connections import ErpContext
-from services.erp.faults import AnswerLostError
 from services.erp.journal import Kind
+from services.erp.keyed import KEY_MODULE, create_once
 from services.erp.links import Link
-from services.erp.parts import create_missing, gaps, take_back
 from services.erp.ports import Prepared
 from services.erp.reach import noting, reachable
 from services.erp.reading import Reading
@@ -28,9 +27,6 @@ from services.erp.selecting import SchemaSource
 from services.erp.stores import JournalStore
 from services.erp.users import Ask
 from services.erp.wanting import Wanted
-
-KEY_MODULE = "__sutler__"
-"""Where the external ids stand that the gateway makes of request ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +98,8 @@ class Creating:
         async with self._attempts.journalled(entry) as attempt:
             if attempt.ids is None:
                 async with self._answers.asking(link, wanted.model, [], related):
-                    ids = await self._create(link, ask, schema, wanted, rows, attempt)
+                    own = [row.external_id for row in wanted.rows]
+                    ids = await create_once(link, ask, schema, rows, own, attempt)
                 attempt.applied = True
             else:
                 ids = list(attempt.ids)
@@ -129,65 +126,6 @@ class Creating:
         if violations:
             raise faults.rows_invalid(schema.name, violations)
         return prepared
-
-    async def _create(
-        self,
-        link: Link,
-        ask: Ask,
-        schema: ModelSchema,
-        wanted: Creation,
-        rows: Sequence[Prepared],
-        attempt: Attempt,
-    ) -> list[int]:
-        keys = attempt.entry.keys
-        if not keys:
-            return await link.driver.create(ask, schema, rows)
-        tries = link.connection.spec.attempts
-        for count in range(tries):
-            # First, always: a load over keys that exist would overwrite their records.
-            made = await self._found(link, ask, schema, wanted, rows, attempt)
-            try:
-                await create_missing(link, ask, schema, rows, keys, made)
-                return [made[key] for key in keys]
-            except AnswerLostError:
-                attempt.lost = True
-                if count == tries - 1:
-                    raise
-            except SutlerError as error:
-                # An earlier try, whose answer was lost, may have stored the key a moment ago.
-                if link.driver.duplicate_key(error) and (attempt.again or attempt.lost):
-                    made = await self._found(link, ask, schema, wanted, rows, attempt)
-                    if len(made) == len(keys):
-                        return [made[key] for key in keys]
-                attempt.lost = attempt.lost or bool(made)
-                await take_back(link, ask, schema, list(made.values()), attempt.entry.name, error)
-                raise
-        raise AssertionError("unreachable")
-
-    async def _found(
-        self,
-        link: Link,
-        ask: Ask,
-        schema: ModelSchema,
-        wanted: Creation,
-        rows: Sequence[Prepared],
-        attempt: Attempt,
-    ) -> dict[str, int]:
-        """Returns the records that exist, by key; those of a part were stored together.
-
-        Raises:
-            AlreadyExists: If no earlier try of this write can have taken a key of the caller's own.
-            NotFound: If some of the records were deleted since.
-        """
-        keys = attempt.entry.keys
-        known = await link.driver.find_externals(ask, schema.name, keys)
-        taken = next((row.external_id for row in wanted.rows if row.external_id in known), "")
-        if taken and not (attempt.again or attempt.lost):
-            raise faults.external_id_taken(link.name, taken)
-        missing = gaps(rows, keys, known)
-        if missing:
-            raise faults.created_rows_missing(link.name, schema.name, missing)
-        return known
 
     async def _check_rights(self, link: Link, ask: Ask, schema: ModelSchema) -> None:
         if not (await link.catalogue.rights(ask, schema.name)).value.creatable:

@@ -18,17 +18,21 @@ class State(StrEnum):
     """The life of an entry; the names are those of the contract's Transaction."""
 
     RUNNING = "RUNNING"
+    UNDOING = "UNDOING"
     SUCCEEDED = "SUCCEEDED"
+    UNDONE = "UNDONE"
+    UNDO_FAILED = "UNDO_FAILED"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
 
 
 class Kind(StrEnum):
-    """What is written; the names are those of the contract's TransactionStep."""
+    """What is written; the names are those of the contract's TransactionStep, but for several steps together."""
 
     CREATE = "create_record"
     UPDATE = "update_record"
     DELETE = "delete_record"
     CALL = "call_method"
+    STEPS = "steps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +43,14 @@ class Entry:
         tenant: Whose it is.
         connection: The id of the connection.
         connection_uid: Its uid.
-        uid: Tells it from all others; also the last part of its name.
+        uid: Tells it from all others.
+        id: The last part of its name, if a caller chose it; else that is the uid.
         kind: What is written.
         model: The model.
         record_ids: The records, as far as they are known.
-        payload: The values, or method and arguments.
+        payload: The values, or method and arguments; for steps, what they have in common.
         keys: The external ids that creates carry.
-        repeatable: Whether doing it twice is the same as once, so that a repeat is safe.
+        repeatable: Whether doing it twice is the same as once, so that a repeat is safe and nobody need read of it.
         method: The RPC that began it.
         request_id: The ``request_id`` of that call; empty if it had none.
         digest: The digest of its request.
@@ -68,6 +73,7 @@ class Entry:
     uid: str
     kind: Kind
     model: str
+    id: str = ""
     record_ids: tuple[int, ...] = ()
     payload: Mapping[str, Any] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
@@ -90,7 +96,7 @@ class Entry:
     @property
     def name(self) -> str:
         """The resource name of the transaction."""
-        return f"connections/{self.connection}/transactions/{self.uid}"
+        return f"connections/{self.connection}/transactions/{self.id or self.uid}"
 
     @property
     def etag(self) -> str:

@@ -42,15 +42,22 @@ class Keeper:
         links: Opens them.
         attempts: Keeps the journal.
         forget: Deletes what has been kept long enough.
+        recover: Begins with transactions whose process died.
     """
 
     def __init__(
-        self, store: ConnectionStore, links: Links, attempts: Attempts, forget: Callable[[], Awaitable[None]]
+        self,
+        store: ConnectionStore,
+        links: Links,
+        attempts: Attempts,
+        forget: Callable[[], Awaitable[None]],
+        recover: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._links = links
         self._attempts = attempts
         self._forget = forget
+        self._recover = recover
         self._tried: dict[str, _Tried] = {}
         self._checks: dict[str, asyncio.Task[None]] = {}
 
@@ -61,6 +68,7 @@ class Keeper:
             while True:
                 await self._check()
                 await self._attempts.settle_abandoned()
+                await self._recover()
                 if time.monotonic() >= forget_at:
                     await self._forget()
                     forget_at = time.monotonic() + FORGET_SECONDS

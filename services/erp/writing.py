@@ -8,21 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sutler.context import Principal
-from sutler.errors import PermissionDenied, etag_mismatch
+from sutler.errors import PermissionDenied
 from sutler.idempotency import Once
 
 from services.erp import faults
 from services.erp.attempts import Attempt, Attempts, repeated, touches
 from services.erp.caching import Answers
 from services.erp.connections import Effect, ErpContext
+from services.erp.etags import Etags
 from services.erp.journal import Kind
 from services.erp.links import Link
 from services.erp.ports import Prepared
 from services.erp.reach import noting, reachable
 from services.erp.reading import Reading
-from services.erp.records import Record, etag_covers
+from services.erp.records import Record
 from services.erp.schemas import FieldType, ModelSchema
-from services.erp.stores import FieldSets, JournalStore
+from services.erp.stores import JournalStore
 from services.erp.users import Ask
 from services.erp.wanting import Wanted
 
@@ -69,17 +70,17 @@ class Writing:
         journal: What the ERP is asked is on disk before.
         attempts: Keeps the journal around writes.
         reading: Reads what was written.
-        field_sets: What etags cover.
+        etags: Checks etags.
         answers: The cache, which drops what was written.
     """
 
     def __init__(
-        self, journal: JournalStore, attempts: Attempts, reading: Reading, field_sets: FieldSets, answers: Answers
+        self, journal: JournalStore, attempts: Attempts, reading: Reading, etags: Etags, answers: Answers
     ) -> None:
         self._journal = journal
         self._attempts = attempts
         self._reading = reading
-        self._field_sets = field_sets
+        self._etags = etags
         self._answers = answers
 
     async def update(self, link: Link, principal: Principal, write: Write, once: Once | None) -> Record:
@@ -105,7 +106,9 @@ class Writing:
         )  # fmt: skip
         async with self._attempts.journalled(entry) as attempt, link.locks.hold(write.model, [write.id]):
             if attempt.ids is None:
-                await self._check_etag(link, principal, write)
+                await self._etags.check(
+                    link, principal, write.model, write.id, write.etag, write.context, allow_missing=write.allow_missing
+                )
                 async with self._answers.asking(link, write.model, [write.id], related):
                     await self._update(link, ask, schema, write, prepared, attempt)
                 attempt.applied = True
@@ -135,7 +138,9 @@ class Writing:
                 return not await link.driver.read(ask, schema, [write.id], ["id"])
 
             if not (attempt.again and await gone()):
-                await self._check_etag(link, principal, write)
+                await self._etags.check(
+                    link, principal, write.model, write.id, write.etag, write.context, allow_missing=write.allow_missing
+                )
                 if write.allow_missing and await gone():
                     await self._journal.finish(attempt.entry, once, None, [])
                     return
@@ -185,7 +190,7 @@ class Writing:
             finally:
                 if changes:
                     await self._answers.changed(link, wanted.model, wanted.ids)
-                    await self._forget(link, rule.changed_models)
+                    await forget_models(self._answers, link, rule.changed_models)
             attempt.applied = True
             answer = Answer(result[-1], time.monotonic() - began)
             touched = touches(entry, wanted.ids) if changes else []
@@ -209,23 +214,6 @@ class Writing:
             )
 
         await repeated(link, attempt, lambda: link.driver.write(ask, schema, [write.id], prepared), written)
-
-    async def _check_etag(self, link: Link, principal: Principal, write: Write) -> None:
-        """Reads what the etag covers once more, under the record's lock, and compares."""
-        if not write.etag or write.etag == "*":
-            return
-        name = faults.record_name(link.name, write.model, write.id)
-        covers = await self._field_sets.find(etag_covers(write.etag))
-        if covers is None:
-            raise etag_mismatch(name)
-        context = replace(write.context or link.connection.spec.context(None), language=covers.language)
-        wanted = Wanted(model=write.model, fields=covers.fields, binaries=covers.binaries, context=context)
-        view = await self._reading.view(link, principal, wanted)
-        found = await self._reading.current_etag(view, write.id)
-        if found is None and not write.allow_missing:
-            raise faults.record_missing(link.name, write.model, [write.id])
-        if found is not None and found.strip('"') != write.etag.strip('"'):
-            raise etag_mismatch(name)
 
     async def _checked(self, link: Link, ask: Ask, schema: ModelSchema, write: Write) -> Record:
         """Checks what can be checked without writing, and returns the record as it would be."""
@@ -252,12 +240,13 @@ class Writing:
             return Record(model=back.model, id=record_id)
         return replace(await self._reading.get(link, principal, back, record_id), source=None)
 
-    async def _forget(self, link: Link, models: Sequence[str]) -> None:
-        """Drops what was read of other models that a method changes; a pattern stands for all."""
-        if any("*" in model for model in models):
-            await self._answers.forget(link.connection.tenant, link.connection.uid)
-        else:
-            await self._answers.changed_somewhere(link, models)
+
+async def forget_models(answers: Answers, link: Link, models: Sequence[str]) -> None:
+    """Drops what was read of other models that a method changes; a pattern stands for all."""
+    if any("*" in model for model in models):
+        await answers.forget(link.connection.tenant, link.connection.uid)
+    else:
+        await answers.changed_somewhere(link, models)
 
 
 def equal(kind: FieldType, found: Any, wanted: Any) -> bool:

@@ -184,8 +184,9 @@ FEEDS: Table[Feed] = Table(
 
 def _entry(row: Row) -> Entry:
     fields = dict(zip(ENTRIES.columns, row, strict=True))
-    del fields["name"]
+    named = fields.pop("name").rpartition("/")[2]
     fields |= {
+        "id": "" if named == fields["uid"] else named,
         "kind": journal.Kind(fields["kind"]),
         "state": journal.State(fields["state"]),
         "record_ids": tuple(json.loads(fields["record_ids"])),

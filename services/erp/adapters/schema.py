@@ -156,6 +156,33 @@ MIGRATIONS = {
         ),
         Migration(
             2,
+            "steps of transactions",
+            (
+                """
+                CREATE TABLE journal_steps (
+                    uid TEXT NOT NULL,
+                    position BIGINT NOT NULL,
+                    spec TEXT NOT NULL,
+                    state TEXT NOT NULL,
+                    progress TEXT NOT NULL,
+                    error BYTEA NOT NULL,
+                    undo_error BYTEA NOT NULL,
+                    start_time DOUBLE PRECISION,
+                    end_time DOUBLE PRECISION,
+                    undo_time DOUBLE PRECISION,
+                    update_time DOUBLE PRECISION NOT NULL,
+                    PRIMARY KEY (uid, position)
+                )
+                """,
+                "CREATE INDEX journal_steps_by_update_time ON journal_steps (update_time)",
+                "CREATE UNIQUE INDEX journal_by_name ON journal (tenant, name)",
+                "DROP INDEX journal_by_request",
+                "CREATE UNIQUE INDEX journal_by_request ON journal (tenant, method, request_id)"
+                " WHERE request_id <> '' AND state <> 'UNDONE'",
+            ),
+        ),
+        Migration(
+            3,
             "imports",
             (
                 """

@@ -171,7 +171,8 @@ def _check_children(tx: Transaction, connection: Connection, *, force: bool) -> 
             resource=connection.name,
         )
     row = tx.one(
-        "SELECT name FROM journal WHERE connection_uid = ? AND state = 'RUNNING' AND lease_time > ? LIMIT 1",
+        "SELECT name FROM journal WHERE connection_uid = ? AND state IN ('RUNNING', 'UNDOING') AND lease_time > ?"
+        " LIMIT 1",
         (connection.uid, tx.now),
     )
     busy = row[0] if row else busy_import(tx, connection.uid)

@@ -12,12 +12,12 @@ from sutler.errors import NotFound, SutlerError
 from sutler.ids import derive
 
 from services.erp.attempts import Attempts
-from services.erp.creating import KEY_MODULE
 from services.erp.faults import AnswerLostError, external_id_taken, outcome_unknown
 from services.erp.imports import faults
 from services.erp.imports.chunks import Chunk, Target
 from services.erp.imports.model import ImportStore, Outcome
 from services.erp.journal import Kind, State
+from services.erp.keyed import KEY_MODULE
 from services.erp.ports import Prepared
 from services.erp.stores import JournalStore
 

@@ -20,6 +20,7 @@ from services.erp.reading import Reading
 from services.erp.searching import Searching
 from services.erp.stores import JournalStore
 from services.erp.subscribing import Subscribing
+from services.erp.transactions.transactions import Transactions
 from services.erp.writing import Writing
 
 AREA = "erp"
@@ -36,6 +37,7 @@ class Gateway:
     writing: Writing
     creating: Creating
     journal: JournalStore
+    transactions: Transactions
     subscribing: Subscribing
     watching: Watching
     exporting: Exporting

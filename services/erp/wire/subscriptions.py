@@ -1,4 +1,4 @@
-"""Subscriptions, changes and transactions on the wire."""
+"""Subscriptions and changes on the wire."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pydantic import TypeAdapter
 from sutler.erp.v1 import erp_pb2
 from sutler.type.v1 import operation_pb2
 from sutler.watch import Batch
-from sutler.wire import from_value, timestamp, to_struct, to_value
+from sutler.wire import from_value, timestamp, to_value
 
 from services.erp.feed.model import Change, Feed, FieldChange
 from services.erp.feed.watching import WatchSpec
-from services.erp.journal import Entry
 from services.erp.standing import Standing
 from services.erp.subscriptions import Subscription, SubscriptionSpec
 from services.erp.wire import records
@@ -104,55 +103,3 @@ def watched(batch: Batch[Change], feed: Feed) -> erp_pb2.WatchRecordsResponse:
     if feed.error:
         message.feed_error.CopyFrom(Status.FromString(feed.error))
     return message
-
-
-def transaction(one: Entry, *, steps: bool) -> erp_pb2.Transaction:
-    """Returns an entry of the journal as a transaction of one step."""
-    message = erp_pb2.Transaction(
-        name=one.name,
-        uid=one.uid,
-        create_time=timestamp(one.create_time),
-        update_time=timestamp(one.update_time),
-        etag=one.etag,
-        state=erp_pb2.Transaction.State.Value(f"STATE_{one.state}"),
-        step_count=1,
-        method=one.method,
-        creator=one.creator,
-        username=one.username,
-        request_id=one.request_id,
-        correlation_id=one.correlation_id,
-    )
-    if one.end_time is not None:
-        message.end_time.CopyFrom(timestamp(one.end_time))
-    if one.error:
-        message.error.CopyFrom(Status.FromString(one.error))
-    if steps:
-        message.steps.append(_step(one))
-    return message
-
-
-def _step(one: Entry) -> erp_pb2.TransactionStep:
-    step = erp_pb2.TransactionStep(
-        step_id="1", model=one.model, state=erp_pb2.TransactionStep.State.Value(f"STATE_{one.state}")
-    )
-    if len(one.record_ids) == 1:
-        step.record_id = one.record_ids[0]
-    if len(one.keys) == 1:
-        step.external_id = one.keys[0]
-    if one.error:
-        step.error.CopyFrom(Status.FromString(one.error))
-    step.start_time.CopyFrom(timestamp(one.create_time))
-    written = getattr(step, one.kind)
-    written.SetInParent()
-    payload = dict(one.payload)
-    if one.kind == "call_method":
-        written.method = payload["method"]
-        written.record_ids.extend(to_value(one_id) for one_id in one.record_ids)
-        written.positional.CopyFrom(to_value(payload["positional"]).list_value)
-        written.named.CopyFrom(to_struct(payload["named"]))
-    elif one.kind == "update_record":
-        written.id.CopyFrom(to_value(one.record_ids[0]))
-        written.values.CopyFrom(to_struct(payload))
-    elif one.kind == "create_record" and len(payload["rows"]) == 1:
-        written.values.CopyFrom(to_struct(payload["rows"][0]))
-    return step

@@ -1,0 +1,133 @@
+"""A transaction while a process is at it, and where its steps work."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sutler.context import Principal
+from sutler.errors import SutlerError
+
+from services.erp.caching import Answers
+from services.erp.connections import ErpContext
+from services.erp.feed.model import Touch
+from services.erp.journal import Entry, Kind
+from services.erp.links import Links
+from services.erp.transactions.model import ENDED, Step, StepSpec, Transaction
+from services.erp.transactions.references import resolved
+from services.erp.transactions.store import TransactionStore
+from services.erp.transactions.ways import Scene
+
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+class JournalLost(Exception):
+    """The journal cannot be written, or another process writes it: whoever sees this stops.
+
+    Args:
+        error: Why.
+    """
+
+    def __init__(self, error: SutlerError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(slots=True)
+class Run:
+    """A transaction while a process is at it.
+
+    Attributes:
+        entry: Where it stands.
+        steps: Where its steps stand.
+        fence: Tells this process from a later one.
+        store: Where all that is stored.
+        failures: How often something had to be waited for.
+    """
+
+    entry: Entry
+    steps: list[Step]
+    fence: int
+    store: TransactionStore
+    failures: int = 0
+
+    @property
+    def transaction(self) -> Transaction:
+        """As it stands now."""
+        return Transaction(self.entry, tuple(self.steps))
+
+    def spec(self, step: Step) -> StepSpec:
+        """Returns what a step writes, with the ids of the records that earlier steps created."""
+        created = {
+            one.spec.step_id: one.record_ids[0] for one in self.steps if one.spec.kind is Kind.CREATE and one.record_ids
+        }
+        return resolved(step.spec, created)
+
+    async def save(self, *steps: Step, entry: Entry | None = None, touching: Step | None = None) -> None:
+        """Stores new states of steps and of the transaction; ``touching`` is what feeds are to look at.
+
+        Raises:
+            JournalLost: If that cannot be done now, or another process is at it.
+        """
+        entry = entry or self.entry
+        if entry.state in ENDED:
+            entry = replace(entry, end_time=time.time())
+        about = [(touching.spec.model, one) for one in touching.record_ids] if touching else []
+        touched = [
+            Touch(model=model, record_id=one, correlation_id=entry.correlation_id, actor=entry.creator)
+            for model, one in about
+        ]
+        # The journal keeps what was asked for, references and all.
+        kept = [replace(one, spec=self.steps[one.position].spec) for one in steps]
+        try:
+            await self.store.save(self.fence, entry, kept, touched)
+        except SutlerError as error:
+            raise JournalLost(error) from error
+        self.entry = entry
+        for one in kept:
+            self.steps[one.position] = one
+
+    async def pause(self) -> None:
+        """Waits, longer each time."""
+        self.failures += 1
+        longest = min(LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(self.failures, 10))
+        await asyncio.sleep(longest * random.uniform(0.5, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Scenes:
+    """Where the steps of transactions work.
+
+    Attributes:
+        links: Opens connections, with the settings of the moment.
+        answers: The cache.
+    """
+
+    links: Links
+    answers: Answers
+
+    async def of(self, entry: Entry) -> Scene:
+        """Returns the scene of a transaction that was checked before it began.
+
+        Raises:
+            SutlerError: Why the connection cannot be used now.
+        """
+        principal = Principal(entry.creator, entry.tenant, ("*.*.*",))
+        link = await self.links.find(entry.tenant, entry.connection)
+        context = context_of(entry.payload.get("context"))
+        ask = link.ask(principal, context)
+        return Scene(link, ask, principal, context, entry, self.answers, link.schemas(ask))
+
+
+def context_of(stored: Mapping[str, Any] | None) -> ErpContext | None:
+    """Returns the context that an entry names."""
+    return ErpContext(**{**stored, "company_ids": tuple(stored["company_ids"])}) if stored else None
+
+
+def steps_of(specs: Sequence[StepSpec]) -> list[Step]:
+    """Returns steps before they are begun."""
+    return [Step(spec=replace(one, last=index == len(specs) - 1), position=index) for index, one in enumerate(specs)]
