@@ -34,9 +34,11 @@ HTTP_STATUS = {
     code_pb2.INVALID_ARGUMENT: 400,
     code_pb2.FAILED_PRECONDITION: 400,
     code_pb2.OUT_OF_RANGE: 400,
+    code_pb2.PERMISSION_DENIED: 403,
     code_pb2.NOT_FOUND: 404,
     code_pb2.ALREADY_EXISTS: 409,
     code_pb2.ABORTED: 409,
+    code_pb2.UNIMPLEMENTED: 501,
 }
 
 
