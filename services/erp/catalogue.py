@@ -56,13 +56,13 @@ class Catalogue:
         self._reading: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
 
     async def schema(self, ask: Ask, model: str) -> ModelSchema:
-        """Returns a model with its fields.
+        """Returns a model with its fields; as it was last known while the ERP is down.
 
         Raises:
             NotFound: If there is none (MODEL_NOT_FOUND).
             SutlerError: Why the ERP does not tell.
         """
-        return (await self.described(ask, model)).value
+        return (await self.described(ask, model, allow_stale=True)).value
 
     async def described(
         self, ask: Ask, model: str, *, max_staleness: float | None = None, allow_stale: bool = False

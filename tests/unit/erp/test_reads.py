@@ -17,7 +17,7 @@ from sutler.paging import Order
 from services.erp import faults, filters
 from services.erp.catalogue import Catalogue
 from services.erp.coalescing import Coalescer
-from services.erp.connections import ConnectionSpec, ErpContext
+from services.erp.connections import CachePolicy, ConnectionSpec, ErpContext
 from services.erp.expanding import Expander, check_paths
 from services.erp.listing import page_of
 from services.erp.records import (
@@ -210,6 +210,17 @@ async def test_schemas_are_remembered_and_an_older_one_only_if_allowed() -> None
     driver.error = faults.model_not_found("connections/main", "x")
     with pytest.raises(NotFound):
         await catalogue.described(ASK, "sale.order", max_staleness=0, allow_stale=True)
+
+
+async def test_models_stay_known_while_the_erp_is_down() -> None:
+    driver, spec = FakeDriver(), ConnectionSpec(cache_policies=(CachePolicy(model="*", record_ttl=0.0),))
+    catalogue = Catalogue(driver, spec)  # type: ignore[arg-type]
+    await catalogue.schema(ASK, "sale.order")
+    driver.error = Unavailable("down")
+    assert await catalogue.schema(ASK, "sale.order") is ORDER
+    assert driver.described == 2
+    with pytest.raises(Unavailable):
+        await catalogue.schema(ASK, "res.partner")
 
 
 def test_lists_in_memory_have_pages_without_gaps() -> None:
