@@ -12,7 +12,7 @@ export PYTHONPATH := libs:.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gen fmt lint type check test crash bench-chassis bench-resource bench-cache run stop demo clean constraints
+.PHONY: help setup gen fmt lint type check test crash bench-chassis bench-resource bench-cache bench-erp run stop demo clean constraints
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ bench-resource: gen ## Measure ResourceService, alone and beside a peer
 
 bench-cache: gen ## Measure CacheService beside redis-py and diskcache
 	$(PY) -m tests.bench.cache
+
+bench-erp: gen ## Measure ErpGateway beside zenoo-rpc and httpx
+	$(PY) -m tests.bench.erp
 
 run: gen ## Run the whole stack on this machine until Ctrl-C
 	@$(PY) -m deploy.local run $(ARGS)
