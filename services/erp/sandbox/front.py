@@ -92,7 +92,7 @@ class Front:
 
     async def health(self, http: HttpRequest) -> Response:
         """Tell that the process answers, without waiting for a worker."""
-        return self._response(orjson.dumps({"status": "pass"}))
+        return self._response(orjson.dumps({"status": "pass"}), content_type="application/json")
 
     async def login_page(self, http: HttpRequest) -> Response:
         """Send JSON-2 calls to the login page, as servers before 19 do that do not know them."""
