@@ -163,7 +163,7 @@ async def test_each_recorded_call_gives_its_result_or_its_reason() -> None:
         driver = driver_of(url)
         for name, recording in OBJECT_CALLS.items():
             playing = recording
-            driver._client.sessions._tries.clear()  # each recording is a minute of its own
+            driver._client.sessions._logins._tries.clear()  # each recording is a minute of its own
             fault = await _play(driver, name, recording)
             if fault:
                 wrong[name] = fault

@@ -113,13 +113,19 @@ class Client:
         except RpcError as error:
             raise refusal(place, error.data) from error
 
-    def shape(self, value: Any, kind: type | tuple[type, ...]) -> Any:
+    def shape(self, value: Any, kind: type, of: type = object) -> Any:
         """Returns an answer that has the shape it must have.
+
+        Args:
+            value: The answer.
+            kind: What it must be.
+            of: What the elements of a list, or the values of an object, must be.
 
         Raises:
             Unavailable: If it has another (ERP_ANSWER_INVALID).
         """
-        if not isinstance(value, kind):
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if not isinstance(value, kind) or not all(isinstance(part, of) for part in parts):
             raise faults.answer_invalid(self._name, "neither result nor error" if value is None else "another shape")
         return value
 

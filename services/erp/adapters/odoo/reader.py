@@ -97,14 +97,14 @@ class OdooReader:
         """Returns the models that the user may read."""
         fields = ["model", "name", "transient", "modules"]
         told = await self._ask(ask, "ir.model", "search_read", [], fields=fields, order="model")
-        rows = self._client.shape(told, list)
+        rows = self._client.shape(told, list, of=dict)
         readable = await asyncio.gather(*(self._allowed(ask, row["model"], "read") for row in rows))
         return [_model(row) for row, seen in zip(rows, readable, strict=True) if seen]
 
     async def schema(self, ask: Ask, model: str) -> ModelSchema:
         """Returns a model with its fields."""
         told = await self._ask(ask, model, "fields_get", attributes=list(ATTRIBUTES))
-        return to_schema(model, self._client.shape(told, dict))
+        return to_schema(model, self._client.shape(told, dict, of=dict))
 
     async def read(
         self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool = False
@@ -114,7 +114,7 @@ class OdooReader:
         for start in range(0, len(ids), CHUNK):
             named = {"fields": _columns(schema, fields), "context": {"bin_size": not binaries, "active_test": False}}
             told = await self._ask(ask, schema.name, "read", ids=ids[start : start + CHUNK], **named)
-            rows += [to_row(schema, raw, binaries=binaries) for raw in self._client.shape(told, list)]
+            rows += [to_row(schema, raw, binaries=binaries) for raw in self._client.shape(told, list, of=dict)]
         return rows
 
     async def search(
@@ -139,7 +139,7 @@ class OdooReader:
         named |= {"offset": offset} if offset else {}
         named |= {"limit": limit} if limit else {}
         told = await self._ask(ask, schema.name, "search_read", domain, doing="search", **named)
-        return [to_row(schema, raw, binaries=binaries) for raw in self._client.shape(told, list)]
+        return [to_row(schema, raw, binaries=binaries) for raw in self._client.shape(told, list, of=dict)]
 
     async def count(self, ask: Ask, schema: ModelSchema, selector: Selector, limit: int = 0) -> int:
         """Counts records."""
@@ -166,7 +166,7 @@ class OdooReader:
         domain = await self._domain(ask, schema, selector)
         named = {"args": domain, "operator": "ilike", "limit": limit, "context": _seeing(selector)}
         told = await self._ask(ask, schema.name, "name_search", name=query, doing="search", **named)
-        return [Row(id=one, values={}, display_name=str(name)) for one, name in self._client.shape(told, list)]
+        return [Row(id=one, values={}, display_name=str(name)) for one, name in self._client.shape(told, list, of=list)]
 
     async def follow(self, schema: ModelSchema, domain: Sequence[Any], schemas: SchemaSource) -> None:
         """Asks for every model that a domain leads to."""
@@ -177,7 +177,7 @@ class OdooReader:
         module, name = split_external_id(external_id)
         domain = [["module", "=", module], ["name", "=", name], ["model", "=", model]]
         rows = await self._ask(ask, "ir.model.data", "search_read", domain, fields=["res_id"], limit=1)
-        return int(rows[0]["res_id"]) if self._client.shape(rows, list) else None
+        return int(rows[0]["res_id"]) if self._client.shape(rows, list, of=dict) else None
 
     async def find_externals(self, ask: Ask, model: str, external_ids: Sequence[str]) -> dict[str, int]:
         """Returns the records behind external ids, with one call for each module that they name."""
@@ -189,7 +189,7 @@ class OdooReader:
         for module, names in given.items():
             domain = [["module", "=", module], ["name", "in", list(names)], ["model", "=", model]]
             rows = await self._ask(ask, "ir.model.data", "search_read", domain, fields=["name", "res_id"])
-            found |= {names[row["name"]]: int(row["res_id"]) for row in self._client.shape(rows, list)}
+            found |= {names[row["name"]]: int(row["res_id"]) for row in self._client.shape(rows, list, of=dict)}
         return found
 
     async def external_ids(self, ask: Ask, model: str, ids: Sequence[int]) -> dict[int, str]:
@@ -200,7 +200,7 @@ class OdooReader:
         )
         return {
             int(row["res_id"]): row["name"] if row["module"] == DEFAULT_MODULE else f"{row['module']}.{row['name']}"
-            for row in self._client.shape(rows, list)
+            for row in self._client.shape(rows, list, of=dict)
         }
 
     async def _allowed(self, ask: Ask, model: str, verb: str) -> bool:
