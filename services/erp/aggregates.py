@@ -68,7 +68,7 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """What is asked for. Aliases are unique, and none is ``count``.
+    """What is asked for. Aliases are unique; an alias ``count`` hides the count of records in the order.
 
     Attributes:
         groupings: Outermost first; one group over all if empty.

@@ -39,6 +39,7 @@ from services.erp.adapters.stored_journal import StoredJournal
 from services.erp.adapters.stored_subscriptions import StoredSubscriptions
 from services.erp.adapters.stored_transactions import StoredTransactions, leading
 from services.erp.administration import Administration, Rules
+from services.erp.aggregating import Aggregating
 from services.erp.attempts import Attempts
 from services.erp.caching import Answers
 from services.erp.creating import Creating
@@ -112,6 +113,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             links=links,
             reading=reading,
             searching=Searching(reading, answers),
+            aggregating=Aggregating(reading, answers),
             writing=Writing(journal, attempts, reading, etags, answers),
             creating=Creating(journal, attempts, reading, answers),
             journal=journal,

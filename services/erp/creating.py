@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sutler.context import Principal
-from sutler.errors import Invalid, PermissionDenied, Unimplemented, Violation
+from sutler.errors import Invalid, PermissionDenied, SutlerError, Unimplemented, Violation
 from sutler.idempotency import Once
 from sutler.ids import derive, new_id
 
@@ -99,7 +99,12 @@ class Creating:
             if attempt.ids is None:
                 async with self._answers.asking(link, wanted.model, [], related):
                     own = [row.external_id for row in wanted.rows]
-                    ids = await create_once(link, ask, schema, rows, own, attempt)
+                    try:
+                        ids = await create_once(link, ask, schema, rows, own, attempt)
+                    except SutlerError:
+                        if attempt.lost:  # somebody may have read what was taken back
+                            await self._answers.changed_somewhere(link, [wanted.model, *related])
+                        raise
                 attempt.applied = True
             else:
                 ids = list(attempt.ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.erp.servicer.aggregates import AggregateRpcs
 from services.erp.servicer.connections import ConnectionRpcs
 from services.erp.servicer.customers import CustomerRpcs
 from services.erp.servicer.models import ModelRpcs
@@ -16,6 +17,7 @@ class ErpGatewayServicer(
     ConnectionRpcs,
     ModelRpcs,
     RecordRpcs,
+    AggregateRpcs,
     WriteRpcs,
     SubscriptionRpcs,
     TransactionRpcs,

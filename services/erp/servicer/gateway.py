@@ -9,6 +9,7 @@ from sutler.context import current
 from sutler.paging import Pager
 
 from services.erp.administration import Administration
+from services.erp.aggregating import Aggregating
 from services.erp.creating import Creating
 from services.erp.customers import Customers
 from services.erp.exporting import Exporting
@@ -34,6 +35,7 @@ class Gateway:
     links: Links
     reading: Reading
     searching: Searching
+    aggregating: Aggregating
     writing: Writing
     creating: Creating
     journal: JournalStore

@@ -12,15 +12,13 @@ from sutler.errors import SutlerError, Violation
 from services.erp import faults
 from services.erp.adapters.meanings import Place
 from services.erp.adapters.odoo import views
-from services.erp.adapters.odoo.exchange import Exchange
 from services.erp.adapters.odoo.loading import to_cells, to_table
 from services.erp.adapters.odoo.reader import OdooReader, split_external_id
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.writing import Encoder
-from services.erp.connections import Connection
 from services.erp.customer_view import CustomerView
 from services.erp.faults import AnswerLostError
-from services.erp.ports import Capability, DriverInfo, Prepared
+from services.erp.ports import Capability, Prepared
 from services.erp.schemas import ModelSchema
 from services.erp.selecting import SchemaSource
 from services.erp.subscriptions import Transition
@@ -30,23 +28,14 @@ CAPABILITIES = (
     Capability.CREATE_KEYS,
     Capability.EXTERNAL_IDS,
     Capability.ARCHIVING,
+    Capability.AGGREGATES,
     Capability.CHANGE_FEED,
     Capability.CUSTOMER_VIEWS,
 )
 
 
 class OdooDriver(OdooReader):
-    """See :class:`services.erp.ports.Driver`.
-
-    Args:
-        connection: Where to.
-        exchange: Makes the calls.
-        info: What it says of itself.
-    """
-
-    def __init__(self, connection: Connection, exchange: Exchange, info: DriverInfo) -> None:
-        super().__init__(connection, exchange)
-        self.info = info
+    """See :class:`services.erp.ports.Driver`; made as :class:`~services.erp.adapters.odoo.reader.OdooReader` is."""
 
     async def prepare(
         self, ask: Ask, schema: ModelSchema, values: Mapping[str, Any], schemas: SchemaSource

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
-from sutler.errors import NotFound, SutlerError, Unimplemented
+from sutler.errors import NotFound, SutlerError
 from sutler.paging import Order
 
 from services.erp.adapters.meanings import Place
+from services.erp.adapters.odoo.aggregating import Aggregator
 from services.erp.adapters.odoo.client import Client
 from services.erp.adapters.odoo.domains import named_external_ids, to_domain
 from services.erp.adapters.odoo.exchange import Exchange, RpcError
@@ -20,6 +21,7 @@ from services.erp.adapters.odoo.refusals import refusal
 from services.erp.aggregates import Aggregation, Group
 from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
+from services.erp.ports import DriverInfo
 from services.erp.records import DISPLAY_NAME, Row
 from services.erp.schemas import ErpUser, Model, ModelRights, ModelSchema
 from services.erp.selecting import SchemaSource, Selector
@@ -37,15 +39,18 @@ class OdooReader:
     Args:
         connection: Where to.
         exchange: Makes the calls.
+        info: What the driver says of itself.
     """
 
-    def __init__(self, connection: Connection, exchange: Exchange) -> None:
+    def __init__(self, connection: Connection, exchange: Exchange, info: DriverInfo) -> None:
+        self.info = info
         self.server_version = connection.condition.server_version
         self._name = connection.name
         self._database = connection.spec.database
         self._exchange = exchange
         self._has_access = False
         self._client = Client(connection, exchange)
+        self._aggregator = Aggregator(self._client)
 
     @property
     def clock_skew(self) -> float | None:
@@ -159,7 +164,11 @@ class OdooReader:
         limit: int = 0,
     ) -> list[Group]:
         """Computes figures over groups of records."""
-        raise Unimplemented("figures over groups of records are not offered so far", metadata={"model": schema.name})
+        domain = await self._domain(ask, schema, selector)
+        version = self.server_version or self.info.erp_versions
+        return await self._aggregator.groups(
+            ask, schema, domain, _seeing(selector), wanted, version=version, offset=offset, limit=limit
+        )
 
     async def names(self, ask: Ask, schema: ModelSchema, query: str, selector: Selector, limit: int) -> list[Row]:
         """Finds records by what people type."""
