@@ -15,9 +15,10 @@ from sutler.ids import new_id
 
 from services.erp.caching import Answers
 from services.erp.connections import Condition, Connection, ConnectionSpec, State
+from services.erp.drivers import DriverRegistry
 from services.erp.links import Links
 from services.erp.permitting import check_spec, leads_elsewhere, logs_in_anew, with_secrets
-from services.erp.ports import DriverInfo, SecretBox
+from services.erp.ports import SecretBox
 from services.erp.schemas import ErpUser, ModelRights
 from services.erp.stores import ConnectionStore, Query
 
@@ -61,7 +62,7 @@ class Administration:
         store: Where they are stored.
         links: Those that are open.
         box: Encrypts secrets.
-        drivers: The drivers of this deployment, by id.
+        drivers: The drivers of this deployment.
         rules: What the operator allows.
         answers: The cache, which drops what no longer counts.
     """
@@ -71,7 +72,7 @@ class Administration:
         store: ConnectionStore,
         links: Links,
         box: SecretBox,
-        drivers: Mapping[str, DriverInfo],
+        drivers: DriverRegistry,
         rules: Rules,
         answers: Answers,
     ) -> None:
@@ -269,7 +270,8 @@ class Administration:
         return replace(changed, condition=_condition(stored, changed, now))
 
     def _check(self, spec: ConnectionSpec) -> None:
-        check_spec(spec, list(self.drivers), self._rules.urls, insecure=self._rules.skip_certificate_check)
+        check_spec(spec, list(self.drivers.infos), self._rules.urls, insecure=self._rules.skip_certificate_check)
+        self.drivers.check_options(spec)
 
     def _sealed(self, uid: str, secrets: Mapping[str, str]) -> dict[str, bytes]:
         return {slot: self._box.seal(secret, owner=uid) for slot, secret in secrets.items() if secret}

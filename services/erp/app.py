@@ -109,7 +109,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         sealer = await token_sealer(database)
         rules = Rules(settings.allowed_urls, settings.allow_skip_certificate_check)
         gateway = Gateway(
-            administration=Administration(store, links, box, drivers.infos, rules, answers),
+            administration=Administration(store, links, box, drivers, rules, answers),
             links=links,
             reading=reading,
             searching=Searching(reading, answers),

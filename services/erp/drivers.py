@@ -18,10 +18,13 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
+import jsonschema_rs
 import structlog
+from sutler.errors import invalid_fields
+from sutler.validation import from_json_schema
 
 from services.erp import faults
-from services.erp.connections import Connection
+from services.erp.connections import Connection, ConnectionSpec
 from services.erp.gate import Gate
 from services.erp.ports import Driver, DriverInfo, MakeDriver
 
@@ -39,6 +42,7 @@ class DriverRegistry:
     def __init__(self) -> None:
         self._infos: dict[str, DriverInfo] = {}
         self._makers: dict[str, MakeDriver] = {}
+        self._options: dict[str, jsonschema_rs.Draft202012Validator] = {}
 
     @property
     def infos(self) -> Mapping[str, DriverInfo]:
@@ -53,14 +57,25 @@ class DriverRegistry:
             make: Makes it for a connection; it connects with its first call.
 
         Raises:
-            ValueError: If its id is taken, or is none.
+            ValueError: If its id is taken, or is none, or its ``options_schema`` is no JSON Schema.
         """
         if not NAME.fullmatch(info.driver):
             raise ValueError(f"{info.driver!r} is no name of a driver: use small letters, digits, - and _")
         if info.driver in self._infos:
             raise ValueError(f"there is a driver {info.driver!r} already: use another name")
+        self._options[info.driver] = jsonschema_rs.Draft202012Validator(dict(info.options_schema))
         self._infos[info.driver] = info
         self._makers[info.driver] = make
+
+    def check_options(self, spec: ConnectionSpec) -> None:
+        """Checks the ``driver_options`` of a connection whose driver is known.
+
+        Raises:
+            Invalid: With a violation for each that its driver does not take (FIELD_INVALID).
+        """
+        errors = self._options[spec.driver].iter_errors(dict(spec.driver_options))
+        if violations := from_json_schema(errors, ["connection", "driver_options"]):
+            raise invalid_fields(violations)
 
     def load_entry_points(self) -> None:
         """Makes known what installed packages bring. One that cannot be loaded is left out, and the log says why."""

@@ -106,7 +106,7 @@ class ConnectionRpcs(Rpcs):
     async def ListDrivers(self, request: erp_pb2.ListDriversRequest, context: Any) -> erp_pb2.ListDriversResponse:
         """See the contract."""
         after = (self.position("ListDrivers", request) or [""])[0]
-        drivers = self.gateway.administration.drivers
+        drivers = self.gateway.administration.drivers.infos
         names = [name for name in sorted(drivers) if name > after]
         page = names[: page_size(request)]
         return erp_pb2.ListDriversResponse(

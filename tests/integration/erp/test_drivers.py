@@ -7,8 +7,10 @@ from importlib import invalidate_caches
 from pathlib import Path
 
 import pytest
+from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
 from sutler.errors import Invalid
+from sutler.wire import to_struct
 
 from tests.conformance.sandbox.processes import SandboxProcess
 from tests.integration.erp.conftest import MAIN, connect, gateway
@@ -56,6 +58,15 @@ async def test_a_driver_of_another_package_serves_connections(
             await client.erp.GetRecord(get)
         assert caught.value.reason == "DRIVER_UNKNOWN"
         assert caught.value.metadata["driver"] == "mine"
+
+
+async def test_options_that_a_driver_does_not_take_are_refused(erp: Sutler, sandbox: SandboxProcess) -> None:
+    with pytest.raises(Invalid) as caught:
+        await connect(erp, sandbox.url, "other", driver_options=to_struct({"colour": 1}))
+    assert (caught.value.reason, caught.value.violations[0].field) == (
+        "FIELD_INVALID",
+        "connection.driver_options",
+    )
 
 
 @pytest.mark.parametrize("point", ["mine = no_such_module:register\n", "odoo-jsonrpc = own_driver:INFO\n"])
