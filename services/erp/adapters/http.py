@@ -16,7 +16,7 @@ import orjson
 from sutler.errors import Unavailable
 
 from services.erp import faults
-from services.erp.adapters.odoo.warming import KEEP_SECONDS, Warming
+from services.erp.adapters.warming import KEEP_SECONDS, Warming
 from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
 from services.erp.gate import Gate
