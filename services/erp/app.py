@@ -41,6 +41,7 @@ from services.erp.adapters.stored_transactions import StoredTransactions, leadin
 from services.erp.administration import Administration, Rules
 from services.erp.aggregating import Aggregating
 from services.erp.attempts import Attempts
+from services.erp.batching import Batching
 from services.erp.caching import Answers
 from services.erp.creating import Creating
 from services.erp.customers import Customers
@@ -61,10 +62,12 @@ from services.erp.servicer import ErpGatewayServicer
 from services.erp.servicer.gateway import AREA, Gateway
 from services.erp.settings import Settings
 from services.erp.subscribing import Delivery, Subscribing
+from services.erp.transactions.batches import Batches
 from services.erp.transactions.course import Course
 from services.erp.transactions.run import Scenes
 from services.erp.transactions.running import Running
 from services.erp.transactions.transactions import Transactions
+from services.erp.upserting import Upserting
 from services.erp.wire import subscriptions as wire
 from services.erp.writing import Writing
 
@@ -105,6 +108,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         steps = StoredTransactions(database, keep)
         under_way = Running(steps, Course(steps, Scenes(links, answers), etags), leading(database, ttl))
         stack.push_async_callback(under_way.close)
+        batches = Batches(steps, under_way, attempts)
         delivery = Delivery(settings.rule_address, lambda: relay.failure if relay else "")
         sealer = await token_sealer(database)
         rules = Rules(settings.allowed_urls, settings.allow_skip_certificate_check)
@@ -118,6 +122,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             creating=Creating(journal, attempts, reading, answers),
             journal=journal,
             transactions=Transactions(steps, under_way, attempts, answers, etags),
+            batching=Batching(batches, journal, attempts, reading, etags, answers),
+            upserting=Upserting(batches, reading),
             subscribing=Subscribing(subscriptions, feeds, links, reading, delivery, poll),
             watching=Watching(
                 feeds,

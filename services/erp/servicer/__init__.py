@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.erp.servicer.aggregates import AggregateRpcs
+from services.erp.servicer.batches import BatchRpcs
 from services.erp.servicer.connections import ConnectionRpcs
 from services.erp.servicer.customers import CustomerRpcs
 from services.erp.servicer.models import ModelRpcs
@@ -23,6 +24,7 @@ class ErpGatewayServicer(
     TransactionRpcs,
     CustomerRpcs,
     TransferRpcs,
+    BatchRpcs,
 ):
     """All RPCs that this release offers; the server answers UNIMPLEMENTED for the others."""
 

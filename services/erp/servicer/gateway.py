@@ -10,6 +10,7 @@ from sutler.paging import Pager
 
 from services.erp.administration import Administration
 from services.erp.aggregating import Aggregating
+from services.erp.batching import Batching
 from services.erp.creating import Creating
 from services.erp.customers import Customers
 from services.erp.exporting import Exporting
@@ -22,6 +23,7 @@ from services.erp.searching import Searching
 from services.erp.stores import JournalStore
 from services.erp.subscribing import Subscribing
 from services.erp.transactions.transactions import Transactions
+from services.erp.upserting import Upserting
 from services.erp.writing import Writing
 
 AREA = "erp"
@@ -40,6 +42,8 @@ class Gateway:
     creating: Creating
     journal: JournalStore
     transactions: Transactions
+    batching: Batching
+    upserting: Upserting
     subscribing: Subscribing
     watching: Watching
     exporting: Exporting

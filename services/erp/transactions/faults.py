@@ -72,17 +72,30 @@ def of_step(error: SutlerError, transaction: str, spec: StepSpec) -> SutlerError
     if not spec.rows:
         error.metadata |= _place(transaction, spec)
         return error
-    if isinstance(error, Invalid) and error.violations and error.reason != "ROWS_INVALID":
+    if isinstance(error, Invalid) and error.violations:
         return faults.rows_invalid(
-            spec.model,
-            [
-                Violation(f"rows[{row}].{broken.field}", broken.description, broken.reason or error.reason)
-                for row in spec.rows[:SHOWN]
-                for broken in error.violations
-            ],
+            spec.model, [placed for one in error.violations for placed in _placed(one, error, spec)]
         )
     error.metadata["rows"] = ", ".join(str(row) for row in spec.rows[:SHOWN])
     return error
+
+
+def not_shown(connection: str, model: str, ids: Iterable[int]) -> FailedPrecondition:
+    """The ERP does not show what was written, so nobody can see whether it is still there."""
+    shown = ", ".join(str(one) for one in list(ids)[:SHOWN])
+    return FailedPrecondition(
+        f"{model} {shown} of {connection} do not show what was written to them; it cannot be undone",
+        reason="STEP_NOT_UNDOABLE",
+        metadata={"connection": connection, "model": model, "ids": shown, "cause": "values that cannot be read"},
+    )
+
+
+def _placed(broken: Violation, error: Invalid, spec: StepSpec) -> list[Violation]:
+    """Returns a broken rule with its place among the rows of the batch; one of an update is broken in all its rows."""
+    row, dot, rest = broken.field.removeprefix("rows[").partition("].")
+    rows = [spec.rows[int(row)]] if dot else spec.rows[:SHOWN]
+    reason = broken.reason or error.reason
+    return [Violation(f"rows[{one}].{rest if dot else broken.field}", broken.description, reason) for one in rows]
 
 
 def _place(transaction: str, spec: StepSpec) -> dict[str, str]:

@@ -56,7 +56,7 @@ class Update:
 
     async def _noted(self) -> Step:
         exact = all(self.schema.fields[name].type in EXACT for name in self.values)
-        if exact or not self.step.old_values:
+        if not self.step.old_values or (exact and self.step.spec.rows):
             return self.step
         try:
             found = await self.scene.read(self.schema, self.step.record_ids, list(self.values))
@@ -102,15 +102,18 @@ async def undo_values(scene: Scene, step: Step, values: Values) -> None:
 
     Raises:
         Conflict: If somebody else has changed one of them since; then nothing is restored.
+        FailedPrecondition: If the ERP does not show what was written (STEP_NOT_UNDOABLE).
     """
     schema = await scene.schema(step.spec.model)
     now = await scene.read(schema, step.record_ids, list(values))
     wanted: dict[int, Values] = {}
-    changed = []
+    changed, hidden = [], []
     for index, (record_id, old) in enumerate(zip(step.record_ids, step.old_values, strict=True)):
-        if _equal(schema, now[index], old):
-            continue
         left = step.new_values[index] if step.new_values else None
+        if _equal(schema, now[index], old):
+            if left is not None and _equal(schema, left, old) and not has(schema, old, values):
+                hidden.append(record_id)
+            continue
         if _equal(schema, now[index], left) if left is not None else has(schema, now[index], values):
             wanted[record_id] = old
         else:
@@ -118,6 +121,8 @@ async def undo_values(scene: Scene, step: Step, values: Values) -> None:
     if changed:
         raise faults.changed_since(scene.link.name, schema.name, changed)
     await restore(scene, schema, wanted)
+    if hidden:
+        raise faults.not_shown(scene.link.name, schema.name, hidden)
 
 
 async def restore(scene: Scene, schema: ModelSchema, wanted: Mapping[int, Values]) -> None:

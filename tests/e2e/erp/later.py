@@ -15,10 +15,6 @@ LINE = {"product_id": 1, "product_uom_qty": 3}
 
 PENDING = frozenset(
     {
-        "BatchUpdateRecords",
-        "BatchDeleteRecords",
-        "UpsertRecords",
-        "RunTransaction",
         "ExportRecords",
         "ImportRecords",
         "GetImport",

@@ -66,6 +66,11 @@ RULES: tuple[tuple[str, str, Make], ...] = (
     (r"odoo\.exceptions\.ValidationError", r"The operation cannot be completed: .* require", meanings.missing_value),
     (
         r"odoo\.exceptions\.ValidationError",
+        r"For external id (?P<key>\S+) when trying to create/update a record .* of different model (?P<owner>\S+)",
+        meanings.refused(FailedPrecondition, "EXTERNAL_ID_CONFLICT", external_id="key", model="owner"),
+    ),
+    (
+        r"odoo\.exceptions\.ValidationError",
         r"(?i)(?s:.*)(\bunique\b|\balready exists?\b|\bwith the same\b|\bduplicate)",
         meanings.refused(AlreadyExists, "UNIQUE_VIOLATION"),
     ),
