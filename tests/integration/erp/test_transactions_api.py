@@ -303,6 +303,9 @@ async def test_a_caller_that_goes_away_does_not_stop_it(lossy: tuple[Sutler, Pro
     )
     await wait_until(lambda: server.slowed == 1)
     running.cancel()
+    with pytest.raises(Conflict) as busy:
+        await client.erp.DeleteConnection(erp_pb2.DeleteConnectionRequest(name=MAIN, force=True))
+    assert busy.value.metadata["operation"] == f"{MAIN}/transactions/left"
 
     async def done() -> bool:
         return (await get(client, f"{MAIN}/transactions/left")).state == State.STATE_SUCCEEDED
