@@ -51,6 +51,30 @@ async def refused(client: Sutler, method: str, request: Any, *grants: str) -> tu
     return caught.value.reason, caught.value.metadata["permission"], caught.value.metadata["target"]
 
 
+async def test_each_step_needs_the_permission_of_its_own_rpc(admin: Sutler, sandbox: SandboxProcess) -> None:
+    order = an_order(sandbox)
+    steps = [
+        pb.TransactionStep(
+            model=ORDER, update_record=pb.UpdateStep(id=to_value(order), values=to_struct({"note": "x"}))
+        ),
+        pb.TransactionStep(model="res.partner", create_record=pb.CreateStep(values=to_struct({"name": "x"}))),
+    ]
+    request = pb.RunTransactionRequest(parent=MAIN, steps=steps)
+    run, update, create = "erp.transactions.run", "erp.records.update", "erp.records.create"
+    assert await refused(admin, "RunTransaction", request, run, update) == (
+        "PERMISSION_MISSING", create, "main/res.partner",
+    )  # fmt: skip
+    assert await refused(admin, "RunTransaction", request, f"{run}:main/*", f"{update}:main/res.*", create) == (
+        "PERMISSION_MISSING", update, f"main/{ORDER}",
+    )  # fmt: skip
+    related = {"order_line": {"add": [1]}}
+    steps[0].update_record.values.CopyFrom(to_struct(related))
+    request = pb.RunTransactionRequest(parent=MAIN, steps=steps[:1])
+    assert await refused(admin, "RunTransaction", request, run, f"{update}:main/{ORDER}") == (
+        "PERMISSION_MISSING", update, "main/sale.order.line",
+    )  # fmt: skip
+
+
 def domain(*terms: Any) -> Any:
     return to_value(list(terms)).list_value
 
