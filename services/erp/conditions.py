@@ -48,6 +48,11 @@ class Observer:
             self.changed(self.connection, self.condition)
         self._move(State.HEALTHY, "")
 
+    def told(self, stored: Condition) -> None:
+        """Learns the ERP's clock from what another process has stored, if nobody has told it here."""
+        if self.condition.clock_skew is None and stored.clock_skew is not None:
+            self.condition = replace(self.condition, clock_skew=stored.clock_skew)
+
     def refused(self, error: SutlerError) -> None:
         """Learns that nobody can work through this connection, such as by a login that is refused."""
         self._move(State.UNHEALTHY, error.message)

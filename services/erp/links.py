@@ -94,6 +94,12 @@ class Link:
             raise
         self.observer.logged_in(version, self.driver.clock_skew)
 
+    @property
+    def clock_skew(self) -> float | None:
+        """How many seconds the ERP's clock is ahead, as it told this process, else another; None if it never told."""
+        skew = self.driver.clock_skew
+        return self.observer.condition.clock_skew if skew is None else skew
+
     def _ask(self, login: Login, context: ErpContext | None) -> Ask:
         return Ask(login.username, self._secret(login.slot), self.connection.spec.context(context), _identity(login))
 
@@ -138,6 +144,7 @@ class Links:
         """Returns the link of a connection as it was just read."""
         known = self._open.get(connection.uid)
         if known is not None and known.connection.revision == connection.revision:
+            known.observer.told(connection.condition)
             return known
         link = self._make(connection, known.locks if known else RecordLocks())
         self._open[connection.uid] = link

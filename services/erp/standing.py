@@ -60,7 +60,7 @@ def standing(
         failure: Why the last delivery failed; empty if it did not.
         pending: How many events wait.
         records: How many records the feed knows.
-        now: Epoch seconds.
+        now: Epoch seconds by the ERP's clock.
     """
     state, reason = _state(subscription, feed, connection, timing, target, failure, pending, now)
     cursor = feed.cursor if feed else None
@@ -101,7 +101,7 @@ def _state(
         return State.FAILING, f"the event target does not accept events: {failure}"[:1024]
     if feed.cursor.phase is Phase.BASELINE:
         return State.BASELINE, f"read up to id {feed.cursor.baseline_last}"
-    behind = now + (connection.condition.clock_skew or 0.0) - feed.cursor.closed
+    behind = now - feed.cursor.closed
     if behind > BEHIND_SECONDS + 2 * timing.lag + timing.poll:
         return State.CATCHING_UP, f"{behind:.0f} s behind"
     return State.ACTIVE, ""

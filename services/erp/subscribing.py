@@ -127,7 +127,7 @@ class Subscribing:
             failure=self._delivery.failure(),
             pending=await self._store.pending(subscription),
             records=await self._feeds.count(subscription.uid),
-            now=time.time(),
+            now=time.time() + (link.clock_skew or 0.0),
         )
 
     async def save(self, wish: Wish, once: Once | None) -> Subscription:
@@ -247,7 +247,7 @@ class Subscribing:
                 return replace(feed, cursor=replace(beginning(view.erp_time(), touch), replay=True)), ()
             return await begin(view, feed, timing(link.connection.spec.feed_policy, self._poll_seconds), touch)
         except (Unavailable, FailedPrecondition):
-            begun = begin_unseen(feed, touch, link.observer.condition.clock_skew)
+            begun = begin_unseen(feed, touch, link.clock_skew)
             return replace(begun, cursor=replace(begun.cursor, replay=spec.replay_existing)), ()
 
 

@@ -74,7 +74,7 @@ class Look:
 
     def erp_time(self) -> float:
         """Returns the time by the ERP's clock, as far as that is known, in epoch seconds."""
-        return time.time() + (self.link.driver.clock_skew or 0.0)
+        return time.time() + (self.link.clock_skew or 0.0)
 
 
 async def look(link: Link, reading: Reading, feed: Feed, principal: Principal) -> Look:

@@ -149,7 +149,7 @@ class Watching:
         try:
             feed, observations = await begin(view, feed, times, touch)
         except Unavailable:
-            feed, observations = begin_unseen(feed, touch, link.observer.condition.clock_skew), []
+            feed, observations = begin_unseen(feed, touch, link.clock_skew), []
         return await self._store.ensure(feed, observations), view
 
     async def _keep_alive(self, uid: str) -> None:
