@@ -75,7 +75,7 @@ class Poller(Settler):
         """Goes on comparing ids and times, if it is time, until all are or the monotonic clock shows ``until``.
 
         What the ERP does not select any more went. What is not known, or not at that time, is looked at: it was missed,
-        or came into view by a change of another record.
+        or came into view by a change of another record. What has just changed is left to the next poll.
         """
         cursor, now = self.feed.cursor, self._look.erp_time()
         if cursor.phase is Phase.BASELINE or not self._timing.reconcile:
@@ -94,9 +94,11 @@ class Poller(Settler):
         there = {row.id: row.update_time or 0.0 for row in rows}
         known = await self._store.known_times(self.feed.uid, after, IDS)
         ends = [max(page) for page in (there, known) if len(page) == IDS]
-        last = min(ends, default=0)
+        last, recent = min(ends, default=0), self.feed.cursor.high - OVERLAP_SECONDS
         differing = sorted(
-            one for one in there.keys() | known.keys() if there.get(one) != known.get(one) and (one <= last or not last)
+            one
+            for one in there.keys() | known.keys()
+            if there.get(one) != known.get(one) and there.get(one, 0.0) < recent and (one <= last or not last)
         )
         for start in range(0, len(differing), PAGE):
             await self._look_at(differing[start : start + PAGE], Detection.RECONCILIATION)

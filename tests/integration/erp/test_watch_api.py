@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -9,13 +10,13 @@ import pytest
 import sutler.client
 from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
-from sutler.errors import (
-    Invalid,
-    Unavailable,
-)
+from sutler.errors import Exhausted, Invalid, OutOfRange, Unavailable
+from sutler.store import open_database
 from sutler.testing import serve, wait_until
 from sutler.wire import from_struct
 
+from services.erp.adapters.schema import MIGRATIONS
+from services.erp.adapters.stored_feeds import StoredFeeds
 from services.erp.app import app
 from services.erp.settings import Settings
 from tests.conformance.sandbox.processes import SandboxProcess
@@ -175,3 +176,59 @@ async def _changes(stream: Any, count: int) -> tuple[list[Any], str]:
         if len(found) >= count:
             return found, token
     raise AssertionError("the watch has ended")
+
+
+async def test_a_token_that_is_too_old_is_refused_with_the_oldest(
+    sqlite: str, erp: Sutler, sandbox: SandboxProcess
+) -> None:
+    more: dict[str, Any] = {"model": "res.partner", "filter": 'ref = "old"', "fields": ["name"]}
+    stream = await watched(erp, **more)
+    token = (await anext(stream)).resume_token
+    [one] = sandbox.call("res.partner", "create", [{"name": "a", "ref": "old"}])
+    await _changes(stream, 1)
+    await stream.aclose()
+    await forget_changes(sqlite)
+    stream = await watched(erp, **more, resume_token=token)
+    with pytest.raises(OutOfRange) as caught:
+        await anext(stream)
+    assert caught.value.reason == "RESUME_TOKEN_EXPIRED"
+    stream = await watched(erp, **more, resume_token=caught.value.metadata["oldest"])
+    assert list((await anext(stream)).changes) == []
+    sandbox.call("res.partner", "write", [one], {"name": "b"})
+    changes, _ = await _changes(stream, 1)
+    await stream.aclose()
+    assert (changes[0].id, changes[0].changes[0].after.string_value) == (one, "b")
+    foreign = await watched(erp, **more, resume_token=token[:-4] + "AAAA")
+    with pytest.raises(Invalid) as invalid:
+        await anext(foreign)
+    assert invalid.value.reason == "RESUME_TOKEN_INVALID"
+
+
+async def test_a_reader_that_is_too_slow_is_told_so(sqlite: str, erp: Sutler, sandbox: SandboxProcess) -> None:
+    more: dict[str, Any] = {"model": "res.partner", "filter": 'ref = "slow"', "fields": ["comment"]}
+    stream = await watched(erp, **more)
+    await anext(stream)
+    quick = await watched(erp, **more)
+    await anext(quick)
+    ids = [await asyncio.to_thread(_large, sandbox, "slow", LARGE) for _ in range(30)]
+    await _changes(quick, len(ids))
+    await quick.aclose()
+    await forget_changes(sqlite)
+    messages: list[Any] = []
+
+    async def read() -> None:
+        async for one in stream:
+            messages.append(one)
+
+    with pytest.raises(Exhausted) as caught:
+        await read()
+    assert (caught.value.reason, messages[-1].status.code) == ("READER_TOO_SLOW", 8)
+    stream = await watched(erp, **more, resume_token=caught.value.metadata["oldest"])
+    assert list((await anext(stream)).changes) == []
+    await stream.aclose()
+
+
+async def forget_changes(url: str) -> None:
+    """Deletes all kept changes, as the housekeeping does with old ones."""
+    async with open_database(url, name="erp", migrations=MIGRATIONS) as database:
+        await StoredFeeds(database).forget_log(-60.0)
