@@ -99,11 +99,10 @@ def event_data(change: Change) -> dict[str, Any]:
 
 def fitting(data: dict[str, Any]) -> dict[str, Any]:
     """Returns event data that RuleService takes: of too large ones, first what stands there twice goes, then values."""
-    if _exceeds(data):
-        data = data | {"record": {name: value for name, value in data["record"].items() if name != "values"}}
-    if _exceeds(data):
-        data = data | {"values": {}, "old_values": {}, "changes": [], "truncated": True}
-    return data
+    if not _exceeds(data):
+        return data
+    data = data | {"record": {name: value for name, value in data["record"].items() if name != "values"}}
+    return data | {"values": {}, "old_values": {}, "changes": [], "truncated": True} if _exceeds(data) else data
 
 
 def _exceeds(data: Mapping[str, Any]) -> bool:
