@@ -21,7 +21,7 @@ from sutler.errors import Unimplemented
 from tests.bench import chassis
 from tests.bench.erp_feed import feed
 from tests.bench.erp_load import FIELDS, PARTNER, cold, creates, customers, export
-from tests.bench.erp_serving import MAIN, TOKEN, erp, services
+from tests.bench.erp_serving import MAIN, TOKEN, erp, services, small
 from tests.bench.harness import Line, Side, measure, report, told
 
 GET = "/sutler.erp.v1.ErpGateway/GetRecord"
@@ -49,7 +49,7 @@ async def hot(folder: Path) -> tuple[list[Side], list[Line]]:
                 command = [sys.executable, "-m", "tests.bench.erp_service", transport, "{port}", str(folder)]
                 body = request.SerializeToString()
                 sides.append(Side(f"GetRecord hot, {transport}", [*command, running.cache], GET, body, token))
-            await asyncio.to_thread(measure, sides)
+            await asyncio.to_thread(lambda: measure(sides, calls=small(10_000)))
             calls = server.counts()
     echo, grpcio, native = sides
     beside = f"{calls.get('read', 0)} reads of the ERP in all"

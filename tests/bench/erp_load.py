@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from sutler.erp.v1 import erp_pb2 as pb
-from sutler.wire import to_struct
+from sutler.wire import to_struct, to_value
 
 from tests.bench.cache_load import peak_memory, reset_peak
 from tests.bench.erp_peers import peers
@@ -17,13 +17,14 @@ from tests.bench.harness import Line
 
 PARTNER = "res.partner"
 FIELDS = ["name", "email", "phone", "color"]
+CROWD = [["ref", "=like", "crowd-%"]]
 CONCURRENT = 32
 ROUNDS = 7
 
 
 def crowd(server: Erp, count: int) -> list[int]:
     """Returns the ids of so many of the customers that the sandbox was started with."""
-    found = server.call(PARTNER, "search", [["name", "like", "crowd-"]], limit=count, order="id")
+    found = server.call(PARTNER, "search", CROWD, limit=count, order="id")
     assert len(found) == count
     return [int(one) for one in found]
 
@@ -127,7 +128,7 @@ async def export(folder: Path) -> list[Line]:
                 grown = max(grown, peak_memory(running.gateway.pid) - before)
                 pages = max(server.counts().values())
                 size = -(-count // pages)
-                seconds, found = await others.run("httpx_pages", [["name", "like", "crowd-"]], FIELDS, size)
+                seconds, found = await others.run("httpx_pages", CROWD, FIELDS, size)
                 assert found == count
                 alone.append(seconds)
     rate = count / median(ours)
@@ -144,7 +145,7 @@ async def export(folder: Path) -> list[Line]:
 
 async def _exported(s: object, count: int) -> float:
     request = pb.ExportRecordsRequest(
-        connection=MAIN, model=PARTNER, filter='name = "crowd-*"', fields=FIELDS, chunk_size=1000
+        connection=MAIN, model=PARTNER, domain=to_value(CROWD).list_value, fields=FIELDS, chunk_size=1000
     )
     start, last, seen = time.perf_counter(), 0, 0
     async for message in s.erp.ExportRecords(request, timeout=600):  # type: ignore[attr-defined]
