@@ -179,6 +179,7 @@ MIGRATIONS = {
                 "DROP INDEX journal_by_request",
                 "CREATE UNIQUE INDEX journal_by_request ON journal (tenant, method, request_id)"
                 " WHERE request_id <> '' AND state <> 'UNDONE'",
+                "CREATE INDEX journal_by_any_request ON journal (tenant, method, request_id) WHERE request_id <> ''",
             ),
         ),
         Migration(

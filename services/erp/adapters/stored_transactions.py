@@ -24,7 +24,7 @@ from services.erp.transactions.store import Lead
 
 SPEC = TypeAdapter(StepSpec)
 PROGRESS = ("record_ids", "keys", "repeatable", "old_values", "new_values", "result")
-SAME_REQUEST = "tenant = ? AND method = ? AND request_id = ?"
+SAME_REQUEST = "tenant = ? AND method = ? AND request_id = ? AND request_id <> ''"
 
 
 def lease_name(uid: str) -> str:
