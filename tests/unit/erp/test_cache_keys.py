@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.erp.caching import Answers
+from services.erp.coalescing import Ready
 from services.erp.connections import ConnectionSpec, ErpContext
 from services.erp.records import DataSource, FieldSet, Record, field_tree
 from services.erp.users import Ask
@@ -62,7 +63,7 @@ def view_of(question: tuple[Any, ...]) -> View:
 async def ask(answers: Answers, question: tuple[Any, ...], number: int) -> int:
     """Asks for a record whose only value is the number of the question; returns that of the answer."""
 
-    async def read(ids: Sequence[int]) -> Any:
+    async def read(ids: Sequence[int], ready: Ready) -> Any:
         source = DataSource(read_time=time.time())
         return {one: (Record(model=question[2], id=one, values={"n": number}, source=source), set()) for one in ids}
 
@@ -85,9 +86,12 @@ def test_no_two_questions_share_what_is_kept(asked: list[tuple[Any, ...]]) -> No
 async def test_a_plain_read_takes_what_is_at_most_five_minutes_old(age: float, reads: int) -> None:
     answers, read = Answers(MemoryCache()), Reader()
 
-    async def aged(ids: Sequence[int]) -> Any:
+    async def aged(ids: Sequence[int], ready: Ready) -> Any:
         source = DataSource(read_time=time.time() - age)
-        return {one: (replace(record, source=source), touched) for one, (record, touched) in (await read(ids)).items()}
+        return {
+            one: (replace(record, source=source), touched)
+            for one, (record, touched) in (await read(ids, ready)).items()
+        }
 
     for _ in range(2):
         await answers.records(a_view(a_link()), [30], WANTED, aged)
