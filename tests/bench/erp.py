@@ -20,11 +20,10 @@ from sutler.errors import Unimplemented
 
 from tests.bench import chassis
 from tests.bench.erp_feed import feed
-from tests.bench.erp_load import FIELDS, PARTNER, cold, creates, customers, export
+from tests.bench.erp_load import FIELDS, GET, PARTNER, cold, creates, customers, export
 from tests.bench.erp_serving import MAIN, TOKEN, erp, services, small
 from tests.bench.harness import Line, Side, measure, report, told
 
-GET = "/sutler.erp.v1.ErpGateway/GetRecord"
 PARTS: Mapping[str, Callable[[Path], Awaitable[list[Line]]]] = {
     "cold": cold,
     "customers": customers,

@@ -78,7 +78,7 @@ async def services(folder: Path, url: str, **settings: object) -> AsyncIterator[
             return process
 
         cache, rule = await start("cache"), await start("rule")
-        gateway = await start("erp", cache_address=cache.address, rule_address=rule.address, **settings)
+        gateway = await start("erp", **{"cache_address": cache.address, "rule_address": rule.address, **settings})
         s = await stack.enter_async_context(connect(gateway.address, token=TOKEN))
         rules = await stack.enter_async_context(connect(rule.address, token=TOKEN))
         connection = pb.Connection(
