@@ -34,6 +34,7 @@ from services.erp.adapters.schema import MIGRATIONS
 from services.erp.adapters.sealed_values import SealedValues
 from services.erp.adapters.stored_connections import StoredConnections, StoredFieldSets
 from services.erp.adapters.stored_feeds import LEASE, StoredFeeds
+from services.erp.adapters.stored_figures import StoredFigures
 from services.erp.adapters.stored_imports import StoredImports
 from services.erp.adapters.stored_journal import StoredJournal
 from services.erp.adapters.stored_subscriptions import StoredSubscriptions
@@ -55,12 +56,14 @@ from services.erp.imports.running import Importing, RowWriter
 from services.erp.imports.upserting import UpsertedRows
 from services.erp.keeping import Keeper
 from services.erp.links import Links
+from services.erp.measures import Measures
 from services.erp.ports import RecordCache
 from services.erp.reading import Reading
 from services.erp.searching import Searching
 from services.erp.servicer import ErpGatewayServicer
 from services.erp.servicer.gateway import AREA, Gateway
 from services.erp.settings import Settings
+from services.erp.statistics import Statistics
 from services.erp.subscribing import Delivery, Subscribing
 from services.erp.transactions.batches import Batches
 from services.erp.transactions.course import Course
@@ -92,7 +95,10 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
 
         store = StoredConnections(database, keep)
         drivers = make_registry()
-        links = Links(store, drivers.make, box)
+        measures = Measures(runtime.telemetry.meter)
+        links = Links(store, drivers.make, box, measures.observe)
+        measures.follow(lambda: links.all_figures)
+        statistics = Statistics(links, StoredFigures(database), new_id())
         stack.push_async_callback(links.close)
         field_sets, journal = StoredFieldSets(database), StoredJournal(database, keep)
         feeds, subscriptions = StoredFeeds(database), StoredSubscriptions(database, keep)
@@ -138,6 +144,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             imports=imports,
             pager=Pager(sealer),
             customers=Customers(reading, answers),
+            statistics=statistics,
         )
 
         async def forget() -> None:
@@ -154,6 +161,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         works["feeds"] = lambda: lead(database, LEASE, runner.work, ttl=ttl)
         works["housekeeping"] = lambda: lead(database, "erp.housekeeping", keep_house, ttl=ttl)
         works["conditions"] = links.keep_conditions
+        works["figures"] = statistics.run
         running = await stack.enter_async_context(background({name: begin() for name, begin in works.items()}))
         yield Service(
             area=AREA,
@@ -202,6 +210,7 @@ def _sweeper(settings: Settings, database: Database) -> Sweeper:
         Sweep("journal", "update_time", timedelta(days=settings.journal_retention_days)),
         Sweep("journal_steps", "update_time", timedelta(days=settings.journal_retention_days)),
         Sweep("touches", "time", timedelta(days=1)),
+        Sweep("figures", "time", timedelta(minutes=10)),
         Sweep("field_sets", "use_time", timedelta(days=settings.etag_retention_days)),
     ]
     if not settings.rule_address:

@@ -19,8 +19,10 @@ from services.erp.expanding import Touched
 from services.erp.faults import AnswerLostError
 from services.erp.links import Link
 from services.erp.ports import Hit, RecordCache
-from services.erp.records import DataSource, Record, key_of
+from services.erp.records import DataSource, Origin, Record, key_of
 from services.erp.wanting import View, Wanted
+
+_HITS = {Origin.NEAR_CACHE: "near_cache_hits", Origin.CACHE_SERVICE: "cache_service_hits"}
 
 MAX_TAGS = 900
 STALE_SECONDS = 86_400.0
@@ -74,12 +76,17 @@ class Answers:
         greatest = ttl if wanted.max_staleness is None else min(ttl, wanted.max_staleness)
         found = {record_id: one for record_id, one in kept.items() if _age(one) < greatest}
         missing = [record_id for record_id in ids if record_id not in found]
+        figures = view.link.figures
+        for one in found.values():
+            figures.add(_HITS[one.source.origin] if one.source else "cache_service_hits")
+        figures.add("cache_misses", len(missing))
         if missing:
             try:
                 found |= await self._fresh(cache, view, {one: keys[one] for one in missing}, wanted, ttl, read)
             except Unavailable as error:
                 if not wanted.allow_stale or not all(record_id in kept for record_id in missing):
                     raise
+                figures.add("stale_answers")
                 return {record_id: _stale(one, error) for record_id, one in kept.items()}
         return {record_id: found[record_id] for record_id in ids if record_id in found}
 
@@ -125,7 +132,9 @@ class Answers:
         [hit] = await cache.get_many(connection.tenant, [key])
         greatest = ttl if wanted.max_staleness is None else min(ttl, wanted.max_staleness)
         if hit is not None and time.time() - hit.value["read_time"] < greatest:
+            view.link.figures.add(_HITS[hit.origin])
             return hit.value["answer"], DataSource(origin=hit.origin, read_time=hit.value["read_time"])
+        view.link.figures.add("cache_misses")
         tags = [connection_tag(connection.uid), *(model_tag(connection.uid, model) for model in sorted(set(models)))]
         async with cache.claiming(connection.tenant, {key: tags}) as claims:
             await claims.ready()
@@ -135,6 +144,7 @@ class Answers:
             except Unavailable as error:
                 if hit is None or not wanted.allow_stale:
                     raise
+                view.link.figures.add("stale_answers")
                 source = DataSource(origin=hit.origin, read_time=hit.value["read_time"], stale=True, error=error)
                 return hit.value["answer"], source
             await claims.put({key: ({"answer": answer, "read_time": now}, tags)}, ttl + STALE_SECONDS)
@@ -144,6 +154,7 @@ class Answers:
         """Drops what is made of records that have changed, and all searches in their model."""
         uid = link.connection.uid
         if self._cache is not None:
+            link.figures.add("invalidations")
             tags = [model_tag(uid, model), *(record_tag(uid, model, one) for one in ids)]
             for start in range(0, len(tags), MAX_TAGS):
                 await self._cache.invalidate(link.connection.tenant, tags[start : start + MAX_TAGS])
@@ -154,6 +165,7 @@ class Answers:
         for model in models:
             tags += [model_tag(uid, model), records_tag(uid, model)]
         if self._cache is not None and tags:
+            link.figures.add("invalidations")
             await self._cache.invalidate(link.connection.tenant, tags)
 
     @asynccontextmanager

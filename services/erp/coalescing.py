@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from services.erp.figures import Figures
 from services.erp.ports import Driver
 from services.erp.records import Row, canonical
 from services.erp.schemas import ModelSchema
@@ -42,9 +43,11 @@ class Coalescer:
     Args:
         driver: Makes the calls.
         window: How many seconds a call waits for others; 0 does not wait.
+        figures: Counts reads and calls.
     """
 
-    def __init__(self, driver: Driver, window: float) -> None:
+    def __init__(self, driver: Driver, window: float, figures: Figures | None = None) -> None:
+        self._figures = figures or Figures()
         self._driver = driver
         self._window = window
         self._joints: dict[Key, _Joint] = {}
@@ -73,9 +76,11 @@ class Coalescer:
         Raises:
             SutlerError: Why the ERP did not answer; everybody who joined gets the same.
         """
+        self._figures.add("read_requests")
         if not self._window or len(ids) >= MAX_IDS:
             if ready is not None:
                 await ready()
+            self._figures.add("read_calls")
             return _by_id(await self._driver.read(ask, schema, ids, fields, binaries=binaries))
         context = canonical([ask.context.language, ask.context.time_zone, ask.context.company_ids, ask.context.extra])
         key: Key = (ask.username, ask.secret, context, schema.name, tuple(sorted(fields)), binaries)
@@ -99,6 +104,7 @@ class Coalescer:
         await _all_ready(joint)
         assert joint.call is not None
         self._flying[key] = joint.call
+        self._figures.add("read_calls")
         return _by_id(await self._driver.read(ask, schema, list(joint.ids), key[4], binaries=key[5]))
 
     async def _gather(self, key: Key, joint: _Joint) -> None:

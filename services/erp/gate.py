@@ -3,43 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from sutler.context import current
 from sutler.errors import SutlerError, Unavailable
-from sutler.resilience import Breaker, BreakerState, Bulkhead, RateLimit
+from sutler.resilience import Breaker, BreakerState
 
 from services.erp import faults
 from services.erp.connections import BreakerPolicy, ConnectionSpec
 from services.erp.faults import AnswerLostError
+from services.erp.figures import Figures
+from services.erp.turns import Turns
 
 Report = Callable[[SutlerError | None, bool], None]
 """Told how each call ended: with an error of transport or without, and whether the breaker is open now."""
 
 
+@dataclass(slots=True)
+class Turn:
+    """One network call that is under way.
+
+    Attributes:
+        refused: Whether the ERP answered with an error; whoever reads the answer says so.
+    """
+
+    refused: bool = False
+
+
 class Gate:
-    """Gives calls to one ERP their turn, in the order in which they came.
+    """Gives calls to one ERP their turn, fair between callers.
 
     Args:
         connection: The name of the connection, for errors.
         spec: The limits.
         report: Told how each call ended.
+        figures: Counts the calls.
     """
 
-    def __init__(self, connection: str, spec: ConnectionSpec, report: Report) -> None:
+    def __init__(self, connection: str, spec: ConnectionSpec, report: Report, figures: Figures | None = None) -> None:
         policy = spec.breaker_policy or BreakerPolicy()
-        wait = spec.queue_wait_seconds
-        rate = spec.rate_limit
+        self.figures = figures or Figures()
         self._connection = connection
         self._disabled = spec.disabled
         self._report = report
-        self._places = Bulkhead(connection, limit=spec.concurrency, max_wait=wait)
-        self._rate = (
-            RateLimit(connection, rate=rate.calls, seconds=rate.interval or 1.0, max_wait=wait) if rate else None
-        )
+        self._calls: int = 0
+        self._turns = Turns(connection, spec.concurrency, spec.rate_limit, spec.queue_wait_seconds)
+        self.figures.now |= {"open_calls": lambda: self._calls, "queued_calls": lambda: self._turns.waiting}
         self._policy = policy
         self._breaker = self._new_breaker()
-        self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -67,11 +81,13 @@ class Gate:
         self._breaker = self._new_breaker()
 
     @asynccontextmanager
-    async def turn(self, *, probe: bool = False) -> AsyncIterator[None]:
+    async def turn(self, *, probe: bool = False, model: str = "", method: str = "") -> AsyncIterator[Turn]:
         """Holds a place while one network call is made.
 
         Args:
             probe: Goes past an open breaker, for a check that somebody asked for.
+            model: The model that is called, for figures; empty for calls without one.
+            method: The ERP's method, for figures.
 
         Raises:
             FailedPrecondition: If the connection is switched off.
@@ -80,14 +96,13 @@ class Gate:
         """
         if self._disabled:
             raise faults.connection_disabled(self._connection)
-        async with self._places.place():
-            if self._rate is not None:
-                await self._rate.turn()
+        caller = current().principal
+        async with self._turns.turn(f"{caller.tenant}/{caller.actor}"):
             self._calls += 1
             self._idle.clear()
             try:
-                async with self._told() if probe else self._guarded():
-                    yield
+                async with self._told() if probe else self._guarded(), self._counted(model, method) as turn:
+                    yield turn
             finally:
                 self._calls -= 1
                 if not self._calls:
@@ -103,7 +118,17 @@ class Gate:
         except Unavailable as error:
             if admitted:
                 raise
+            self.figures.add("refused_calls")
             raise faults.breaker_open(self._connection, error.retry_after) from error
+
+    @asynccontextmanager
+    async def _counted(self, model: str, method: str) -> AsyncIterator[Turn]:
+        turn, began, failed = Turn(), time.perf_counter(), True
+        try:
+            yield turn
+            failed = turn.refused
+        finally:
+            self.figures.called(model, method, time.perf_counter() - began, failed=failed)
 
     @asynccontextmanager
     async def _told(self) -> AsyncIterator[None]:

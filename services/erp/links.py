@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from services.erp.catalogue import Catalogue
 from services.erp.coalescing import Coalescer
 from services.erp.conditions import Observer
 from services.erp.connections import Condition, Connection, ErpContext
+from services.erp.figures import Figures, Observe
 from services.erp.gate import Gate
 from services.erp.locks import RecordLocks
 from services.erp.ports import Driver, MakeDriver, SecretBox
@@ -38,6 +40,7 @@ class Link:
         catalogue: Remembers models.
         reads: Joins reads that come together.
         locks: One writer for each record; the same for all revisions.
+        figures: What is counted of it; the same for all revisions.
     """
 
     connection: Connection
@@ -49,6 +52,7 @@ class Link:
     locks: RecordLocks
     _box: SecretBox
     _opened: dict[str, str] = field(default_factory=dict)
+    figures: Figures = field(default_factory=Figures)
 
     @property
     def name(self) -> str:
@@ -120,12 +124,17 @@ class Links:
         store: Where connections are stored.
         make: Makes the driver of a connection.
         box: Opens secrets.
+        observe: Told of each call to an ERP.
     """
 
-    def __init__(self, store: ConnectionStore, make: MakeDriver, box: SecretBox) -> None:
+    def __init__(
+        self, store: ConnectionStore, make: MakeDriver, box: SecretBox, observe: Observe | None = None
+    ) -> None:
         self._store = store
         self._make_driver = make
         self._box = box
+        self._observe = observe
+        self._figures: dict[str, Figures] = {}
         self._open: dict[str, Link] = {}
         self._retired: set[asyncio.Task[None]] = set()
         self._conditions: dict[str, tuple[Connection, Condition]] = {}
@@ -152,8 +161,18 @@ class Links:
             self._retire(known)
         return link
 
+    def figures(self, uid: str) -> Figures:
+        """Returns what this process has counted of a connection since it started, whatever its settings were."""
+        return self._figures.setdefault(uid, Figures(observe=self._observe))
+
+    @property
+    def all_figures(self) -> Mapping[str, Figures]:
+        """The figures of all connections that were used, by their uids."""
+        return self._figures
+
     def forget(self, uid: str) -> None:
         """Closes the link of a connection that was deleted."""
+        self._figures.pop(uid, None)
         known = self._open.pop(uid, None)
         if known is not None:
             self._retire(known)
@@ -182,7 +201,8 @@ class Links:
 
     def _make(self, connection: Connection, locks: RecordLocks) -> Link:
         observer = Observer(connection, self._tell, connection.condition)
-        gate = Gate(connection.name, connection.spec, observer.call_ended)
+        figures = self.figures(connection.uid)
+        gate = Gate(connection.name, connection.spec, observer.call_ended, figures)
         driver = self._make_driver(connection, gate)
         window = connection.spec.coalesce_window
         return Link(
@@ -191,9 +211,10 @@ class Links:
             gate,
             observer,
             Catalogue(driver, connection.spec),
-            Coalescer(driver, 0.003 if window is None else window),
+            Coalescer(driver, 0.003 if window is None else window, figures),
             locks,
             self._box,
+            figures=figures,
         )
 
     def _tell(self, connection: Connection, condition: Condition) -> None:

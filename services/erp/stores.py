@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -98,6 +98,22 @@ class ConnectionStore(Protocol):
 
     async def keep_condition(self, connection: Connection, condition: Condition) -> None:
         """Stores how well a connection's ERP answers, unless its settings have changed since."""
+        ...
+
+
+class FigureStore(Protocol):
+    """What each process has counted."""
+
+    async def put(self, process: str, figures: Mapping[str, Any]) -> None:
+        """Stores what a process has counted, by uids of connections, in place of what it stored before."""
+        ...
+
+    async def others(self, process: str, uid: str, seconds: float) -> list[Mapping[str, Any]]:
+        """Returns what other processes have counted of a connection, of those that stored anything of late."""
+        ...
+
+    async def drop(self, process: str) -> None:
+        """Removes what a process stored."""
         ...
 
 

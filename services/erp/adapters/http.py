@@ -19,7 +19,7 @@ from services.erp import faults
 from services.erp.adapters.warming import KEEP_SECONDS, Warming
 from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
-from services.erp.gate import Gate
+from services.erp.gate import Gate, Turn
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 TOO_LARGE = "too large"
@@ -61,6 +61,7 @@ class Http:
         self.clock_skew: float | None = None
         self._name = connection.name
         self._gate = gate
+        gate.figures.now["open_connections"] = lambda: self.open_connections
         self._timeout = spec.timeout_seconds
         self._url = spec.url.rstrip("/")
         self._warming = Warming(spec.idle_connections, self._touch)
@@ -78,9 +79,19 @@ class Http:
             headers={"accept": "application/json", "user-agent": "sutler-erp"},
         )
 
-    def turn(self, *, probe: bool = False) -> AbstractAsyncContextManager[None]:
+    @property
+    def open_connections(self) -> int:
+        """How many network connections are open now."""
+        pool = getattr(getattr(self._http, "_transport", None), "_pool", None)  # httpx has no public way to tell
+        return len(getattr(pool, "connections", ()))
+
+    def turn(self, *, probe: bool = False, model: str = "", method: str = "") -> AbstractAsyncContextManager[Turn]:
         """Holds a place for one exchange, up to where its answer was understood. See :meth:`Gate.turn`."""
-        return self._gate.turn(probe=probe)
+        return self._gate.turn(probe=probe, model=model, method=method)
+
+    def repeated(self) -> None:
+        """Counts a call that is made again."""
+        self._gate.figures.add("retried_calls")
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
         """Posts JSON to a path of the server.

@@ -227,6 +227,23 @@ MIGRATIONS = {
                 "CREATE INDEX import_chunks_failed ON import_chunks (import_uid, first_index) WHERE failed_count > 0",
             ),
         ),
+        Migration(
+            4,
+            "figures of each process",
+            (
+                """
+                CREATE TABLE figures (
+                    process TEXT NOT NULL,
+                    connection_uid TEXT NOT NULL,
+                    figures TEXT NOT NULL,
+                    time DOUBLE PRECISION NOT NULL,
+                    PRIMARY KEY (process, connection_uid)
+                )
+                """,
+                "CREATE INDEX figures_by_connection ON figures (connection_uid)",
+                "CREATE INDEX figures_by_time ON figures (time)",
+            ),
+        ),
     )
 }
 """The migrations, for :func:`sutler.store.open_database`."""

@@ -116,6 +116,8 @@ class Settler:
             events=events,
         )
         await self._store.commit(self.feed, step, self._fence)
+        self._look.link.figures.add("changes", len(changes))
+        self._look.link.figures.add("events", len(events))
         self.feed = replace(self.feed, cursor=cursor, poll_time=time.time(), error=b"")
 
     async def _pace(self, events: int, rate: int) -> None:

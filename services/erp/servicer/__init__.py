@@ -8,6 +8,7 @@ from services.erp.servicer.connections import ConnectionRpcs
 from services.erp.servicer.customers import CustomerRpcs
 from services.erp.servicer.models import ModelRpcs
 from services.erp.servicer.records import RecordRpcs
+from services.erp.servicer.statistics import StatisticsRpcs
 from services.erp.servicer.subscriptions import SubscriptionRpcs
 from services.erp.servicer.transactions import TransactionRpcs
 from services.erp.servicer.transfers import TransferRpcs
@@ -25,6 +26,7 @@ class ErpGatewayServicer(
     CustomerRpcs,
     TransferRpcs,
     BatchRpcs,
+    StatisticsRpcs,
 ):
     """All RPCs that this release offers; the server answers UNIMPLEMENTED for the others."""
 

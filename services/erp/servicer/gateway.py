@@ -20,6 +20,7 @@ from services.erp.imports.running import Importing
 from services.erp.links import Link, Links
 from services.erp.reading import Reading
 from services.erp.searching import Searching
+from services.erp.statistics import Statistics
 from services.erp.stores import JournalStore
 from services.erp.subscribing import Subscribing
 from services.erp.transactions.transactions import Transactions
@@ -51,6 +52,7 @@ class Gateway:
     imports: ImportStore
     pager: Pager
     customers: Customers
+    statistics: Statistics
 
     async def link(self, connection: str) -> Link:
         """Returns the link of a connection by its name, for the caller's tenant."""

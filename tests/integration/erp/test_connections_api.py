@@ -207,5 +207,5 @@ async def test_drivers_tell_what_they_can_do(erp: Sutler) -> None:
 
 async def test_what_is_not_offered_says_so(erp: Sutler) -> None:
     with pytest.raises(SutlerError) as caught:
-        await erp.erp.GetConnectionStats(erp_pb2.GetConnectionStatsRequest(name=f"{MAIN}/stats"))
+        await erp.erp.GetImport(erp_pb2.GetImportRequest(name=f"{MAIN}/imports/none"))
     assert (caught.value.code.name, caught.value.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED")

@@ -12,6 +12,7 @@ from services.erp.connections import BreakerPolicy, RateLimit
 from services.erp.faults import AnswerLostError
 from services.erp.gate import Gate
 from services.erp.locks import RecordLocks
+from services.erp.turns import Turns
 from tests.unit.erp.test_connections import a_connection
 
 
@@ -97,3 +98,74 @@ async def test_the_gate_keeps_to_the_rate_and_is_shut_when_switched_off() -> Non
         async with a_gate(disabled=True).turn():
             pass
     assert off.value.reason == "CONNECTION_DISABLED"
+
+
+async def test_turns_go_around_between_callers_and_nobody_is_lost() -> None:
+    turns, order = Turns("connections/main", 1, None, 5.0), list[str]()
+
+    async def call(caller: str) -> None:
+        async with turns.turn(caller):
+            order.append(caller)
+            await asyncio.sleep(0)
+
+    async with turns.turn("first"):
+        calls = [asyncio.create_task(call(caller)) for caller in ["greedy"] * 6 + ["modest"] * 2]
+        await asyncio.sleep(0)
+        assert turns.waiting == 8
+        given_up = calls.pop(0)
+        given_up.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(*calls)
+    assert order == ["greedy", "modest"] * 2 + ["greedy"] * 3
+    assert turns.waiting == 0
+    await asyncio.wait_for(call("later"), 1)
+
+
+async def test_a_turn_whose_caller_gives_up_as_it_comes_goes_to_the_next() -> None:
+    turns = Turns("connections/main", 1, None, 5.0)
+
+    async def call() -> None:
+        async with turns.turn("a"):
+            pass
+
+    async with turns.turn("first"):
+        leaving, staying = asyncio.create_task(call()), asyncio.create_task(call())
+        await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait_for(staying, 1)
+    await asyncio.wait_for(call(), 1)
+
+
+async def test_a_burst_may_come_at_once_and_the_rest_at_the_rate() -> None:
+    gate = a_gate(rate_limit=RateLimit(calls=1, interval=0.05, burst=3), max_queue_wait=5.0)
+    loop = asyncio.get_running_loop()
+    began, times = loop.time(), list[float]()
+
+    async def call() -> None:
+        async with gate.turn():
+            times.append(loop.time() - began)
+
+    await asyncio.gather(*(call() for _ in range(5)))
+    assert max(times[:3]) < 0.045
+    assert times[3] >= 0.045
+    assert times[4] >= 0.095
+
+
+async def test_one_wait_bounds_place_and_rate_together() -> None:
+    gate = a_gate(max_concurrency=1, rate_limit=RateLimit(calls=1, interval=10.0), max_queue_wait=0.1)
+    loop = asyncio.get_running_loop()
+
+    async def holder() -> None:
+        async with gate.turn():
+            await asyncio.sleep(0.08)
+
+    holding = asyncio.create_task(holder())
+    await asyncio.sleep(0)
+    began = loop.time()
+    with pytest.raises(Exhausted) as caught:
+        async with gate.turn():
+            pass
+    assert loop.time() - began < 0.16
+    assert caught.value.reason == "RATE_LIMITED"
+    assert caught.value.retry_after is not None
+    await holding

@@ -72,6 +72,10 @@ class Exchange(Protocol):
         """
         ...
 
+    def repeated(self) -> None:
+        """Takes note that a call is made again."""
+        ...
+
     async def close(self) -> None:
         """Closes the network connections."""
         ...

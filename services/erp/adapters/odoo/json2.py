@@ -100,6 +100,10 @@ class Json2:
         body = by_name(model, method, args, named) | ({IDS: list(ids)} if ids else {})
         return self._result(*await self._post(ask, model, method, body))
 
+    def repeated(self) -> None:
+        """Takes note that a call is made again."""
+        self._http.repeated()
+
     async def close(self) -> None:
         """Closes the network connections."""
         await self._http.close()
@@ -109,9 +113,10 @@ class Json2:
     ) -> tuple[int, Any]:
         headers = {"authorization": f"bearer {ask.secret}"}
         headers |= {"x-odoo-database": self._database} if self._database else {}
-        async with self._http.turn(probe=probe):
+        async with self._http.turn(probe=probe, model=model, method=method) as turn:
             answer = await self._http.post(f"/json/2/{model}/{method}", orjson.dumps(body), headers)
             told = self._parse(answer)
+            turn.refused = answer.status != 200
         return answer.status, told if answer.status == 200 else without(told, ask.secret)
 
     def _parse(self, answer: Answer) -> Any:

@@ -82,6 +82,10 @@ class JsonRpc:
             "object", "execute_kw", [self._database, uid, ask.secret, model, method, given, dict(named)]
         )
 
+    def repeated(self) -> None:
+        """Takes note that a call is made again."""
+        self._http.repeated()
+
     async def close(self) -> None:
         """Closes the network connections."""
         await self._http.close()
@@ -90,8 +94,10 @@ class JsonRpc:
         number = next(self._ids)
         params = {"service": service, "method": method, "args": list(args)}
         body = orjson.dumps({"jsonrpc": "2.0", "method": "call", "id": number, "params": params})
-        async with self._http.turn(probe=probe):
+        model, called = args[3:5] if method == "execute_kw" else ("", method)
+        async with self._http.turn(probe=probe, model=model, method=called) as turn:
             answer = self._parse(await self._http.post("/jsonrpc", body), number)
+            turn.refused = "error" in answer
         if "error" in answer:
             data = answer["error"].get("data") if isinstance(answer["error"], dict) else None
             told = data if isinstance(data, dict) else {"name": "unknown", "message": ""}
