@@ -54,6 +54,10 @@ class SecretBox:
         sealed = self._ciphers[self._first].encrypt(nonce, secret.encode(), owner.encode())
         return VERSION + self._first + nonce + sealed
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Returns whether the first key has sealed this, so that all others can go."""
+        return sealed[: 1 + NAME_BYTES] == VERSION + self._first
+
     def open(self, sealed: bytes, *, owner: str) -> str:
         """Returns the secret.
 

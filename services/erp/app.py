@@ -59,6 +59,7 @@ from services.erp.links import Links
 from services.erp.measures import Measures
 from services.erp.ports import RecordCache
 from services.erp.reading import Reading
+from services.erp.resealing import Resealer
 from services.erp.searching import Searching
 from services.erp.servicer import ErpGatewayServicer
 from services.erp.servicer.gateway import AREA, Gateway
@@ -147,10 +148,13 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             statistics=statistics,
         )
 
+        resealer = Resealer(store, box)
+
         async def forget() -> None:
             await feeds.expire()
             await feeds.forget_log(timedelta(days=settings.change_retention_days).total_seconds())
             await imports.forget(timedelta(days=settings.journal_retention_days).total_seconds())
+            await resealer.run()
 
         runner = FeedRunner(feeds, subscriptions, links, reading, answers, poll)
         keeper = Keeper(store, links, attempts, forget, under_way.recover)

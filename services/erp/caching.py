@@ -25,7 +25,6 @@ from services.erp.wanting import View, Wanted
 _HITS = {Origin.NEAR_CACHE: "near_cache_hits", Origin.CACHE_SERVICE: "cache_service_hits"}
 
 MAX_TAGS = 900
-STALE_SECONDS = 86_400.0
 
 Read = Callable[[Sequence[int], Ready], Awaitable[dict[int, tuple[Record, Touched]]]]
 
@@ -104,7 +103,7 @@ class Answers:
                 for record_id, (record, touched) in fresh.items()
                 if len(touched) <= MAX_TAGS
             }
-            await claims.put(entries, ttl + STALE_SECONDS)
+            await claims.put(entries, ttl + view.link.connection.spec.stale_ttl(wanted.model))
         return {record_id: record for record_id, (record, _) in fresh.items()}
 
     async def search(
@@ -147,7 +146,9 @@ class Answers:
                 view.link.figures.add("stale_answers")
                 source = DataSource(origin=hit.origin, read_time=hit.value["read_time"], stale=True, error=error)
                 return hit.value["answer"], source
-            await claims.put({key: ({"answer": answer, "read_time": now}, tags)}, ttl + STALE_SECONDS)
+            await claims.put(
+                {key: ({"answer": answer, "read_time": now}, tags)}, ttl + connection.spec.stale_ttl(wanted.model)
+            )
         return answer, DataSource(read_time=now)
 
     async def changed(self, link: Link, model: str, ids: Iterable[int]) -> None:

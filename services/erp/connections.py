@@ -168,13 +168,17 @@ class ConnectionSpec:
 
     def ttl(self, model: str, *, search: bool) -> float:
         """Returns how many seconds a record of a model, or the answer to a search, is kept."""
-        for policy in self.cache_policies:
-            if fnmatchcase(model, policy.model):
-                ttl = policy.search_ttl if search else policy.record_ttl
-                if ttl is not None:
-                    return ttl
-                break
-        return 60.0 if search else 300.0
+        policy = self._cache_policy(model)
+        ttl = None if policy is None else policy.search_ttl if search else policy.record_ttl
+        return (60.0 if search else 300.0) if ttl is None else ttl
+
+    def stale_ttl(self, model: str) -> float:
+        """Returns for how many seconds more an answer may be given while the ERP is down."""
+        policy = self._cache_policy(model)
+        return 86_400.0 if policy is None or policy.stale_ttl is None else policy.stale_ttl
+
+    def _cache_policy(self, model: str) -> CachePolicy | None:
+        return next((policy for policy in self.cache_policies if fnmatchcase(model, policy.model)), None)
 
     def method_rule(self, model: str, method: str) -> MethodRule | None:
         """Returns the first rule that allows a method; None if none does or it is private."""

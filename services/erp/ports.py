@@ -266,6 +266,10 @@ class SecretBox(Protocol):
         """Returns a secret encrypted; ``owner`` is authenticated, so that it cannot be moved elsewhere."""
         ...
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Returns whether the first of the configured keys has sealed this."""
+        ...
+
     def open(self, sealed: bytes, *, owner: str) -> str:
         """Returns the secret.
 

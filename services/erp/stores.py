@@ -96,6 +96,14 @@ class ConnectionStore(Protocol):
         """
         ...
 
+    async def secrets(self, after_uid: str, limit: int) -> list[tuple[str, Mapping[str, bytes]]]:
+        """Returns the encrypted secrets of connections of all tenants, with their uids, in the order of those."""
+        ...
+
+    async def reseal(self, uid: str, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> None:
+        """Stores the same secrets encrypted anew, unless they have changed; the connection stays as it is."""
+        ...
+
     async def keep_condition(self, connection: Connection, condition: Condition) -> None:
         """Stores how well a connection's ERP answers, unless its settings have changed since."""
         ...

@@ -85,6 +85,16 @@ class Table(Generic[T]):
         return [self.read(row) for row in rows]
 
 
+def secrets_of(text: str) -> dict[str, bytes]:
+    """Returns encrypted secrets as :func:`secrets_text` wrote them."""
+    return {slot: base64.b64decode(sealed) for slot, sealed in json.loads(text).items()}
+
+
+def secrets_text(secrets: Mapping[str, bytes]) -> str:
+    """Returns encrypted secrets as they are stored; equal ones are equal texts."""
+    return json.dumps({slot: base64.b64encode(sealed).decode() for slot, sealed in secrets.items()})
+
+
 def _connection(row: Row) -> Connection:
     (tenant, _, name, uid, spec, secrets, revision, epoch, created, updated, creator, *condition) = row
     state, reason, since, version, skew = condition
@@ -93,7 +103,7 @@ def _connection(row: Row) -> Connection:
         id=name.removeprefix(connections.COLLECTION),
         uid=uid,
         spec=CONNECTION_SPEC.validate_json(spec),
-        secrets={slot: base64.b64decode(sealed) for slot, sealed in json.loads(secrets).items()},
+        secrets=secrets_of(secrets),
         revision=revision,
         epoch=epoch,
         create_time=created,
@@ -109,7 +119,7 @@ CONNECTIONS: Table[Connection] = Table(
      "state", "state_reason", "state_time", "server_version", "clock_skew"),
     lambda one: (
         one.tenant, one.id.lower(), one.name, one.uid, CONNECTION_SPEC.dump_json(one.spec).decode(),
-        json.dumps({slot: base64.b64encode(sealed).decode() for slot, sealed in one.secrets.items()}),
+        secrets_text(one.secrets),
         one.revision, one.epoch, one.create_time, one.update_time, one.creator, str(one.condition.state),
         one.condition.reason, one.condition.since, one.condition.server_version, one.condition.clock_skew,
     ),

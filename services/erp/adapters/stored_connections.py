@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, not_found
@@ -12,7 +12,7 @@ from sutler.idempotency import Once
 from sutler.store import Database, Transaction, requests
 
 from services.erp import filters
-from services.erp.adapters.rows import CONNECTIONS, CURSOR, FEEDS
+from services.erp.adapters.rows import CONNECTIONS, CURSOR, FEEDS, secrets_of, secrets_text
 from services.erp.adapters.stored_feeds import feeds_changed
 from services.erp.adapters.stored_imports import busy_import
 from services.erp.connections import COLLECTION, Condition, Connection, State
@@ -119,6 +119,24 @@ class StoredConnections:
             return stored.uid if go_on and stored is not None else None
 
         return await self._db.write(change)
+
+    async def secrets(self, after_uid: str, limit: int) -> list[tuple[str, Mapping[str, bytes]]]:
+        """Returns the encrypted secrets of connections of all tenants."""
+        rows = await self._db.scan(
+            lambda tx: tx.all(
+                "SELECT uid, secrets FROM connections WHERE uid > ? ORDER BY uid LIMIT ?", (after_uid, limit)
+            )
+        )
+        return [(uid, secrets_of(text)) for uid, text in rows]
+
+    async def reseal(self, uid: str, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> None:
+        """Stores the same secrets encrypted anew."""
+        await self._db.write(
+            lambda tx: tx.execute(
+                "UPDATE connections SET secrets = ? WHERE uid = ? AND secrets = ?",
+                (secrets_text(after), uid, secrets_text(before)),
+            )
+        )
 
     async def keep_condition(self, connection: Connection, condition: Condition) -> None:
         """Stores how well a connection's ERP answers."""
