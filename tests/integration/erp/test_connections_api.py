@@ -207,5 +207,7 @@ async def test_drivers_tell_what_they_can_do(erp: Sutler) -> None:
 
 async def test_what_is_not_offered_says_so(erp: Sutler) -> None:
     with pytest.raises(SutlerError) as caught:
-        await erp.erp.GetImport(erp_pb2.GetImportRequest(name=f"{MAIN}/imports/none"))
+        await erp.erp.BatchDeleteRecords(
+            erp_pb2.BatchDeleteRecordsRequest(connection=MAIN, model="res.partner", ids=[1])
+        )
     assert (caught.value.code.name, caught.value.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED")
