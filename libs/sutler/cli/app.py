@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sutler.cli import work
+from sutler.cli.erp.commands import app as erp
 from sutler.cli.listing import ListsCollections, ListsFeeds, complete_collections, complete_feeds
 from sutler.cli.options import File, Output, Yes, target_of
 from sutler.cli.screen import Failed, Format, Misused, errors
@@ -137,6 +138,8 @@ def watch(
 
 for command in (work.history, work.wait, work.cancel, work.invoke):
     app.command()(command)
+
+app.add_typer(erp, name="erp")
 
 
 @app.command()

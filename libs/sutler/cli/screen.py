@@ -18,6 +18,14 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
+class Form(StrEnum):
+    """What files of records are."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
 class Failed(Exception):
     """Ends the command with a sentence, or a few lines, for people."""
 

@@ -1,0 +1,1 @@
+"""``sutler erp``: models and records of ERP systems, from a shell."""
