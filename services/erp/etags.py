@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sutler.context import Principal
@@ -39,8 +40,10 @@ class Etags:
         *,
         allow_missing: bool = False,
         permission: str = "",
-    ) -> None:
+    ) -> Mapping[int, str]:
         """Reads what an etag covers, and compares; hold the record's lock meanwhile. Any passes if it is empty or *.
+
+        Returns the version that the record had before it was read, for drivers that check it within the write.
 
         Raises:
             Conflict: If the record has changed since (ETAG_MISMATCH).
@@ -48,13 +51,15 @@ class Etags:
             SutlerError: As :meth:`services.erp.reading.Reading.view`.
         """
         if not etag or etag == "*":
-            return
+            return {}
         view = await self.view(link, principal, model, record_id, etag, context, permission=permission)
+        stamps = await link.driver.stamps(view.ask, view.schema, [record_id])
         found = await self._reading.current_etag(view, record_id)
         if found is None and not allow_missing:
             raise faults.record_missing(link.name, model, [record_id])
         if found is not None and found.strip('"') != etag.strip('"'):
             raise etag_mismatch(faults.record_name(link.name, model, record_id))
+        return stamps
 
     async def view(
         self,

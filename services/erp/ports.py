@@ -206,16 +206,34 @@ class Driver(Protocol):
         """
         ...
 
-    async def write(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], prepared: Prepared) -> None:
-        """Changes values of records."""
+    async def stamps(self, ask: Ask, schema: ModelSchema, ids: Sequence[int]) -> Mapping[int, str]:
+        """Returns what names the present versions of records; nothing without ATOMIC_ETAG."""
+        ...
+
+    async def write(
+        self,
+        ask: Ask,
+        schema: ModelSchema,
+        ids: Sequence[int],
+        prepared: Prepared,
+        *,
+        stamps: Mapping[int, str] | None = None,
+    ) -> None:
+        """Changes values of records, with ``stamps`` only if they are still of these versions.
+
+        Raises:
+            Conflict: If one is not (ETAG_MISMATCH).
+        """
         ...
 
     async def archive(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], *, archived: bool = True) -> None:
         """Archives records of a model that has an ``archive_field``, or brings them back; twice is the same as once."""
         ...
 
-    async def delete(self, ask: Ask, schema: ModelSchema, ids: Sequence[int]) -> None:
-        """Deletes records for good."""
+    async def delete(
+        self, ask: Ask, schema: ModelSchema, ids: Sequence[int], *, stamps: Mapping[int, str] | None = None
+    ) -> None:
+        """Deletes records for good; with ``stamps`` as :meth:`write`."""
         ...
 
     async def call(

@@ -33,6 +33,7 @@ class FieldType(StrEnum):
 
 TEXTS = frozenset({FieldType.STRING, FieldType.TEXT, FieldType.HTML, FieldType.TIME, FieldType.SELECTION})
 NUMBERS = frozenset({FieldType.INTEGER, FieldType.FLOAT, FieldType.DECIMAL, FieldType.MONETARY})
+EXACT = frozenset({FieldType.DECIMAL, FieldType.MONETARY})
 TO_MANY = frozenset({FieldType.ONE_TO_MANY, FieldType.MANY_TO_MANY})
 RELATIONS = TO_MANY | {FieldType.MANY_TO_ONE}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from sutler.context import Principal
@@ -22,7 +23,7 @@ from services.erp.ports import Prepared
 from services.erp.reach import noting, reachable
 from services.erp.reading import Reading
 from services.erp.records import Record
-from services.erp.schemas import FieldType, ModelSchema
+from services.erp.schemas import EXACT, FieldType, ModelSchema
 from services.erp.stores import JournalStore
 from services.erp.users import Ask
 from services.erp.wanting import Wanted
@@ -106,11 +107,11 @@ class Writing:
         )  # fmt: skip
         async with self._attempts.journalled(entry) as attempt, link.locks.hold(write.model, [write.id]):
             if attempt.ids is None:
-                await self._etags.check(
+                stamps = await self._etags.check(
                     link, principal, write.model, write.id, write.etag, write.context, allow_missing=write.allow_missing
                 )
                 async with self._answers.asking(link, write.model, [write.id], related):
-                    await self._update(link, ask, schema, write, prepared, attempt)
+                    await self._update(link, ask, schema, write, prepared, attempt, stamps)
                 attempt.applied = True
             await self._answers.changed(link, write.model, [write.id])
             await self._answers.changed_somewhere(link, related)
@@ -138,14 +139,16 @@ class Writing:
                 return not await link.driver.read(ask, schema, [write.id], ["id"])
 
             if not (attempt.again and await gone()):
-                await self._etags.check(
+                stamps = await self._etags.check(
                     link, principal, write.model, write.id, write.etag, write.context, allow_missing=write.allow_missing
                 )
                 if write.allow_missing and await gone():
                     await self._journal.finish(attempt.entry, once, None, [])
                     return
                 async with self._answers.asking(link, write.model, [write.id]):
-                    await repeated(link, attempt, lambda: link.driver.delete(ask, schema, [write.id]), gone)
+                    await repeated(
+                        link, attempt, lambda: link.driver.delete(ask, schema, [write.id], stamps=stamps), gone
+                    )
                 attempt.applied = True
             await self._answers.changed(link, write.model, [write.id])
             await self._journal.finish(attempt.entry, once, None, touches(entry, [write.id]))
@@ -198,10 +201,20 @@ class Writing:
             return answer
 
     async def _update(
-        self, link: Link, ask: Ask, schema: ModelSchema, write: Write, prepared: Prepared, attempt: Attempt
+        self,
+        link: Link,
+        ask: Ask,
+        schema: ModelSchema,
+        write: Write,
+        prepared: Prepared,
+        attempt: Attempt,
+        stamps: Mapping[int, str],
     ) -> None:
+        async def once() -> None:
+            await link.driver.write(ask, schema, [write.id], prepared, stamps=stamps)
+
         if not prepared.repeatable:
-            await link.driver.write(ask, schema, [write.id], prepared)
+            await once()
             return
 
         async def written() -> bool:
@@ -213,7 +226,7 @@ class Writing:
                 and all(equal(schema.fields[name].type, rows[0].values.get(name), wanted[name]) for name in wanted)
             )
 
-        await repeated(link, attempt, lambda: link.driver.write(ask, schema, [write.id], prepared), written)
+        await repeated(link, attempt, once, written)
 
     async def _checked(self, link: Link, ask: Ask, schema: ModelSchema, write: Write) -> Record:
         """Checks what can be checked without writing, and returns the record as it would be."""
@@ -253,10 +266,14 @@ def equal(kind: FieldType, found: Any, wanted: Any) -> bool:
     """Returns whether a value that was read is the one that was written, in the driver's form."""
     if isinstance(found, dict):
         found = found.get("id")
-    if kind is FieldType.DATETIME and isinstance(found, str):
-        found = found.replace("T", " ").rstrip("Z")
+    if kind is FieldType.DATETIME and isinstance(found, str) and isinstance(wanted, str):
+        found, wanted = (one.replace("T", " ").rstrip("Z") for one in (found, wanted))
+    if isinstance(wanted, dict):
+        wanted = wanted.get("id")
     if found is None:
-        return wanted is False
+        return wanted is False or wanted is None
+    if kind in EXACT and isinstance(found, str) and isinstance(wanted, str):
+        return Decimal(found) == Decimal(wanted)
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
         return float(found) == float(wanted)
     return bool(found == wanted)

@@ -56,7 +56,19 @@ class OdooDriver(OdooReader):
         told = await self._client.tell(ask, schema.name, "create", [values], {}, doing="write")
         return [told] if isinstance(told, int) else list(self._answered(told, list))
 
-    async def write(self, ask: Ask, schema: ModelSchema, ids: Sequence[int], prepared: Prepared) -> None:
+    async def stamps(self, ask: Ask, schema: ModelSchema, ids: Sequence[int]) -> Mapping[int, str]:
+        """Returns nothing: Odoo cannot check versions in a write."""
+        return {}
+
+    async def write(
+        self,
+        ask: Ask,
+        schema: ModelSchema,
+        ids: Sequence[int],
+        prepared: Prepared,
+        *,
+        stamps: Mapping[int, str] | None = None,
+    ) -> None:
         """Changes values of records."""
         args = [dict(prepared.values)]
         self._answered(await self._client.tell(ask, schema.name, "write", args, {}, doing="write", ids=ids), bool)
@@ -65,7 +77,9 @@ class OdooDriver(OdooReader):
         """Archives records, or brings them back."""
         await self.write(ask, schema, ids, Prepared({schema.model.archive_field: not archived}))
 
-    async def delete(self, ask: Ask, schema: ModelSchema, ids: Sequence[int]) -> None:
+    async def delete(
+        self, ask: Ask, schema: ModelSchema, ids: Sequence[int], *, stamps: Mapping[int, str] | None = None
+    ) -> None:
         """Deletes records."""
         self._answered(await self._client.tell(ask, schema.name, "unlink", [], {}, doing="delete", ids=ids), bool)
 

@@ -1,0 +1,170 @@
+"""Calls of model methods on Tryton: logged in, in a context, with errors that callers understand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+import tenacity
+from sutler.context import current
+from sutler.errors import Unavailable, invalid
+
+from services.erp import faults
+from services.erp.adapters.meanings import Doing, Place
+from services.erp.adapters.tryton.refusals import refusal
+from services.erp.adapters.tryton.session import Session, Sessions
+from services.erp.adapters.tryton.transport import RpcError, Transport
+from services.erp.connections import Connection, RetryPolicy
+from services.erp.faults import AnswerLostError
+from services.erp.schemas import ModelSchema
+from services.erp.users import Ask
+
+SINGLE_WRITER = "single_writer"
+"""The driver option for servers on SQLite, which fail where several write at once."""
+
+
+class Client:
+    """Calls methods of models.
+
+    Args:
+        connection: Where to.
+        transport: Makes the calls.
+    """
+
+    def __init__(self, connection: Connection, transport: Transport) -> None:
+        policy = connection.spec.retry_policy or RetryPolicy()
+        self.sessions = Sessions(connection, transport)
+        self._transport = transport
+        self._name = connection.name
+        self._database = connection.spec.database
+        self._writer = asyncio.Lock() if connection.spec.driver_options.get(SINGLE_WRITER) is True else None
+        self._attempts = policy.max_attempts or 3
+        self._pauses = tenacity.wait_random_exponential(
+            multiplier=0.2 if policy.initial_backoff is None else policy.initial_backoff,
+            max=10.0 if policy.max_backoff is None else policy.max_backoff,
+        )
+
+    async def ask(self, ask: Ask, model: str, method: str, *args: Any, doing: Doing = "read", **context: Any) -> Any:
+        """Calls a method that changes nothing; repeats it if no answer comes, as the retry policy says.
+
+        Args:
+            ask: As whom.
+            model: The model.
+            method: The method.
+            *args: Its arguments.
+            doing: What it is for.
+            **context: Adds to the context.
+
+        Raises:
+            SutlerError: With a reason of the contract.
+        """
+
+        async def once() -> Any:
+            try:
+                return await self.tell(ask, model, method, args, doing=doing, context=context)
+            except AnswerLostError as lost:
+                raise lost.error from lost
+
+        return await self._repeating()(once)
+
+    async def tell(
+        self,
+        ask: Ask,
+        model: str,
+        method: str,
+        args: Sequence[Any],
+        *,
+        doing: Doing,
+        context: Mapping[str, Any] | None = None,
+        ids: Sequence[int] = (),
+        schema: ModelSchema | None = None,
+    ) -> Any:
+        """Calls a method once. Arguments as for :meth:`ask`; ``ids`` and ``schema`` tell errors what it is about.
+
+        Raises:
+            AnswerLostError: If it was asked and gave no answer.
+            SutlerError: With a reason of the contract; then nothing was done.
+        """
+        labels = {known.label: name for name, known in schema.fields.items()} if schema else {}
+        place = Place(self._name, self._database, ask.username, model, method, ids, doing, labels=labels)
+        async with self._turn(doing):
+            session = await self.sessions.get(ask)
+            try:
+                return await self._call(ask, session, model, method, args, context or {})
+            except RpcError as error:
+                if error.kind != "http 401":
+                    raise refusal(place, error) from error
+            # The session ended: nothing was done. Log in once more.
+            self.sessions.forget(ask, session)
+            session = await self.sessions.get(ask)
+            try:
+                return await self._call(ask, session, model, method, args, context or {})
+            except RpcError as error:
+                raise refusal(place, error) from error
+
+    def shape(self, value: Any, kind: type | tuple[type, ...]) -> Any:
+        """Returns an answer that has the shape it must have.
+
+        Raises:
+            Unavailable: If it has another (ERP_ANSWER_INVALID).
+        """
+        if not isinstance(value, kind):
+            raise faults.answer_invalid(self._name, "another shape")
+        return value
+
+    def _turn(self, doing: Doing) -> AbstractAsyncContextManager[Any]:
+        return nullcontext() if self._writer is None or doing in ("read", "search") else self._writer
+
+    async def _call(
+        self, ask: Ask, session: Session, model: str, method: str, args: Sequence[Any], context: Mapping[str, Any]
+    ) -> Any:
+        params = [*args, {**tryton_context(ask, session), **context}]
+        called = f"model.{model}.{method}"
+        return await self._transport.call(called, params, session.authorization, secret=ask.secret)
+
+    def _repeating(self) -> tenacity.AsyncRetrying:
+        ends = current().deadline
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            late = ends is not None and time.monotonic() + state.upcoming_sleep >= ends
+            return state.attempt_number >= self._attempts or late
+
+        return tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(_may_pass), stop=stop, wait=self._pauses, reraise=True
+        )
+
+
+def tryton_context(ask: Ask, session: Session) -> dict[str, Any]:
+    """Returns the context that Tryton takes: the user's own, changed as asked. Values are in UTC in any case.
+
+    Raises:
+        Invalid: If several companies are named, or one that is not the user's (CONTEXT_INVALID).
+    """
+    given = ask.context
+    context: dict[str, Any] = {**session.context, **given.extra}
+    if given.language:
+        context["language"] = given.language.replace("-", "_")
+    if given.time_zone:
+        context["timezone"] = given.time_zone
+    if given.company_ids:
+        context["company"] = _company(given.company_ids, session)
+    return context
+
+
+def _company(ids: Sequence[int], session: Session) -> int:
+    own = session.context.get("companies")
+    if len(ids) == 1 and (not isinstance(own, list) or ids[0] in own):
+        return ids[0]
+    raise invalid(
+        "context.company_ids",
+        "Tryton works for one company at a time, of those that its user may work for",
+        reason="CONTEXT_INVALID",
+        metadata={"field": "context.company_ids", "value": ", ".join(str(one) for one in ids)},
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, Unavailable) and error.reason != "BREAKER_OPEN"
