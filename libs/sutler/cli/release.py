@@ -4,11 +4,6 @@ from __future__ import annotations
 
 UNBUILT = frozenset(
     {
-        "sutler.erp.v1.ErpGateway.AggregateRecords",
-        "sutler.erp.v1.ErpGateway.BatchDeleteRecords",
-        "sutler.erp.v1.ErpGateway.BatchUpdateRecords",
-        "sutler.erp.v1.ErpGateway.GetConnectionStats",
-        "sutler.erp.v1.ErpGateway.UpsertRecords",
         "sutler.provider.v1.ProviderService.CreatePriceTable",
         "sutler.provider.v1.ProviderService.DeletePriceTable",
         "sutler.provider.v1.ProviderService.DiscoverInfrastructure",
