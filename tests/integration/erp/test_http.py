@@ -12,7 +12,7 @@ import pytest
 from sutler.errors import SutlerError
 from sutler.testing import wait_until
 
-from services.erp.adapters.odoo import http
+from services.erp.adapters import http
 from services.erp.adapters.odoo.driver import OdooDriver
 from services.erp.adapters.odoo.jsonrpc import odoo_jsonrpc
 from services.erp.connections import Connection, ConnectionSpec, ErpContext
@@ -44,12 +44,13 @@ async def listening(serve: Serve) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def driving(url: str, **more: Any) -> AsyncIterator[OdooDriver]:
+async def driving(url: str, **more: Any) -> AsyncIterator[tuple[OdooDriver, Gate]]:
     spec = ConnectionSpec(driver="odoo-jsonrpc", url=url, database="demo", **more)
     made = Connection(tenant="default", id="main", uid="u", spec=spec)
-    driver = odoo_jsonrpc(made, Gate(made.name, made.spec, lambda error, breaker_open: None))
+    gate = Gate(made.name, made.spec, lambda error, breaker_open: None)
+    driver = odoo_jsonrpc(made, gate)
     try:
-        yield driver
+        yield driver, gate
     finally:
         await driver.close()
 
@@ -63,7 +64,7 @@ async def test_an_answer_that_drips_ends_with_the_timeout() -> None:
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    async with listening(drip) as address, driving(f"http://{address}", timeout=0.4) as driver:
+    async with listening(drip) as address, driving(f"http://{address}", timeout=0.4) as (driver, _):
         began = time.monotonic()
         with pytest.raises(SutlerError) as caught:
             await driver.version()
@@ -85,7 +86,7 @@ async def test_an_answer_that_never_ends_is_cut_off_and_not_asked_for_again(monk
             await writer.drain()
             sent += 10_000
 
-    async with listening(pour) as address, driving(f"http://{address}") as driver:
+    async with listening(pour) as address, driving(f"http://{address}") as (driver, _gate):
         with pytest.raises(SutlerError) as caught:
             await driver.rights(ASK, "res.partner")
         assert caught.value.reason == "ERP_ANSWER_INVALID"
@@ -103,7 +104,7 @@ async def test_what_was_never_sent_is_told_apart_from_what_was() -> None:
             (f"https://{address}", "DEPENDENCY_UNAVAILABLE"),  # TLS is never agreed upon
             (f"http://{address}", "ERP_TIMEOUT"),
         ):
-            async with driving(url, timeout=0.3) as driver:
+            async with driving(url, timeout=0.3) as (driver, _):
                 with pytest.raises(SutlerError) as caught:
                     await driver.version()
                 assert caught.value.reason == reason
@@ -126,9 +127,13 @@ async def test_connections_are_opened_before_they_are_needed(wanted: int) -> Non
         async def warm() -> bool:
             return opened == max(wanted, 1)
 
-        async with listening(pass_on) as address, driving(f"http://{address}", min_idle_connections=wanted) as driver:
+        async with (
+            listening(pass_on) as address,
+            driving(f"http://{address}", min_idle_connections=wanted) as (driver, gate),
+        ):
             await driver.log_in(ASK)
             await wait_until(warm, 5)
+            await gate.idle()
             await asyncio.gather(*(driver.version() for _ in range(3)))
             assert opened == 3
 
