@@ -66,6 +66,7 @@ class Course:
             if wrong is not None:
                 await self._failed(run, *wrong)
                 return
+            run.known = await self._scenes.known(run)
         for position in range(len(run.steps)):
             if run.steps[position].state is StepState.SUCCEEDED:
                 continue

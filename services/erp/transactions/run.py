@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sutler.context import Principal
@@ -20,7 +20,7 @@ from services.erp.links import Links
 from services.erp.transactions.model import ENDED, Step, StepSpec, Transaction
 from services.erp.transactions.references import resolved
 from services.erp.transactions.store import TransactionStore
-from services.erp.transactions.ways import Scene
+from services.erp.transactions.ways import Scene, ids_of
 
 LONGEST_PAUSE_SECONDS = 30.0
 
@@ -47,6 +47,7 @@ class Run:
         fence: Tells this process from a later one.
         store: Where all that is stored.
         failures: How often something had to be waited for.
+        known: Values of the records of a batch, read with one call.
     """
 
     entry: Entry
@@ -54,6 +55,7 @@ class Run:
     fence: int
     store: TransactionStore
     failures: int = 0
+    known: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def transaction(self) -> Transaction:
@@ -109,6 +111,23 @@ class Scenes:
 
     links: Links
     answers: Answers
+
+    async def known(self, run: Run) -> Mapping[int, Mapping[str, Any]]:
+        """Returns values of the records that a batch is to change; none of others, which may write one twice."""
+        changing = [
+            one.spec for one in run.steps if one.spec.rows and one.spec.kind is Kind.UPDATE and not one.spec.last
+        ]
+        if len(changing) < 2:
+            return {}
+        try:
+            scene = await self.of(run.entry)
+            schema = await scene.schema(changing[0].model)
+            ids = [one for spec in changing for one in ids_of(spec)]
+            names = dict.fromkeys(name for spec in changing for name in spec.values[0])
+            rows = await scene.link.driver.read(scene.ask, schema, ids, list(names), binaries=True)
+        except SutlerError:  # each step will see for itself
+            return {}
+        return {row.id: row.values for row in rows}
 
     async def of(self, entry: Entry) -> Scene:
         """Returns the scene of a transaction that was checked before it began.

@@ -42,7 +42,7 @@ async def take(run: Run, scenes: Scenes, step: Step) -> Step:
         if again and not step.repeatable:
             raise UnknownOutcome
         try:
-            scene = await scenes.of(run.entry)
+            scene = replace(await scenes.of(run.entry), known=run.known)
             act = await WAYS[step.spec.kind].ready(scene, replace(step, spec=run.spec(step)))
             found = await _look(act) if again else None
         except SutlerError as error:

@@ -87,9 +87,15 @@ async def ready_values(scene: Scene, step: Step, values: Values) -> Update:
     if step.state is not StepState.PENDING:
         return Update(scene, step, schema, values, prepared, again=True)
     ids = ids_of(step.spec)
-    old = () if step.spec.last else tuple(await scene.read(schema, ids, list(values)))
+    old = () if step.spec.last else await _old(scene, schema, ids, list(values))
     begun = replace(step, record_ids=ids, old_values=old, repeatable=prepared.repeatable)
     return Update(scene, begun, schema, values, prepared, again=False)
+
+
+async def _old(scene: Scene, schema: ModelSchema, ids: Sequence[int], names: Sequence[str]) -> tuple[Values, ...]:
+    if all(one in scene.known and scene.known[one].keys() >= set(names) for one in ids):
+        return tuple({name: scene.known[one][name] for name in names} for one in ids)
+    return tuple(await scene.read(schema, ids, names))
 
 
 async def undo(scene: Scene, step: Step, again: bool) -> None:

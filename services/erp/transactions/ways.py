@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -34,6 +34,7 @@ class Scene:
         answers: The cache.
         reachable: Gives the models behind relations; while steps are checked it refuses those that may not be reached.
         related: The models behind relations of which records are written too.
+        known: Values of records that were read under their locks and that no earlier step has written.
     """
 
     link: Link
@@ -44,6 +45,7 @@ class Scene:
     answers: Answers
     reachable: SchemaSource
     related: set[str] = field(default_factory=set)
+    known: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def schemas(self) -> SchemaSource:

@@ -98,6 +98,21 @@ async def test_different_rows_are_a_transaction(database: str, sandbox: SandboxP
         assert states(await get(client, listed.transactions[0].name)) == ["UNDONE", "UNDONE", "FAILED"]
 
 
+async def test_old_values_of_a_batch_are_read_together(lossy: tuple[Sutler, Proxy], sandbox: SandboxProcess) -> None:
+    client, server = lossy
+    ids = partners(sandbox, 30, color=1)
+    await client.erp.BatchUpdateRecords(updates([(ids[0], {"color": 1})]))
+    reads, writes = server.count("read"), server.count("write")
+    rows: list[tuple[int, dict[str, Any]]] = [(one, {"color": index + 2}) for index, one in enumerate(ids)]
+    await client.erp.BatchUpdateRecords(updates(rows))
+    assert (server.count("read") - reads, server.count("write") - writes) == (1, 30)
+    assert colours(sandbox, ids) == list(range(2, 32))
+    rows = [(one, {"name": f"n{index}"}) for index, one in enumerate(ids)]
+    with pytest.raises(FailedPrecondition):
+        await client.erp.BatchUpdateRecords(updates([*rows[:-1], (ids[-1], {"parent_id": ids[-1]})]))
+    assert [row["name"] for row in sandbox.call("res.partner", "read", ids, ["name"])] == [f"p{i}" for i in range(30)]
+
+
 @pytest.mark.parametrize(
     ("rows", "kind", "reason", "place", "writes"),
     [
