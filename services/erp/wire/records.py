@@ -9,7 +9,16 @@ from typing import Any
 from sutler.context import current
 from sutler.erp.v1 import erp_pb2
 from sutler.status import to_status
-from sutler.wire import duration, from_struct, from_value, seconds, timestamp, to_struct, to_value
+from sutler.wire import (
+    duration,
+    from_struct,
+    from_value,
+    put_struct,
+    put_timestamp,
+    seconds,
+    timestamp,
+    to_value,
+)
 
 from services.erp.catalogue import Kept
 from services.erp.connections import ErpContext
@@ -32,13 +41,14 @@ def record(one: Record) -> erp_pb2.Record:
         id=one.id,
         external_id=one.external_id,
         display_name=one.display_name[:4096],
-        values=to_struct(one.values),
         etag=one.etag,
     )
+    message.values.SetInParent()
+    put_struct(message.values, one.values)
     if one.create_time is not None:
-        message.create_time.CopyFrom(timestamp(one.create_time))
+        put_timestamp(message.create_time, one.create_time)
     if one.update_time is not None:
-        message.update_time.CopyFrom(timestamp(one.update_time))
+        put_timestamp(message.update_time, one.update_time)
     if one.source is not None:
         message.source.CopyFrom(source(one.source))
     return message

@@ -15,6 +15,20 @@ MICROSECONDS = f"{SECONDS}.%f"
 CREATED = "create_date"
 CHANGED = "write_date"
 
+AS_TOLD = frozenset(
+    {
+        FieldType.INTEGER,
+        FieldType.FLOAT,
+        FieldType.STRING,
+        FieldType.TEXT,
+        FieldType.HTML,
+        FieldType.DATE,
+        FieldType.TIME,
+        FieldType.SELECTION,
+    }
+)
+"""Types whose values stay as they are, but for the false of one that is not there."""
+
 _SIZE = re.compile(r"([0-9.]+) ?(bytes|[KMGT]?i?b)", re.IGNORECASE)
 _UNITS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -58,6 +72,8 @@ def to_row(schema: ModelSchema, raw: Mapping[str, Any], *, binaries: bool) -> Ro
 
 def to_value(kind: FieldType, value: Any, *, binaries: bool = False) -> Any:
     """Returns one value: Odoo says false for everything that is not there."""
+    if kind in AS_TOLD:
+        return None if value is False else value
     if kind is FieldType.BOOLEAN:
         return bool(value)
     if value is False or value is None:
