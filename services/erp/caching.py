@@ -66,7 +66,12 @@ class Answers:
         if cache is None or ttl <= 0:
             return {record_id: record for record_id, (record, _) in (await read(ids, _at_once)).items()}
         keys = {record_id: _key(view, str(record_id)) for record_id in ids}
-        hits = await cache.get_many(view.link.connection.tenant, list(keys.values()))
+        figures = view.link.figures
+        figures.looking += 1
+        try:
+            hits = await cache.get_many(view.link.connection.tenant, list(keys.values()))
+        finally:
+            figures.looking -= 1
         kept = {
             record_id: one
             for record_id, hit in zip(keys, hits, strict=True)
@@ -75,7 +80,6 @@ class Answers:
         greatest = ttl if wanted.max_staleness is None else min(ttl, wanted.max_staleness)
         found = {record_id: one for record_id, one in kept.items() if _age(one) < greatest}
         missing = [record_id for record_id in ids if record_id not in found]
-        figures = view.link.figures
         for one in found.values():
             figures.add(_HITS[one.source.origin] if one.source else "cache_service_hits")
         figures.add("cache_misses", len(missing))

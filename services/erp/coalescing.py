@@ -19,6 +19,9 @@ MAX_IDS = 1000
 QUIET_TURNS = 3
 """After how many turns of the event loop in which nobody joined a call is made."""
 
+LOOK_SECONDS = 0.0005
+"""The pause between two looks whether others still look into the caches."""
+
 MOST_WINDOWS = 5
 """For how many further windows a call waits at the most, where others arrive or a call of the kind is under way."""
 
@@ -118,6 +121,9 @@ class Coalescer:
             await _all_ready(joint)
             await asyncio.sleep(0)
             quiet, known = 0 if len(joint.ids) > known else quiet + 1, len(joint.ids)
+            if self._figures.looking:
+                quiet = 0
+                await asyncio.sleep(LOOK_SECONDS)
 
     def _landed(self, key: Key, call: asyncio.Task[dict[int, Row]]) -> None:
         """Takes note of an error that nobody waits for any more."""

@@ -80,6 +80,7 @@ class Figures:
         counts: Everything else, under the names of the contract's ConnectionStats.
         now: What goes on at this moment, under the same kind of names.
         observe: Told of each call.
+        looking: How many reads look into the caches now, and may want to join others after that.
     """
 
     start_time: float = field(default_factory=time.time)
@@ -87,6 +88,7 @@ class Figures:
     counts: Counter[str] = field(default_factory=Counter)
     now: dict[str, Callable[[], int]] = field(default_factory=dict)
     observe: Observe | None = None
+    looking: int = 0
 
     def add(self, name: str, number: int = 1) -> None:
         """Counts something."""

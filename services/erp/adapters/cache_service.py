@@ -10,20 +10,16 @@ from typing import Any
 from sutler.cache.v1 import cache_pb2
 from sutler.client.cache.entries import CacheEntry, from_message
 from sutler.client.cache.near import MISSING
-from sutler.wire import duration
 
+from services.erp.adapters.behind import Answer, Behind
 from services.erp.adapters.cache_calls import CacheCalls
 from services.erp.adapters.nearby import NearAnswers, Nearby, entry_of, same
 from services.erp.adapters.sealed_values import SealedValues
 from services.erp.ports import Claims, Hit
 from services.erp.records import Origin
 
-CONTENT_TYPE = "application/octet-stream"
 MAX_VALUE_BYTES = 1_000_000
 MAX_PENDING = 10_000
-
-MAX_BEHIND = 1000
-"""How many puts may go on behind calls; more are left out."""
 
 
 class CacheServiceCache:
@@ -44,7 +40,7 @@ class CacheServiceCache:
         self._calls = calls
         self._values = values
         self._nearby = nearby
-        self._behind: set[asyncio.Task[Any]] = set()
+        self._behind = Behind(calls, nearby)
         self._pending: dict[str, dict[str, None]] = {}
         self._wake = asyncio.Event()
 
@@ -79,15 +75,6 @@ class CacheServiceCache:
         self._follow(tenant)
         return found
 
-    def row(
-        self, tenant: str, entry: CacheEntry, ttl: float, value: bytes, claim: cache_pb2.PutCondition
-    ) -> cache_pb2.PutEntryRow:
-        """Returns an answer as CacheService takes it."""
-        made = cache_pb2.Entry(
-            key=entry.key, inline_value=value, content_type=CONTENT_TYPE, tags=entry.tags, ttl=duration(ttl)
-        )
-        return cache_pb2.PutEntryRow(key=entry.key, entry=made, condition=claim)
-
     def sealed(self, tenant: str, key: str, value: Any) -> bytes:
         """Returns an answer as it is kept; empty if it is too large."""
         sealed = self._values.seal(tenant, key, value)
@@ -98,19 +85,10 @@ class CacheServiceCache:
         if tenant not in self._pending:
             await self._calls.put(tenant, rows)
 
-    def put_behind(self, tenant: str, rows: Sequence[cache_pb2.PutEntryRow], entries: Sequence[CacheEntry]) -> None:
-        """Puts answers in CacheService behind the call, for they are near."""
-
-        async def work() -> None:
-            near = self._nearby.get(tenant)
-            for entry, etag in zip(entries, await self._calls.put(tenant, rows), strict=True):
-                if near is not None and etag:
-                    near.name(entry, etag)
-
-        if rows and tenant not in self._pending and len(self._behind) < MAX_BEHIND:
-            task = asyncio.create_task(work(), name="put answers")
-            self._behind.add(task)
-            task.add_done_callback(self._behind.discard)
+    def put_behind(self, tenant: str, answer: Answer) -> None:
+        """Puts an answer that is near in CacheService, behind the call."""
+        if tenant not in self._pending:
+            self._behind.add(tenant, answer)
 
     async def invalidate(self, tenant: str, tags: Sequence[str]) -> None:
         """Drops everything that has one of the tags; at once if the cache answers, else as soon as it does."""
@@ -142,10 +120,8 @@ class CacheServiceCache:
 
     async def close(self) -> None:
         """Ends what goes on behind the calls."""
+        await self._behind.close()
         await self._nearby.close()
-        for task in self._behind:
-            task.cancel()
-        await asyncio.gather(*self._behind, return_exceptions=True)
 
     async def _invalidate(self, tenant: str, tags: Sequence[str]) -> bool:
         near = self._nearby.get(tenant)
@@ -189,28 +165,28 @@ class _Claimed:
         self._tenant = tenant
         self._near = near
         self._fills = {key: near.begin(key) for key in wanted} if near is not None else {}
-        self._leasing = asyncio.create_task(cache.lease(tenant, wanted), name="lease answers")
+        # With a living near cache they are leased behind the call; see Behind.
+        late = near is not None and near.is_live
+        self._leasing = None if late else asyncio.create_task(cache.lease(tenant, wanted), name="lease answers")
 
     async def ready(self) -> None:
-        """Waits for the leases."""
-        await asyncio.shield(self._leasing)
+        """Waits for the leases, where what is read has to be put under them."""
+        if self._leasing is not None:
+            await asyncio.shield(self._leasing)
 
     async def put(self, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float) -> None:
         """Keeps answers near at once and in CacheService behind the call; what is not kept near is waited for."""
-        leases = await self._leasing
-        near, rows, rest = list[CacheEntry](), list[cache_pb2.PutEntryRow](), list[cache_pb2.PutEntryRow]()
+        leases = {} if self._leasing is None else await self._leasing
+        rows = list[cache_pb2.PutEntryRow]()
         for key, (value, tags) in entries.items():
             sealed = self._cache.sealed(self._tenant, key, value)
-            entry = entry_of(key, tuple(tags), ttl)
-            kept = bool(sealed) and self._keep(entry, value, len(sealed))
-            if key not in leases or not sealed:
-                continue
-            row = self._cache.row(self._tenant, entry, ttl, sealed, leases[key])
-            if kept:
-                near.append(entry)
-            (rows if kept else rest).append(row)
-        self._cache.put_behind(self._tenant, rows, near)
-        await self._cache.put(self._tenant, rest)
+            answer = Answer(entry_of(key, tuple(tags), ttl), ttl, sealed)
+            kept = bool(sealed) and self._keep(answer.entry, value, len(sealed))
+            if key in leases and sealed:
+                rows.append(answer.row(leases[key]))
+            elif kept:
+                self._cache.put_behind(self._tenant, answer)
+        await self._cache.put(self._tenant, rows)
 
     def end(self) -> None:
         """Gives up what was not put."""

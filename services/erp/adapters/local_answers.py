@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sutler.client.cache.near import MISSING, Fill
 
-from services.erp.adapters.nearby import MAX_ENTRIES, NearAnswers, entry_of, same
+from services.erp.adapters.nearby import NearAnswers, entry_of, same
 from services.erp.ports import Claims, Hit
 from services.erp.records import Origin
 
@@ -22,7 +22,7 @@ class LocalAnswers:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._near = NearAnswers(MAX_ENTRIES, max_bytes)
+        self._near = NearAnswers(max_bytes)
         self._near.live(float("inf"))
 
     async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Hit | None]:

