@@ -155,7 +155,8 @@ class Customers:
         self, scope: _Scope, what: Sequence[Any], wanted: Wanted, wish: Wish, find: Find
     ) -> tuple[Mapping[str, Any], DataSource]:
         async def read() -> Mapping[str, Any]:
-            rows, after = await find()
+            with scope.view.link.catalogue.doubted(scope.customers.model):
+                rows, after = await find()
             found = await self._orders.of(scope.view, scope.customers, scope.orders, rows, wish)
             records = await self._reading.to_records(scope.view, rows)
             codes = await self._orders.codes(scope.view, scope.customers, [record for record, _ in records.values()])

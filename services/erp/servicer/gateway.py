@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sutler.context import current
@@ -25,6 +25,7 @@ from services.erp.stores import JournalStore
 from services.erp.subscribing import Subscribing
 from services.erp.transactions.transactions import Transactions
 from services.erp.upserting import Upserting
+from services.erp.wire.hot import HotRecords
 from services.erp.writing import Writing
 
 AREA = "erp"
@@ -53,6 +54,7 @@ class Gateway:
     pager: Pager
     customers: Customers
     statistics: Statistics
+    hot: HotRecords = field(default_factory=HotRecords)
 
     async def link(self, connection: str) -> Link:
         """Returns the link of a connection by its name, for the caller's tenant."""

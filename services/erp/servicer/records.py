@@ -20,7 +20,7 @@ class RecordRpcs(Rpcs):
         """See the contract."""
         link = await self.gateway.link(request.connection)
         found = await self.gateway.reading.get(link, current().principal, wire.wanted(request), request.id)
-        return wire.record(found)
+        return self.gateway.hot.message(found)
 
     async def BatchGetRecords(
         self, request: erp_pb2.BatchGetRecordsRequest, context: Any
