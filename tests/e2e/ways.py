@@ -38,7 +38,6 @@ HTTP_STATUS = {
     code_pb2.NOT_FOUND: 404,
     code_pb2.ALREADY_EXISTS: 409,
     code_pb2.ABORTED: 409,
-    code_pb2.UNIMPLEMENTED: 501,
 }
 
 

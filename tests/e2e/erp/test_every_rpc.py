@@ -9,8 +9,9 @@ from sutler.erp.v1 import erp_pb2 as pb
 from sutler.testing import wait_blocking
 from sutler.wire import from_struct, from_value, to_struct, to_value
 
+from tests.e2e.erp import works
 from tests.e2e.erp.conftest import Up
-from tests.e2e.erp.later import LATER, LINE, ORDER, PARTNER, PENDING
+from tests.e2e.erp.works import LINE, ORDER, PARTNER
 from tests.e2e.ways import WAYS, Caller
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ErpGateway"]
@@ -29,16 +30,15 @@ def test_every_rpc(up: Up, way: str) -> None:
     methods_are_called(call, main)
     changes_are_watched(call, main, made)
     subscriptions_work(call, main)
-    later = [rpcs for rpcs in LATER if PENDING & set(rpcs)]
-    for rpcs, work in LATER.items():
-        if rpcs not in later:
-            work(call, main)
+    works.groups_are_computed(call, main)
+    works.batches_are_changed_and_deleted(call, main)
+    works.transactions_run(call, main)
+    works.exports_stream(call, main)
+    works.imports_stream(call, main)
+    works.customers_are_told(call, main)
+    works.figures_are_told(call, main)
     all_is_deleted(call, main, made)
-    assert {method for method, _ in call.missed()} <= {rpc for rpcs in later for rpc in rpcs}
-
-
-def test_only_what_is_tried_later_may_be_pending() -> None:
-    assert {rpc for rpcs in LATER for rpc in rpcs} >= PENDING
+    assert not call.missed()
 
 
 def sandbox_connection(url: str, **more: Any) -> pb.Connection:

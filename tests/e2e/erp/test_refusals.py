@@ -8,8 +8,8 @@ from sutler.erp.v1 import erp_pb2 as pb
 from sutler.wire import to_struct
 
 from tests.e2e.erp.conftest import Up
-from tests.e2e.erp.later import ORDER, PARTNER, PENDING
 from tests.e2e.erp.test_every_rpc import SERVICE, sandbox_connection
+from tests.e2e.erp.works import ORDER, PARTNER
 from tests.e2e.ways import WAYS, Caller, Sent, bindings
 
 pytestmark = pytest.mark.xdist_group("e2e-erp")
@@ -26,7 +26,6 @@ BAD_FILTER = code_pb2.INVALID_ARGUMENT, "FILTER_INVALID"
 BAD_FIELD = code_pb2.INVALID_ARGUMENT, "FIELD_NOT_FOUND"
 BAD_TOKEN = code_pb2.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"
 STALE = code_pb2.ABORTED, "ETAG_MISMATCH"
-NOT_THERE = code_pb2.UNIMPLEMENTED, "NOT_IMPLEMENTED"
 
 ROW = pb.RecordInput(values=to_struct({"name": "x", "colour": 1}))
 CREATE = pb.TransactionStep(model=PARTNER, create_record=pb.CreateStep(values=to_struct({"name": "${steps.a.id}"})))
@@ -141,7 +140,7 @@ def test_every_rpc_refuses_in_the_documented_form(up: Up, way: str) -> None:
     for method, (sent, expected) in REFUSALS.items():
         for binding in range(len(bindings(SERVICE.methods_by_name[method])) if way == "rest" else 1):
             found = call.refused(method, sent, binding)
-            if found != (NOT_THERE if method in PENDING else expected):
+            if found != expected:
                 wrong[method] = found
     assert not wrong
     assert not call.missed()

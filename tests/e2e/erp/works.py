@@ -1,8 +1,6 @@
-"""What is tried through Envoy as soon as none of its RPCs is pending any more."""
+"""What is tried through Envoy: groups, batches, transactions, exports and imports, customers, figures."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from google.rpc import code_pb2
 from sutler.erp.v1 import erp_pb2 as pb
@@ -12,9 +10,6 @@ from tests.e2e.ways import Caller
 
 PARTNER, ORDER = "res.partner", "sale.order"
 LINE = {"product_id": 1, "product_uom_qty": 3}
-
-PENDING: frozenset[str] = frozenset()
-"""The RPCs that this release does not offer yet; the tests hold that no other is left out."""
 
 
 def groups_are_computed(call: Caller, main: str) -> None:
@@ -121,16 +116,3 @@ def figures_are_told(call: Caller, main: str) -> None:
     stats = call("GetConnectionStats", pb.GetConnectionStatsRequest(name=f"{main}/stats"))
     assert stats.total.call_count >= sum(each.call_count for each in stats.calls) > 0
     assert "read" in {each.method for each in stats.calls}
-
-
-Work = Callable[[Caller, str], None]
-LATER: dict[tuple[str, ...], Work] = {
-    ("AggregateRecords",): groups_are_computed,
-    ("UpsertRecords", "BatchUpdateRecords", "BatchDeleteRecords"): batches_are_changed_and_deleted,
-    ("RunTransaction", "GetTransaction", "ListTransactions"): transactions_run,
-    ("ExportRecords",): exports_stream,
-    ("ImportRecords", "GetImport"): imports_stream,
-    ("GetCustomer", "ListCustomerOrders", "SearchCustomers"): customers_are_told,
-    ("GetConnectionStats",): figures_are_told,
-}
-"""What is tried as soon as none of its RPCs is pending."""
