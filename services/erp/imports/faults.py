@@ -20,6 +20,8 @@ from sutler.errors import (
     invalid,
 )
 
+from services.erp.faults import values_invalid
+
 KINDS: Mapping[str, type[SutlerError]] = {
     "FIELD_NOT_FOUND": Invalid,
     "VALUE_INVALID": Invalid,
@@ -83,23 +85,26 @@ def refused_together(model: str, rows: Iterable[int]) -> Invalid:
     )
 
 
-def key_not_unique(model: str, row: int, ids: Sequence[int]) -> FailedPrecondition:
-    """Several records have the key of a row."""
-    shown = ", ".join(str(one) for one in ids[:20])
-    return FailedPrecondition(
-        f"several records have the key of the row: {model} {shown}",
-        reason="KEY_NOT_UNIQUE",
-        metadata={"model": model, "row": str(row), "ids": shown},
-    )
+def external_id_missing(model: str) -> Invalid:
+    """A row has nothing to find its record by."""
+    return values_invalid(model, [Violation("external_id", "is needed, as there are no key_fields", "VALUE_MISSING")])
 
 
-def key_repeated(model: str, row: int, first: int) -> FailedPrecondition:
-    """An earlier row of the chunk has the same key."""
-    return FailedPrecondition(
-        f"the row {first} has the same key; send them in two chunks if both shall be written",
-        reason="KEY_NOT_UNIQUE",
-        metadata={"model": model, "row": str(row), "first": str(first)},
-    )
+def key_not_unique(error: SutlerError, row: int, rows: Sequence[int]) -> FailedPrecondition:
+    """Several records, or several rows of the chunk, have the key of a row.
+
+    Args:
+        error: What was found, with places in the chunk.
+        row: The index of the row in the import.
+        rows: The index of each place.
+    """
+    told = {**error.metadata, "row": str(row)}
+    if "rows" in told:
+        told["rows"] = ", ".join(str(rows[int(place)]) for place in told["rows"].split(", "))
+        text = f"these rows of the chunk have the same key: {told['rows']}; send them in chunks of their own"
+    else:
+        text = f"several records have the key of the row: {told['ids']}"
+    return FailedPrecondition(text, reason="KEY_NOT_UNIQUE", metadata=told)
 
 
 def external_id_repeated(connection: str, external_id: str) -> AlreadyExists:
@@ -121,16 +126,6 @@ def external_id_impossible(model: str) -> Unimplemented:
 def first_lacks(fields: Sequence[str]) -> Invalid:
     """The first message does not say what is imported."""
     return invalid(fields[0], "is needed in the first message", reason="IMPORT_INVALID")
-
-
-def key_elsewhere(field: str) -> Invalid:
-    """A key field is one of another model."""
-    return invalid(
-        "key_fields",
-        f"{field!r} is a field of another model; a row has values of its own fields, such as a relation by id",
-        reason="IMPORT_INVALID",
-        metadata={"name": field},
-    )
 
 
 def differs(name: str, fields: Sequence[str]) -> Invalid:

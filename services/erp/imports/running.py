@@ -13,6 +13,7 @@ from sutler.ids import new_id
 from sutler.request_streams import until_shutdown
 from sutler.status import to_status
 
+from services.erp import finding
 from services.erp.attempts import DOMAIN
 from services.erp.caching import Answers
 from services.erp.creating import NewRecord
@@ -22,7 +23,6 @@ from services.erp.imports.chunks import Chunk, Target
 from services.erp.imports.model import Held, Import, ImportSpec, ImportStore, Mode, Outcome, RowResult, State
 from services.erp.links import Link
 from services.erp.reach import noting, reachable
-from services.erp.records import check_level, field_tree
 from services.erp.stores import JournalStore
 
 T = TypeVar("T")
@@ -127,11 +127,7 @@ class Importing:
         schema = await link.catalogue.schema(ask, spec.model)
         models: set[str] = set()
         related = noting(reachable(link, ask, principal), models)
-        elsewhere = [name for name in spec.key_fields if "." in name]
-        if elsewhere:
-            raise faults.key_elsewhere(elsewhere[0])
-        keys = field_tree(spec.key_fields)
-        check_level(keys, schema, "key_fields")
+        finding.check_keys(finding.Rows(schema, (), (), spec.key_fields))
         return Target(link, ask, schema, spec, related, models)
 
     async def _results(self, target: Target, held: Held, rows: Rows) -> list[RowResult]:

@@ -8,16 +8,15 @@ from collections.abc import Mapping, Sequence
 from sutler.errors import SutlerError
 
 from services.erp.attempts import Attempts
-from services.erp.faults import AnswerLostError
+from services.erp.faults import AnswerLostError, rows_invalid
+from services.erp.finding import Rows, check_keys, find
 from services.erp.imports import faults
 from services.erp.imports.chunks import Chunk, Target
 from services.erp.imports.creating import CreatedRows
-from services.erp.imports.finding import find_records
 from services.erp.imports.model import ImportStore, Outcome
 from services.erp.journal import Kind
 from services.erp.ports import Prepared
 from services.erp.records import key_of
-from services.erp.sameness import has
 from services.erp.stores import JournalStore
 
 
@@ -39,9 +38,7 @@ class UpsertedRows:
         """
         prepared = await target.prepare(chunk)
         await self._created.settle(target, chunk)
-        found = await find_records(target, chunk)
-        await _leave_unchanged(target, chunk, found)
-        changing = {index: found[index] for index in chunk.open() if index in found}
+        changing = await _find(target, chunk, prepared)
         writes: dict[str, list[int]] = {}
         for index in changing:
             if prepared[index].repeatable:
@@ -98,18 +95,29 @@ class UpsertedRows:
         chunk.journal[entry.uid] = entry
 
 
-async def _leave_unchanged(target: Target, chunk: Chunk, found: Mapping[int, int]) -> None:
-    """Gives rows that are as their records already are their result."""
-    by_fields: dict[tuple[str, ...], list[int]] = {}
-    for index in found:
-        by_fields.setdefault(tuple(sorted(chunk.rows[index].values)), []).append(index)
-    for fields, rows in by_fields.items():
-        ids = [found[index] for index in rows]
-        read = await target.link.driver.read(target.ask, target.schema, ids, fields or ("id",), binaries=True)
-        there = {one.id: one.values for one in read}
-        for index in rows:
-            if found[index] in there and has(target.schema, there[found[index]], chunk.rows[index].values):
-                chunk.put(index, Outcome.UNCHANGED, found[index])
+async def _find(target: Target, chunk: Chunk, prepared: Mapping[int, Prepared]) -> dict[int, int]:
+    """Returns the record of each row that is to change one; others that need no more get their result."""
+
+    def rows() -> Rows:
+        given = [chunk.rows[index] for index in chunk.open()]
+        return Rows(target.schema, given, [prepared[index] for index in chunk.open()], target.spec.key_fields)
+
+    for index in chunk.open():
+        if not target.spec.key_fields and not chunk.rows[index].external_id:
+            chunk.fail(index, faults.external_id_missing(target.spec.model))
+    wrong = check_keys(rows())
+    if wrong:
+        chunk.refuse(rows_invalid(target.spec.model, wrong), chunk.open(), last=False)
+    open_rows, changing = chunk.open(), dict[int, int]()
+    found = await find(target.link, target.ask, rows()) if open_rows else []
+    for index, one in zip(open_rows, found, strict=True):
+        if one.error is not None:
+            chunk.fail(index, faults.key_not_unique(one.error, index, open_rows))
+        elif one.record_id is not None and one.unchanged:
+            chunk.put(index, Outcome.UNCHANGED, one.record_id)
+        elif one.record_id is not None:
+            changing[index] = one.record_id
+    return changing
 
 
 async def _write(target: Target, ids: Sequence[int], one: Prepared) -> None:

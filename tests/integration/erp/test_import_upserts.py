@@ -71,15 +71,16 @@ async def test_rows_find_their_records_by_key_fields(lossy: tuple[Sutler, Proxy]
     ]
     proxy.calls.clear()
     first = opening(mark, mode=UPSERT, key_fields=["ref", "name"])
-    answers = await run(client, first, chunk(0, rows), chunk(7, [{**rows[2], "city": "Lier"}]))
-    assert outcomes(answers) == [UNCHANGED, UPDATED, CREATED, 0, 0, 0, CREATED, UPDATED]
+    answers = await run(client, first, chunk(0, rows), chunk(7, [{**rows[2], "city": "Lier"}, rows[1]]))
+    assert outcomes(answers) == [UNCHANGED, 0, CREATED, 0, 0, 0, CREATED, UPDATED, UPDATED]
     failed = {one.index: from_status(one.status) for one in (await get_import(client, mark)).failed_rows}
     assert {index: error.reason for index, error in failed.items()} == {
+        1: "KEY_NOT_UNIQUE",
         3: "KEY_NOT_UNIQUE",
         4: "KEY_NOT_UNIQUE",
         5: "VALUE_MISSING",
     }
-    assert len(failed[3].metadata["ids"].split(", ")) == 2 and failed[4].metadata["first"] == "1"
+    assert len(failed[3].metadata["ids"].split(", ")) == 2 and failed[4].metadata["rows"] == "1, 4"
     found = sandbox.call("res.partner", "search_read", [["ref", "=", mark]], fields=["name", "city"], order="id")
     assert [(one["name"], one["city"]) for one in found] == [
         (f"{mark} 0", "Ghent"),
@@ -129,7 +130,7 @@ async def test_a_change_that_cannot_be_repeated_is_unknown_if_its_answer_is_lost
 
 
 async def test_keys_are_fields_of_the_model_itself(erp: Sutler) -> None:
-    for field, reason in (("colour", "FIELD_NOT_FOUND"), ("parent_id.name", "IMPORT_INVALID")):
+    for field, reason in (("colour", "FIELD_NOT_FOUND"), ("parent_id.name", "VALUE_INVALID")):
         with pytest.raises(SutlerError) as refused:
             await run(erp, opening("a", mode=UPSERT, key_fields=[field]))
         assert refused.value.reason == reason
