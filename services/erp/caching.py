@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from sutler.errors import Unavailable
@@ -220,7 +220,7 @@ def _tags(link: Link, touched: Touched) -> list[str]:
 
 
 def _plain(record: Record) -> dict[str, Any]:
-    return asdict(replace(record, source=None)) | {"read_time": record.source.read_time if record.source else 0.0}
+    return record.plain() | {"read_time": record.source.read_time if record.source else 0.0}
 
 
 def _record(view: View, hit: Hit) -> Record | None:

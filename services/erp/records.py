@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -78,6 +78,13 @@ class Record:
     create_time: float | None = None
     update_time: float | None = None
     source: DataSource | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Returns it as JSON data, without its source; the values are the same, which nobody changes."""
+        return {name: getattr(self, name) for name in PLAIN}
+
+
+PLAIN = tuple(one.name for one in fields(Record) if one.name != "source")
 
 
 @dataclass(slots=True)

@@ -123,7 +123,7 @@ class Searching:
             rows = await link.driver.names(view.ask, view.schema, query, selector, offset + search.limit + 1)
             page = rows[offset : offset + search.limit]
             records = [Record(model=wanted.model, id=row.id, display_name=row.display_name) for row in page]
-            return {"records": [asdict(one) for one in records], "more": len(rows) > offset + search.limit}
+            return {"records": [one.plain() for one in records], "more": len(rows) > offset + search.limit}
 
         what = ["names", query, asdict(search)]
         answer, source = await self._answers.search(view, what, wanted, {wanted.model, *view.models}, read)
@@ -151,5 +151,5 @@ class Searching:
         )
         found = await self._reading.to_records(view, rows[: search.limit])
         total = await view.link.driver.count(view.ask, view.schema, selector) if search.total else None
-        records = [asdict(replace(record, source=None)) for record, _ in found.values()]
+        records = [record.plain() for record, _ in found.values()]
         return {"records": records, "more": len(rows) > search.limit, "total": total}
