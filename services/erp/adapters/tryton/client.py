@@ -133,7 +133,11 @@ class Client:
             return state.attempt_number >= self._attempts or late
 
         return tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(_may_pass), stop=stop, wait=self._pauses, reraise=True
+            retry=tenacity.retry_if_exception(_may_pass),
+            stop=stop,
+            wait=self._pauses,
+            reraise=True,
+            before_sleep=lambda _: self._transport.http.repeated(),
         )
 
 

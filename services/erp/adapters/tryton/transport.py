@@ -120,8 +120,11 @@ class Transport:
         number = next(self._ids)
         body = orjson.dumps({"id": number, "method": method, "params": list(params)})
         headers = {"authorization": f"Session {session}"} if session else {}
-        async with self.http.turn(probe=probe):
+        of_model = method.startswith("model.")
+        model, _, called = method.removeprefix("model.").rpartition(".") if of_model else ("", "", method)
+        async with self.http.turn(probe=probe, model=model, method=called) as turn:
             answer = self._parse(await self.http.post(path, body, headers), number)
+            turn.refused = "error" in answer
         if "error" in answer:
             raise _refusal(answer["error"])
         return answer["result"]
