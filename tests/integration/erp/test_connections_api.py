@@ -201,13 +201,5 @@ async def test_a_check_tells_who_may_do_what(erp: Sutler) -> None:
 
 async def test_drivers_tell_what_they_can_do(erp: Sutler) -> None:
     found = await erp.erp.ListDrivers(erp_pb2.ListDriversRequest())
-    assert [one.driver for one in found.drivers] == ["odoo-json2", "odoo-jsonrpc"]
+    assert [one.driver for one in found.drivers] == ["odoo-json2", "odoo-jsonrpc", "tryton"]
     assert erp_pb2.Driver.CAPABILITY_CREATE_KEYS in found.drivers[1].capabilities
-
-
-async def test_what_is_not_offered_says_so(erp: Sutler) -> None:
-    with pytest.raises(SutlerError) as caught:
-        await erp.erp.BatchDeleteRecords(
-            erp_pb2.BatchDeleteRecordsRequest(connection=MAIN, model="res.partner", ids=[1])
-        )
-    assert (caught.value.code.name, caught.value.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED")

@@ -88,7 +88,7 @@ class Aggregator:
                     raise
                 self._missing.add(form.method)
             else:
-                return [form.answer(question, row) for row in self._client.shape(told, list)]
+                return [form.answer(question, row) for row in self._client.shape(told, list, of=dict)]
         raise _cannot(model, "this version has no method that makes groups")
 
 
