@@ -18,9 +18,8 @@ from services.erp.connections import Condition, Connection, ConnectionSpec, Stat
 from services.erp.drivers import DriverRegistry
 from services.erp.links import Links
 from services.erp.permitting import check_spec, leads_elsewhere, logs_in_anew, with_secrets
-from services.erp.ports import SecretBox
+from services.erp.ports import ConnectionStore, Query, SecretBox
 from services.erp.schemas import ErpUser, ModelRights
-from services.erp.stores import ConnectionStore, Query
 
 CREATE = "erp.connections.create"
 

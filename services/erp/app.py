@@ -26,12 +26,12 @@ from sutler.store.retention import Sweep, Sweeper
 from sutler.watch import Watcher
 
 from services.erp.adapters import make_registry
-from services.erp.adapters.cache_calls import CacheCalls
-from services.erp.adapters.cache_service import CacheServiceCache
-from services.erp.adapters.local_answers import LocalAnswers
-from services.erp.adapters.nearby import Nearby
+from services.erp.adapters.answers.cache_calls import CacheCalls
+from services.erp.adapters.answers.cache_service import CacheServiceCache
+from services.erp.adapters.answers.local_answers import LocalAnswers
+from services.erp.adapters.answers.nearby import Nearby
+from services.erp.adapters.answers.sealed_values import SealedValues
 from services.erp.adapters.schema import MIGRATIONS
-from services.erp.adapters.sealed_values import SealedValues
 from services.erp.adapters.stored_connections import StoredConnections, StoredFieldSets
 from services.erp.adapters.stored_feeds import LEASE, StoredFeeds
 from services.erp.adapters.stored_figures import StoredFigures
@@ -42,12 +42,13 @@ from services.erp.adapters.stored_transactions import StoredTransactions, leadin
 from services.erp.administration import Administration, Rules
 from services.erp.aggregating import Aggregating
 from services.erp.attempts import Attempts
-from services.erp.batching import Batching
+from services.erp.batches.batching import Batching
+from services.erp.batches.upserting import Upserting
 from services.erp.caching import Answers
 from services.erp.creating import Creating
-from services.erp.customers import Customers
+from services.erp.customers.reading import Customers
 from services.erp.etags import Etags
-from services.erp.exporting import Exporting
+from services.erp.exports.exporting import Exporting
 from services.erp.feed.running import FeedRunner
 from services.erp.feed.watching import Watching
 from services.erp.imports.creating import CreatedRows
@@ -71,7 +72,6 @@ from services.erp.transactions.course import Course
 from services.erp.transactions.run import Scenes
 from services.erp.transactions.running import Running
 from services.erp.transactions.transactions import Transactions
-from services.erp.upserting import Upserting
 from services.erp.wire import subscriptions as wire
 from services.erp.writing import Writing
 

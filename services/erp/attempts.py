@@ -21,7 +21,7 @@ from services.erp.faults import AnswerLostError
 from services.erp.feed.model import Touch
 from services.erp.journal import Entry, Kind, State
 from services.erp.links import Link
-from services.erp.stores import JournalStore
+from services.erp.ports import JournalStore
 from services.erp.users import Ask
 
 MARGIN_SECONDS = 5.0

@@ -18,13 +18,12 @@ from services.erp.connections import ErpContext
 from services.erp.journal import Kind
 from services.erp.keyed import KEY_MODULE, create_once
 from services.erp.links import Link
-from services.erp.ports import Prepared
+from services.erp.ports import JournalStore, Prepared
 from services.erp.reach import noting, reachable
 from services.erp.reading import Reading
 from services.erp.records import Record
 from services.erp.schemas import ModelSchema
 from services.erp.selecting import SchemaSource
-from services.erp.stores import JournalStore
 from services.erp.users import Ask
 from services.erp.wanting import Wanted
 

@@ -11,9 +11,9 @@ from sutler.errors import etag_mismatch
 from services.erp import faults
 from services.erp.connections import ErpContext
 from services.erp.links import Link
+from services.erp.ports import FieldSets
 from services.erp.reading import Reading
 from services.erp.records import etag_covers
-from services.erp.stores import FieldSets
 from services.erp.wanting import View, Wanted
 
 

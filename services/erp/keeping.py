@@ -14,7 +14,7 @@ from sutler.errors import SutlerError
 from services.erp.attempts import Attempts
 from services.erp.connections import Connection, State
 from services.erp.links import Link, Links
-from services.erp.stores import ConnectionStore
+from services.erp.ports import ConnectionStore
 
 log = structlog.get_logger("erp.keeping")
 

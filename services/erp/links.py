@@ -18,11 +18,10 @@ from services.erp.connections import Condition, Connection, ErpContext
 from services.erp.figures import Figures, Observe
 from services.erp.gate import Gate
 from services.erp.locks import RecordLocks
-from services.erp.ports import Driver, MakeDriver, SecretBox
+from services.erp.ports import ConnectionStore, Driver, MakeDriver, SecretBox
 from services.erp.records import key_of
 from services.erp.schemas import ModelSchema
 from services.erp.selecting import SchemaSource
-from services.erp.stores import ConnectionStore
 from services.erp.users import Ask, Login, choose_login
 
 RETIRE_SECONDS = 0.5

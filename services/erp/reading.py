@@ -15,6 +15,7 @@ from services.erp.caching import Answers
 from services.erp.coalescing import Ready
 from services.erp.expanding import Expander, Touched, check_paths, titled, titles
 from services.erp.links import Link
+from services.erp.ports import FieldSets
 from services.erp.reach import noting, reachable
 from services.erp.records import (
     DISPLAY_NAME,
@@ -30,7 +31,6 @@ from services.erp.records import (
     record_etag,
 )
 from services.erp.schemas import ModelSchema
-from services.erp.stores import FieldSets
 from services.erp.wanting import View, Wanted
 
 MAX_FLAT = 10_000

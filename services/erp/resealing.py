@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from services.erp.ports import SecretBox
-from services.erp.stores import ConnectionStore
+from services.erp.ports import ConnectionStore, SecretBox
 
 log = structlog.get_logger("erp.keeping")
 

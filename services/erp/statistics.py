@@ -12,7 +12,7 @@ from sutler.errors import SutlerError
 
 from services.erp.figures import summed
 from services.erp.links import Links
-from services.erp.stores import FigureStore
+from services.erp.ports import FigureStore
 
 EVERY_SECONDS = 2.0
 ALIVE_SECONDS = 10.0

@@ -18,11 +18,11 @@ from services.erp.connections import Connection
 from services.erp.feed.looking import begin, begin_unseen, beginning, look, timing, watched_fields
 from services.erp.feed.model import Cursor, Feed, FeedSpec, Kind, Observation, Phase
 from services.erp.links import Link, Links
+from services.erp.ports import FeedStore, Query, SubscriptionStore
 from services.erp.reach import WATCH
 from services.erp.reading import Reading
 from services.erp.selecting import check_domain_size
 from services.erp.standing import Standing, standing
-from services.erp.stores import FeedStore, Query, SubscriptionStore
 from services.erp.subscriptions import Subscription, SubscriptionSpec
 
 CREATE = "erp.subscriptions.create"

@@ -19,12 +19,11 @@ from services.erp.connections import Effect, ErpContext
 from services.erp.etags import Etags
 from services.erp.journal import Kind
 from services.erp.links import Link
-from services.erp.ports import Prepared
+from services.erp.ports import JournalStore, Prepared
 from services.erp.reach import noting, reachable
 from services.erp.reading import Reading
 from services.erp.records import Record
 from services.erp.schemas import EXACT, FieldType, ModelSchema
-from services.erp.stores import JournalStore
 from services.erp.users import Ask
 from services.erp.wanting import Wanted
 

@@ -17,8 +17,8 @@ from services.erp.connections import Condition, Connection, ConnectionSpec
 from services.erp.feed.model import Change, Cursor, Detection, Feed, FeedSpec, FieldChange, Observation
 from services.erp.feed.model import Kind as FeedKind
 from services.erp.journal import Entry
+from services.erp.ports import Query
 from services.erp.records import Record
-from services.erp.stores import Query
 from services.erp.subscriptions import Action, Subscription, SubscriptionSpec
 
 T = TypeVar("T")

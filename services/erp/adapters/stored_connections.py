@@ -17,15 +17,15 @@ from services.erp.adapters.stored_feeds import feeds_changed
 from services.erp.adapters.stored_imports import busy_import
 from services.erp.connections import COLLECTION, Condition, Connection, State
 from services.erp.feed.looking import beginning
+from services.erp.ports import Query
 from services.erp.records import FieldSet
-from services.erp.stores import Query
 
 DAY_SECONDS = 86_400.0
 MAX_KNOWN = 10_000
 
 
 class StoredConnections:
-    """See :class:`services.erp.stores.ConnectionStore`.
+    """See :class:`services.erp.ports.ConnectionStore`.
 
     Args:
         db: The store.
@@ -213,7 +213,7 @@ def _delete(tx: Transaction, connection: Connection) -> None:
 
 
 class StoredFieldSets:
-    """See :class:`services.erp.stores.FieldSets`.
+    """See :class:`services.erp.ports.FieldSets`.
 
     Args:
         db: The store.

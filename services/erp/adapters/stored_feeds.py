@@ -19,7 +19,7 @@ from services.erp.adapters.rows import (
     observed,
 )
 from services.erp.feed.model import Change, Feed, Observation, Touch
-from services.erp.stores import Step
+from services.erp.ports import Step
 
 LEASE = "erp.feeds"
 LOG = "erp_changes"
@@ -27,7 +27,7 @@ VERSION = "erp_feeds"
 
 
 class StoredFeeds:
-    """See :class:`services.erp.stores.FeedStore`.
+    """See :class:`services.erp.ports.FeedStore`.
 
     Args:
         db: The store.

@@ -10,7 +10,7 @@ from sutler.store import Database, Transaction
 
 
 class StoredFigures:
-    """See :class:`services.erp.stores.FigureStore`.
+    """See :class:`services.erp.ports.FigureStore`.
 
     Args:
         db: The store.

@@ -15,13 +15,13 @@ from services.erp import filters
 from services.erp.adapters.rows import ENTRIES
 from services.erp.feed.model import Touch
 from services.erp.journal import Entry, State
-from services.erp.stores import Query
+from services.erp.ports import Query
 
 TOUCHES = "erp_touches"
 
 
 class StoredJournal:
-    """See :class:`services.erp.stores.JournalStore`.
+    """See :class:`services.erp.ports.JournalStore`.
 
     Args:
         db: The store.

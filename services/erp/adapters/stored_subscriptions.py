@@ -15,13 +15,13 @@ from services.erp.adapters.rows import FEEDS, SUBSCRIPTIONS
 from services.erp.adapters.stored_feeds import feeds_changed, store_observations
 from services.erp.connections import Connection
 from services.erp.feed.model import Feed, Kind, Observation
-from services.erp.stores import Query
+from services.erp.ports import Query
 from services.erp.subscribing import again
 from services.erp.subscriptions import Subscription
 
 
 class StoredSubscriptions:
-    """See :class:`services.erp.stores.SubscriptionStore`.
+    """See :class:`services.erp.ports.SubscriptionStore`.
 
     Args:
         db: The store.

@@ -19,8 +19,8 @@ from services.erp.feed.looking import look, principal_of, timing
 from services.erp.feed.model import Feed, Phase
 from services.erp.feed.polling import Poller
 from services.erp.links import Links
+from services.erp.ports import FeedStore, SubscriptionStore
 from services.erp.reading import Reading
-from services.erp.stores import FeedStore, SubscriptionStore
 
 log = structlog.get_logger("erp.feed")
 

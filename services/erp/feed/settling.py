@@ -12,9 +12,9 @@ from services.erp.feed.comparing import Compared, compare, went
 from services.erp.feed.events import events_of
 from services.erp.feed.looking import Look, Timing
 from services.erp.feed.model import Change, Cursor, Detection, Feed, Kind, Observation, Touch
+from services.erp.ports import FeedStore, Step
 from services.erp.reading import Reading
 from services.erp.records import Row
-from services.erp.stores import FeedStore, Step
 from services.erp.subscriptions import Subscription
 
 

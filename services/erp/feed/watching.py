@@ -17,9 +17,9 @@ from services.erp.feed.looking import PAGE, Look, begin, begin_unseen, look, tim
 from services.erp.feed.messages import Size, messages
 from services.erp.feed.model import Change, Detection, Feed, FeedSpec, FieldChange, Kind
 from services.erp.links import Link
+from services.erp.ports import FeedStore
 from services.erp.reading import Reading
 from services.erp.records import Record, key_of
-from services.erp.stores import FeedStore
 from services.erp.subscriptions import Action
 
 ALIVE_SECONDS = 30.0

@@ -18,8 +18,7 @@ from services.erp.imports.chunks import Chunk, Target
 from services.erp.imports.model import ImportStore, Outcome
 from services.erp.journal import Kind, State
 from services.erp.keyed import KEY_MODULE
-from services.erp.ports import Prepared
-from services.erp.stores import JournalStore
+from services.erp.ports import JournalStore, Prepared
 
 
 class CreatedRows:

@@ -13,8 +13,8 @@ from sutler.ids import new_id
 from sutler.request_streams import until_shutdown
 from sutler.status import to_status
 
-from services.erp import finding
 from services.erp.attempts import DOMAIN
+from services.erp.batches import finding
 from services.erp.caching import Answers
 from services.erp.creating import NewRecord
 from services.erp.feed.model import Touch
@@ -22,8 +22,8 @@ from services.erp.imports import faults
 from services.erp.imports.chunks import Chunk, Target
 from services.erp.imports.model import Held, Import, ImportSpec, ImportStore, Mode, Outcome, RowResult, State
 from services.erp.links import Link
+from services.erp.ports import JournalStore
 from services.erp.reach import noting, reachable
-from services.erp.stores import JournalStore
 
 T = TypeVar("T")
 

@@ -8,16 +8,15 @@ from collections.abc import Mapping, Sequence
 from sutler.errors import SutlerError
 
 from services.erp.attempts import Attempts
+from services.erp.batches.finding import Rows, check_keys, find
 from services.erp.faults import AnswerLostError, rows_invalid
-from services.erp.finding import Rows, check_keys, find
 from services.erp.imports import faults
 from services.erp.imports.chunks import Chunk, Target
 from services.erp.imports.creating import CreatedRows
 from services.erp.imports.model import ImportStore, Outcome
 from services.erp.journal import Kind
-from services.erp.ports import Prepared
+from services.erp.ports import JournalStore, Prepared
 from services.erp.records import key_of
-from services.erp.stores import JournalStore
 
 
 class UpsertedRows:

@@ -13,8 +13,8 @@ from sutler.masks import clear_output_only, merge
 from sutler.paging import fitting, page_size, parse_order_by
 
 from services.erp import filters
+from services.erp.ports import Query
 from services.erp.servicer.gateway import Rpcs, connection_id
-from services.erp.stores import Query
 from services.erp.wire import connections as wire
 
 TYPED_MODELS = ("res.partner", "sale.order")

@@ -10,21 +10,21 @@ from sutler.paging import Pager
 
 from services.erp.administration import Administration
 from services.erp.aggregating import Aggregating
-from services.erp.batching import Batching
+from services.erp.batches.batching import Batching
+from services.erp.batches.upserting import Upserting
 from services.erp.creating import Creating
-from services.erp.customers import Customers
-from services.erp.exporting import Exporting
+from services.erp.customers.reading import Customers
+from services.erp.exports.exporting import Exporting
 from services.erp.feed.watching import Watching
 from services.erp.imports.model import ImportStore
 from services.erp.imports.running import Importing
 from services.erp.links import Link, Links
+from services.erp.ports import JournalStore
 from services.erp.reading import Reading
 from services.erp.searching import Searching
 from services.erp.statistics import Statistics
-from services.erp.stores import JournalStore
 from services.erp.subscribing import Subscribing
 from services.erp.transactions.transactions import Transactions
-from services.erp.upserting import Upserting
 from services.erp.wire.hot import HotRecords
 from services.erp.writing import Writing
 

@@ -15,8 +15,8 @@ from sutler.paging import fitting, page_size, parse_order_by
 from sutler.watch import with_final_status
 
 from services.erp import filters
+from services.erp.ports import Query
 from services.erp.servicer.gateway import AREA, Rpcs, connection_id, last_id
-from services.erp.stores import Query
 from services.erp.subscribing import Wish
 from services.erp.wire import subscriptions as wire
 

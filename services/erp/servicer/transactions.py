@@ -11,8 +11,8 @@ from sutler.interceptors.idempotency import once
 from sutler.paging import fitting, page_size, parse_order_by
 
 from services.erp import filters
+from services.erp.ports import Query
 from services.erp.servicer.gateway import Rpcs, connection_id
-from services.erp.stores import Query
 from services.erp.transactions.model import Transaction
 from services.erp.wire import transactions as wire
 

@@ -9,9 +9,9 @@ from typing import Any
 from sutler.errors import SutlerError
 
 from services.erp.attempts import repeated
+from services.erp.batches.sameness import EXACT, has, normal
 from services.erp.ports import Prepared
 from services.erp.records import canonical
-from services.erp.sameness import EXACT, has, normal
 from services.erp.schemas import ModelSchema
 from services.erp.transactions import faults
 from services.erp.transactions.model import Step, StepSpec, StepState

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sutler.erp.v1 import erp_pb2
 from sutler.wire import from_struct
 
-from services.erp.batching import Batched, Deletion, RowUpdate, Updates
+from services.erp.batches.batching import Batched, Deletion, RowUpdate, Updates
+from services.erp.batches.upserting import Upserted, Upsertion
 from services.erp.creating import NewRecord
-from services.erp.upserting import Upserted, Upsertion
 from services.erp.wire.records import call_context, record
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from sutler.erp.v1 import erp_pb2
 from sutler.wire import seconds
 
-from services.erp.customer_orders import Wish
-from services.erp.customers import CustomerList, CustomerSearch
+from services.erp.customers.order_reading import Wish
+from services.erp.customers.reading import CustomerList, CustomerSearch
 from services.erp.wanting import Wanted
 from services.erp.wire.plain import fill
 from services.erp.wire.records import call_context, staleness

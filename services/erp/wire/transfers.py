@@ -7,7 +7,7 @@ from sutler.erp.v1 import erp_pb2
 from sutler.wire import from_struct, from_value, timestamp
 
 from services.erp.creating import NewRecord
-from services.erp.exporting import Chunk, Export
+from services.erp.exports.exporting import Chunk, Export
 from services.erp.imports import faults
 from services.erp.imports.model import Import, ImportSpec, Mode, Outcome, RowResult
 from services.erp.imports.running import Progress, Rows

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sutler.errors import Invalid
 
+from services.erp.batches.finding import Rows, find
+from services.erp.batches.sameness import has, same
 from services.erp.creating import NewRecord
-from services.erp.finding import Rows, find
 from services.erp.journal import Kind
 from services.erp.links import Link
 from services.erp.ports import Capability, Prepared
 from services.erp.records import Row
-from services.erp.sameness import has, same
 from services.erp.schemas import FieldType, Model, ModelField, ModelSchema
 from services.erp.transactions.model import MethodCall, StepSpec
 from services.erp.transactions.references import check_references, resolved

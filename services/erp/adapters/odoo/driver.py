@@ -16,7 +16,7 @@ from services.erp.adapters.odoo.loading import to_cells, to_table
 from services.erp.adapters.odoo.reader import OdooReader, split_external_id
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.writing import Encoder
-from services.erp.customer_view import CustomerView
+from services.erp.customers.view import CustomerView
 from services.erp.faults import AnswerLostError
 from services.erp.ports import Capability, Prepared
 from services.erp.schemas import ModelSchema

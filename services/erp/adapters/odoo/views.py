@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.erp.customer_view import CustomerView, OrderState
+from services.erp.customers.view import CustomerView, OrderState
 from services.erp.schemas import FieldType, ModelSchema
 from services.erp.subscriptions import Transition
 

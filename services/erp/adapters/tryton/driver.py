@@ -13,7 +13,7 @@ from services.erp.adapters.tryton.client import SINGLE_WRITER
 from services.erp.adapters.tryton.reader import STAMP, TrytonReader
 from services.erp.adapters.tryton.reading import plain
 from services.erp.adapters.tryton.writing import Encoder, Replaced, as_read, created
-from services.erp.customer_view import CustomerView
+from services.erp.customers.view import CustomerView
 from services.erp.faults import AnswerLostError
 from services.erp.ports import Capability, DriverInfo, Prepared
 from services.erp.schemas import ModelSchema

@@ -7,7 +7,7 @@ from typing import Any
 
 from sutler.paging import Order
 
-from services.erp.customer_view import CustomerView
+from services.erp.customers.view import CustomerView
 from services.erp.records import Row
 from services.erp.selecting import Selector
 from services.erp.wanting import View

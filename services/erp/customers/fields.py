@@ -8,7 +8,7 @@ from dataclasses import replace
 from sutler.filtering import And, Compare, Field, Filter, Kind, Node, Not, Op, Or, Ref, Schema, Type, parse
 from sutler.paging import Order, parse_order_by
 
-from services.erp.customer_view import CustomerView
+from services.erp.customers.view import CustomerView
 from services.erp.schemas import ModelField, ModelSchema
 from services.erp.selecting import Path, SchemaSource, Selector, kind_of
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sutler.paging import Order as By
 
-from services.erp.customer_view import CustomerView, OrderState
-from services.erp.orders import Order, by_customer, decimal, moment, summary
+from services.erp.customers.orders import Order, by_customer, decimal, moment, summary
+from services.erp.customers.view import CustomerView, OrderState
 from services.erp.records import DISPLAY_NAME, Record, Row
 from services.erp.schemas import FieldType, ModelSchema
 from services.erp.selecting import Selector, select
@@ -43,7 +43,7 @@ class CustomerOrders:
     async def of(
         self, view: View, customers: CustomerView, schema: ModelSchema, rows: Sequence[Row], wish: Wish
     ) -> dict[int, dict[str, Any]]:
-        """Returns the orders of each customer, with totals, as :func:`services.erp.orders.summary` gives them.
+        """Returns the orders of each customer, with totals as :func:`services.erp.customers.orders.summary` has them.
 
         Args:
             view: How the caller reads.

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sutler.client.cache.near import MISSING, Fill
 
-from services.erp.adapters.nearby import NearAnswers, entry_of, same
+from services.erp.adapters.answers.nearby import NearAnswers, entry_of, same
 from services.erp.ports import Claims, Hit
 from services.erp.records import Origin
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from services.erp.customer_view import OrderState
+from services.erp.customers.view import OrderState
 
 NANOS = 1_000_000_000
 

@@ -1,9 +1,8 @@
-"""What the domain needs from outside: drivers that speak to ERPs, and a box for secrets."""
+"""What the domain needs of a driver, which speaks to an ERP."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -12,9 +11,9 @@ from sutler.paging import Order
 
 from services.erp.aggregates import Aggregation, Group
 from services.erp.connections import Connection
-from services.erp.customer_view import CustomerView
+from services.erp.customers.view import CustomerView
 from services.erp.gate import Gate
-from services.erp.records import Origin, Row
+from services.erp.records import Row
 from services.erp.schemas import ErpUser, Model, ModelRights, ModelSchema
 from services.erp.selecting import SchemaSource, Selector
 from services.erp.subscriptions import Transition
@@ -275,66 +274,3 @@ class Driver(Protocol):
 
 MakeDriver = Callable[[Connection, Gate], Driver]
 """Makes the driver of a connection; each network call takes its turn at the gate."""
-
-
-class SecretBox(Protocol):
-    """Encrypts secrets at rest."""
-
-    def seal(self, secret: str, *, owner: str) -> bytes:
-        """Returns a secret encrypted; ``owner`` is authenticated, so that it cannot be moved elsewhere."""
-        ...
-
-    def is_current(self, sealed: bytes) -> bool:
-        """Returns whether the first of the configured keys has sealed this."""
-        ...
-
-    def open(self, sealed: bytes, *, owner: str) -> str:
-        """Returns the secret.
-
-        Raises:
-            ValueError: If no configured key opens it for this owner.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """What a cache has: JSON data, which nobody changes, and which cache that was."""
-
-    value: Any
-    origin: Origin
-
-
-class Claims(Protocol):
-    """The right to keep answers that are about to be read."""
-
-    async def ready(self) -> None:
-        """Returns when they are claimed: what is read from then on may be kept. It never fails."""
-        ...
-
-    async def put(self, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float) -> None:
-        """Keeps JSON data under keys, each with tags, for ``ttl`` seconds; only what was claimed, and still is."""
-        ...
-
-
-class RecordCache(Protocol):
-    """Keeps answers of ERPs. It never fails: a cache that does not answer is a miss."""
-
-    async def get_many(self, tenant: str, keys: Sequence[str]) -> list[Hit | None]:
-        """Returns what is kept under each key, or None."""
-        ...
-
-    def claiming(self, tenant: str, wanted: Mapping[str, Sequence[str]]) -> AbstractAsyncContextManager[Claims]:
-        """Claims keys while the block runs, each that nobody else reads now.
-
-        A claim ends with an invalidation, in whichever process, of one of the tags that stand with its key.
-        """
-        ...
-
-    async def invalidate(self, tenant: str, tags: Sequence[str]) -> None:
-        """Drops everything that has one of the tags."""
-        ...
-
-
-Background = Callable[[Awaitable[Any]], None]
-"""Runs something beside the call that asks for it."""

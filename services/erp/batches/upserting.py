@@ -11,10 +11,10 @@ from sutler.context import Principal
 from sutler.idempotency import Once
 
 from services.erp import faults
-from services.erp.batching import check_right, prepare_rows, read_back
+from services.erp.batches.batching import check_right, prepare_rows, read_back
+from services.erp.batches.finding import Finding, Rows, check_keys, find, not_unique
 from services.erp.connections import ErpContext
 from services.erp.creating import NewRecord
-from services.erp.finding import Finding, Rows, check_keys, find, not_unique
 from services.erp.journal import Kind
 from services.erp.links import Link
 from services.erp.reading import Reading

@@ -11,10 +11,10 @@ from sutler.cache.v1 import cache_pb2
 from sutler.client.cache.entries import CacheEntry, from_message
 from sutler.client.cache.near import MISSING
 
-from services.erp.adapters.behind import Answer, Behind
-from services.erp.adapters.cache_calls import CacheCalls
-from services.erp.adapters.nearby import NearAnswers, Nearby, entry_of, same
-from services.erp.adapters.sealed_values import SealedValues
+from services.erp.adapters.answers.behind import Answer, Behind
+from services.erp.adapters.answers.cache_calls import CacheCalls
+from services.erp.adapters.answers.nearby import NearAnswers, Nearby, entry_of, same
+from services.erp.adapters.answers.sealed_values import SealedValues
 from services.erp.ports import Claims, Hit
 from services.erp.records import Origin
 

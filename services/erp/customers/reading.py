@@ -13,10 +13,10 @@ from sutler.paging import Order
 
 from services.erp import faults
 from services.erp.caching import Answers
-from services.erp.customer_fields import order_customers, select_customers
-from services.erp.customer_orders import CustomerOrders, Wish
-from services.erp.customer_search import find_by_text
-from services.erp.customer_view import CustomerView
+from services.erp.customers.fields import order_customers, select_customers
+from services.erp.customers.order_reading import CustomerOrders, Wish
+from services.erp.customers.search import find_by_text
+from services.erp.customers.view import CustomerView
 from services.erp.links import Link
 from services.erp.reading import Reading
 from services.erp.records import DISPLAY_NAME, DataSource, Row

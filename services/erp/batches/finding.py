@@ -12,11 +12,11 @@ from sutler.filtering import Compare, Field, Filter, Kind, Op, Ref
 from sutler.filtering.nodes import And, Node, Or
 
 from services.erp import faults
+from services.erp.batches.sameness import has, normal
 from services.erp.creating import NewRecord
 from services.erp.links import Link
 from services.erp.ports import Capability, Prepared
 from services.erp.records import EXTERNAL_ID
-from services.erp.sameness import has, normal
 from services.erp.schemas import FieldType, ModelField, ModelSchema
 from services.erp.selecting import Selector, kind_of
 from services.erp.users import Ask

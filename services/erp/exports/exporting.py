@@ -14,7 +14,7 @@ from sutler.tokens import TokenSealer
 from sutler.watch import token_invalid
 
 from services.erp import faults
-from services.erp.export_pages import ExportPages
+from services.erp.exports.pages import ExportPages
 from services.erp.links import Link
 from services.erp.reading import Reading
 from services.erp.records import Record, key_of

@@ -14,7 +14,7 @@ from sutler.client import Sutler
 from sutler.errors import Conflict, NotFound, SutlerError
 from sutler.wire import duration
 
-from services.erp.adapters.gathering import Gathering
+from services.erp.adapters.answers.gathering import Gathering
 
 log = structlog.get_logger("erp.cache")
 

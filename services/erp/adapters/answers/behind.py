@@ -11,8 +11,8 @@ from sutler.cache.v1 import cache_pb2
 from sutler.client.cache.entries import CacheEntry
 from sutler.wire import duration
 
-from services.erp.adapters.cache_calls import CacheCalls
-from services.erp.adapters.nearby import MARK, NearAnswers, Nearby
+from services.erp.adapters.answers.cache_calls import CacheCalls
+from services.erp.adapters.answers.nearby import MARK, NearAnswers, Nearby
 
 CONTENT_TYPE = "application/octet-stream"
 GATHER_SECONDS = 0.05

@@ -17,12 +17,11 @@ from services.erp.connections import ErpContext
 from services.erp.etags import Etags
 from services.erp.journal import Kind
 from services.erp.links import Link
-from services.erp.ports import Prepared
+from services.erp.ports import JournalStore, Prepared
 from services.erp.reach import reachable
 from services.erp.reading import Reading
 from services.erp.records import Record, canonical
 from services.erp.schemas import ModelSchema
-from services.erp.stores import JournalStore
 from services.erp.transactions.batches import Batches
 from services.erp.transactions.model import StepSpec
 from services.erp.users import Ask

@@ -1,0 +1,1 @@
+"""Where answers of ERPs are kept: in this process, and in CacheService."""

@@ -1,0 +1,1 @@
+"""Customers with their orders, the same for every ERP."""

@@ -1,0 +1,1 @@
+"""Exports of all records that match."""
