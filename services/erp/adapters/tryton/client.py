@@ -22,6 +22,7 @@ from services.erp.faults import AnswerLostError
 from services.erp.schemas import ModelSchema
 from services.erp.users import Ask
 
+LANGUAGE = "language"
 SINGLE_WRITER = "single_writer"
 """The driver option for servers on SQLite, which fail where several write at once."""
 
@@ -40,6 +41,7 @@ class Client:
         self._transport = transport
         self._name = connection.name
         self._database = connection.spec.database
+        self._languages: frozenset[str] = frozenset()
         self._writer = asyncio.Lock() if connection.spec.driver_options.get(SINGLE_WRITER) is True else None
         self._attempts = policy.max_attempts or 3
         self._pauses = tenacity.wait_random_exponential(
@@ -121,9 +123,22 @@ class Client:
     async def _call(
         self, ask: Ask, session: Session, model: str, method: str, args: Sequence[Any], context: Mapping[str, Any]
     ) -> Any:
-        params = [*args, {**tryton_context(ask, session), **context}]
+        told = tryton_context(ask, session)
+        if LANGUAGE in told:
+            await self._check_language(told[LANGUAGE], ask, session)
+        params = [*args, {**told, **context}]
         called = f"model.{model}.{method}"
         return await self._transport.call(called, params, session.authorization, secret=ask.secret)
+
+    async def _check_language(self, language: str, ask: Ask, session: Session) -> None:
+        """Refuses a language that the server does not know: Tryton itself would answer in English."""
+        if language not in self._languages:
+            params = [[], 0, None, None, ["code"], {"active_test": False}]
+            called = "model.ir.lang.search_read"
+            rows = await self._transport.call(called, params, session.authorization, secret=ask.secret)
+            self._languages = frozenset(str(row["code"]) for row in rows)
+        if language not in self._languages:
+            raise _unknown_context("language", "is unknown to the ERP", language)
 
     def _repeating(self) -> tenacity.AsyncRetrying:
         ends = current().deadline
@@ -150,7 +165,7 @@ def tryton_context(ask: Ask, session: Session) -> dict[str, Any]:
     given = ask.context
     context: dict[str, Any] = {**session.context, **given.extra}
     if given.language:
-        context["language"] = given.language.replace("-", "_")
+        context[LANGUAGE] = given.language.replace("-", "_")
     if given.time_zone:
         context["timezone"] = given.time_zone
     if given.company_ids:
@@ -159,15 +174,15 @@ def tryton_context(ask: Ask, session: Session) -> dict[str, Any]:
 
 
 def _company(ids: Sequence[int], session: Session) -> int:
-    own = session.context.get("companies")
-    if len(ids) == 1 and (not isinstance(own, list) or ids[0] in own):
+    if len(ids) == 1 and (session.companies is None or ids[0] in session.companies):
         return ids[0]
-    raise invalid(
-        "context.company_ids",
-        "Tryton works for one company at a time, of those that its user may work for",
-        reason="CONTEXT_INVALID",
-        metadata={"field": "context.company_ids", "value": ", ".join(str(one) for one in ids)},
-    )
+    why = "Tryton works for one company at a time, of those that its user may work for"
+    raise _unknown_context("company_ids", why, ", ".join(str(one) for one in ids))
+
+
+def _unknown_context(name: str, description: str, value: str) -> Exception:
+    field = f"context.{name}"
+    return invalid(field, description, reason="CONTEXT_INVALID", metadata={"field": field, "value": value})
 
 
 def _may_pass(error: BaseException) -> bool:

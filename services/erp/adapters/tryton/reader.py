@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sutler.errors import NotFound, PermissionDenied, SutlerError, Unimplemented
+from sutler.errors import FailedPrecondition, PermissionDenied, SutlerError, Unimplemented
 from sutler.paging import Order
 
 from services.erp.adapters.meanings import Place
@@ -148,7 +148,7 @@ class TrytonReader:
 
         try:
             return await read(columns)
-        except (NotFound, PermissionDenied):
+        except (FailedPrecondition, PermissionDenied):
             # A relation leads to a record that does not exist, or that the user may not see: read without titles.
             plain = [name for name in columns if "." not in name]
             if plain == columns:

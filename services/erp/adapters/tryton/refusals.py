@@ -23,7 +23,9 @@ LOGIN_PAUSE = timedelta(seconds=30)
 
 
 def _missing(place: Place, message: str, match: re.Match[str]) -> SutlerError:
-    """Records do not exist: those that were asked for, or one that a relation points to."""
+    """Records do not exist: those that were asked for or, of a search, one behind a relation of what it found."""
+    if place.doing == "search":
+        return meanings.refused(FailedPrecondition, "ERP_RULE_VIOLATED")(place, message, match)
     ids = [int(part) for part in re.findall(r"\d+", match["ids"])]
     return faults.record_missing(place.connection, place.model, ids)
 

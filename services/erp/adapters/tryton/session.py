@@ -28,11 +28,13 @@ class Session:
         user: The user's id.
         authorization: Goes with each call.
         context: The user's own context: the company, and what modules add.
+        companies: Those that the user may work for; None if the server does not tell.
     """
 
     user: int
     authorization: str
     context: Mapping[str, Any] = field(default_factory=dict)
+    companies: tuple[int, ...] | None = None
 
 
 class Sessions(Logins[Session]):
@@ -56,11 +58,20 @@ class Sessions(Logins[Session]):
                 return None
             text = f"{ask.username}:{told[0]}:{told[1]}"
             token = base64.b64encode(text.encode()).decode()
-            method = "model.res.user.get_preferences"
-            own = await self._transport.call(method, [True, {}], token, secret=ask.secret, probe=probe)
+
+            async def preferences(*, context_only: bool) -> dict[str, Any]:
+                method, params = "model.res.user.get_preferences", [context_only, {}]
+                own = await self._transport.call(method, params, token, secret=ask.secret, probe=probe)
+                return dict(own or {})
+
+            own = await preferences(context_only=True)
+            companies = own.get("companies")
+            if companies is None and "company" in own:  # 7.0 has them beside the context
+                companies = (await preferences(context_only=False)).get("companies")
         except RpcError as error:
             if error.kind == "http 401":
                 return None
             raise refusal(Place(self._name, self._database, ask.username, doing="login"), error) from error
-        kept = {key: value for key, value in dict(own or {}).items() if key not in NOT_OURS and "." not in key}
-        return Session(int(told[0]), token, kept)
+        self._transport.http.warm()
+        kept = {key: value for key, value in own.items() if key not in NOT_OURS and "." not in key}
+        return Session(int(told[0]), token, kept, None if companies is None else tuple(companies))
