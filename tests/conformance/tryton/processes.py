@@ -19,6 +19,8 @@ from tests.conformance.tryton.installing import DATABASE, PASSWORD, Installation
 from tests.conformance.tryton.template import fill
 
 STARTING_SECONDS = 60.0
+INSTALLING_SECONDS = 900
+"""How long the first test of a version may take: it installs it."""
 
 
 class Refused(Exception):
@@ -41,6 +43,10 @@ class TrytonProcess:
             user, token = self.ask(self.path, "common.db.login", "admin", {"password": PASSWORD}, "en")[:2]
             self._session = base64.b64encode(f"admin:{user}:{token}".encode()).decode()
         return self.ask(self.path, f"model.{model}.{method}", *args, context)
+
+    def forget(self) -> None:
+        """Log in anew with the next call."""
+        self._session = ""
 
     def ask(self, path: str, method: str, *params: Any) -> Any:
         """Send one request."""

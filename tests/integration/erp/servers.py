@@ -153,7 +153,7 @@ class Proxy:
             reader, writer = await asyncio.open_connection(host, int(port))
         except OSError:
             return Reply(silent=True)
-        headers = call.headers | {"host": host, "connection": "close", "accept-encoding": "identity"}
+        headers = call.headers | {"host": host, "connection": "close"}
         try:
             lines = [f"{call.verb} {call.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
             writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + call.body)
@@ -168,5 +168,18 @@ def _understood(answer: bytes) -> Reply:
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    passed = tuple((name, headers[name]) for name in ("date", "www-authenticate") if name in headers)
+    passed = tuple(
+        (name, headers[name]) for name in ("date", "www-authenticate", "content-encoding") if name in headers
+    )
+    body = _joined(body) if headers.get("transfer-encoding") == "chunked" else body
     return Reply(body, int(status.split(" ")[1]), headers.get("content-type", JSON), headers=passed)
+
+
+def _joined(chunks: bytes) -> bytes:
+    """Returns a body that came in chunks."""
+    body = b""
+    while chunks:
+        size, _, chunks = chunks.partition(b"\r\n")
+        length = int(size, 16)
+        body, chunks = body + chunks[:length], chunks[length + 2 :] if length else b""
+    return body
