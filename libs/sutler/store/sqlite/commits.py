@@ -30,9 +30,10 @@ class Commits:
         try:
             if os.fstat(file).st_size < _BYTES:
                 os.ftruncate(file, _BYTES)
-            self._numbers = memoryview(mmap.mmap(file, _BYTES)).cast("Q")
+            self._memory = mmap.mmap(file, _BYTES)
         finally:
             os.close(file)
+        self._numbers = memoryview(self._memory).cast("Q")
 
     def mark(self) -> int | None:
         """Returns the number of the last commit; None while that is not certain."""
@@ -44,3 +45,8 @@ class Commits:
         number = self._numbers[_BEGUN] = self._numbers[_BEGUN] + 1
         commit()
         self._numbers[_DONE] = number
+
+    def close(self) -> None:
+        """Lets the memory go; nothing may be called after it."""
+        self._numbers.release()
+        self._memory.close()

@@ -168,7 +168,10 @@ class SqliteEngine:
         return None if self._commits is None else self._commits.mark()
 
     def close(self) -> None:
-        """Has nothing to free."""
+        """Lets the count of commits go."""
+        commits, self._commits = self._commits, None
+        if commits is not None:
+            commits.close()
 
     def _connect(self, mode: str, timeout: float) -> sqlite3.Connection:
         # Only prepare() may make the file: a database that is deleted later must not come back empty.
