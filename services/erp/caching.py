@@ -6,6 +6,8 @@ the connection, the model and each record that an answer is made of.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from sutler.errors import Unavailable
 from services.erp.coalescing import Ready
 from services.erp.expanding import Touched
 from services.erp.faults import AnswerLostError
+from services.erp.flights import Flights
 from services.erp.links import Link
 from services.erp.ports import Hit, RecordCache
 from services.erp.records import DataSource, Origin, Record, key_of
@@ -58,6 +61,7 @@ class Answers:
 
     def __init__(self, cache: RecordCache | None) -> None:
         self._cache = cache
+        self._flights = Flights()
 
     async def records(self, view: View, ids: Sequence[int], wanted: Wanted, read: Read) -> dict[int, Record]:
         """Returns records from the cache, and from the ERP those that it does not have."""
@@ -65,6 +69,7 @@ class Answers:
         ttl = spec.ttl(wanted.model, search=False)
         if cache is None or ttl <= 0:
             return {record_id: record for record_id, (record, _) in (await read(ids, _at_once)).items()}
+        began = asyncio.get_running_loop().time() if wanted.max_staleness != 0 else math.inf
         keys = {record_id: _key(view, str(record_id)) for record_id in ids}
         figures = view.link.figures
         figures.looking += 1
@@ -85,13 +90,44 @@ class Answers:
         figures.add("cache_misses", len(missing))
         if missing:
             try:
-                found |= await self._fresh(cache, view, {one: keys[one] for one in missing}, wanted, ttl, read)
+                found |= await self._missed(cache, view, {one: keys[one] for one in missing}, wanted, ttl, read, began)
             except Unavailable as error:
                 if not wanted.allow_stale or not all(record_id in kept for record_id in missing):
                     raise
                 figures.add("stale_answers")
                 return {record_id: _stale(one, error) for record_id, one in kept.items()}
         return {record_id: found[record_id] for record_id in ids if record_id in found}
+
+    async def _missed(
+        self,
+        cache: RecordCache,
+        view: View,
+        keys: Mapping[int, str],
+        wanted: Wanted,
+        ttl: float,
+        read: Read,
+        began: float,
+    ) -> dict[int, Record]:
+        """Waits for records that another call reads already, and reads the others."""
+        uid = view.link.connection.uid
+        flying = self._flights.find(uid, list(keys.values()), began)
+        own = {record_id: key for record_id, key in keys.items() if key not in flying}
+        found: dict[int, Record] = {}
+        if own:
+            with self._flights.begin(uid, list(own.values())) as answers:
+                found = await self._fresh(cache, view, own, wanted, ttl, read)
+                answers |= {key: found.get(record_id) for record_id, key in own.items()}
+        if flying:
+            await asyncio.wait(flying.values())
+        left = {}
+        for record_id, key in keys.items():
+            if key not in flying:
+                continue
+            if flying[key].cancelled():
+                left[record_id] = key
+            elif (one := flying[key].result()) is not None:
+                found[record_id] = one
+        return found | (await self._fresh(cache, view, left, wanted, ttl, read) if left else {})
 
     async def _fresh(
         self, cache: RecordCache, view: View, keys: Mapping[int, str], wanted: Wanted, ttl: float, read: Read
@@ -158,6 +194,7 @@ class Answers:
     async def changed(self, link: Link, model: str, ids: Iterable[int]) -> None:
         """Drops what is made of records that have changed, and all searches in their model."""
         uid = link.connection.uid
+        self._flights.drop(uid)
         if self._cache is not None:
             link.figures.add("invalidations")
             tags = [model_tag(uid, model), *(record_tag(uid, model, one) for one in ids)]
@@ -167,6 +204,7 @@ class Answers:
     async def changed_somewhere(self, link: Link, models: Iterable[str]) -> None:
         """Drops what is made of records of some models, for it is not known which of them have changed."""
         uid, tags = link.connection.uid, list[str]()
+        self._flights.drop(uid)
         for model in models:
             tags += [model_tag(uid, model), records_tag(uid, model)]
         if self._cache is not None and tags:
@@ -194,6 +232,7 @@ class Answers:
 
     async def forget(self, tenant: str, uid: str) -> None:
         """Drops everything that was read through a connection."""
+        self._flights.drop(uid)
         if self._cache is not None:
             await self._cache.invalidate(tenant, [connection_tag(uid)])
 
