@@ -23,6 +23,7 @@ from zenoo_rpc import ZenooClient
 async def main(url):
     async with ZenooClient(url) as zenoo, httpx.AsyncClient(timeout=120) as plain:
         await zenoo.login("demo", "admin", "admin")
+        print("ready", flush=True)
 
         async def call(model, method, *args, **named):
             arguments = ["demo", 2, "admin", model, method, args, named]
@@ -97,6 +98,9 @@ async def peers(url: str) -> AsyncIterator[Peers]:
         python, "-c", PROGRAM, url, stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=1 << 24
     )
     try:
+        assert process.stdout
+        if await process.stdout.readline() != b"ready\n":
+            raise BenchError("the peers cannot log in")
         yield Peers(process)
     finally:
         assert process.stdin

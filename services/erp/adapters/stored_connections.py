@@ -35,7 +35,7 @@ class StoredConnections:
     def __init__(self, db: Database, keep: timedelta) -> None:
         self._db = db
         self._keep = keep
-        self._known: dict[tuple[str, str], Connection] = {}
+        self._known: dict[tuple[str, str], tuple[Connection, int | None]] = {}
 
     async def get(self, tenant: str, connection_id: str) -> Connection:
         """Returns a connection."""
@@ -46,17 +46,20 @@ class StoredConnections:
 
     async def current(self, tenant: str, connection_id: str) -> Connection:
         """Returns a connection; one that has not changed is not read again."""
-        known = self._known.get((tenant, connection_id))
+        key, mark = (tenant, connection_id), self._db.mark()
+        known, seen = self._known.get(key, (None, None))
+        if known is not None and mark is not None and mark == seen:
+            return known
         row = await self._db.one(
             "SELECT uid, revision FROM connections WHERE tenant = ? AND key = ?", (tenant, connection_id.lower())
         )
-        if known is not None and row is not None and (known.uid, known.revision) == tuple(row):
-            return known
+        if known is None or row is None or (known.uid, known.revision) != tuple(row):
+            self._known.pop(key, None)
+            known = await self.get(tenant, connection_id)
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        self._known.pop((tenant, connection_id), None)
-        found = self._known[tenant, connection_id] = await self.get(tenant, connection_id)
-        return found
+        self._known[key] = (known, mark)
+        return known
 
     async def page(self, tenant: str, query: Query) -> list[Connection]:
         """Returns a page of a tenant's connections."""
