@@ -151,7 +151,7 @@ async def _single(
         try:
             answer = call(request, timeout=left, metadata=sent)
             if streaming:
-                answer._cython_call = _FirstStatus(answer._cython_call)
+                answer._cython_call = FirstStatus(answer._cython_call)
             return _readable(await answer)
         except grpc.aio.AioRpcError as error:
             raise typed(error) from error
@@ -165,6 +165,8 @@ async def _stream(
     call: Any, request: Any, timeout: float | None, extra: Mapping[str, str], options: CallOptions
 ) -> AsyncIterator[Any]:
     responses = call(request, timeout=timeout, metadata=metadata(options, extra))
+    if not isinstance(request, Message):
+        responses._cython_call = FirstStatus(responses._cython_call)
     try:
         async for response in responses:
             yield _readable(response)
@@ -174,7 +176,7 @@ async def _stream(
         responses.cancel()  # a reader that leaves early ends the call at once, not when it is garbage collected
 
 
-class _FirstStatus:
+class FirstStatus:
     """A call under grpc.aio that keeps the status which it ended with.
 
     A server may end a call whose requests are still being sent. Then the request under way fails, and grpc.aio puts

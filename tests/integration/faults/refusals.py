@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
-from sutler.client.calls import typed
+from sutler.client.calls import FirstStatus, typed
 from sutler.errors import Code, SutlerError
 
 from tests.integration.faults.faces import Face
@@ -45,6 +45,8 @@ async def refusal(
     call = getattr(channel, kind)(f"/{method.containing_service.full_name}/{method.name}")
     try:
         answer = call([data] if method.client_streaming else data, metadata=list((headers or {}).items()), timeout=20)
+        if method.client_streaming:
+            answer._cython_call = FirstStatus(answer._cython_call)
         if method.server_streaming:
             async for _ in answer:
                 pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,11 @@ import pytest
 from sutler.auth import make_token
 from sutler.client import connect
 from sutler.errors import Code, NotFound
+from sutler.rule.v1 import rule_pb2
 from sutler.type.v1 import permission_pb2
 
 from tests.integration.faults.conftest import new_id
-from tests.integration.faults.faces import Face
+from tests.integration.faults.faces import RULE, Face
 from tests.integration.faults.refusals import check, methods, refusal, refused
 
 SECRET = "a secret of more than thirty-two bytes"
@@ -58,3 +61,18 @@ async def test_every_method_wants_its_permission(face: Face, tmp_path: Path) -> 
             error = await refusal(s.channel, method, b"", {"authorization": f"Bearer {powerless}"})
             wanted = method.GetOptions().Extensions[permission_pb2.permission]
             check(face, error, Code.PERMISSION_DENIED, "PERMISSION_MISSING", permission=wanted)
+
+
+async def test_a_stream_that_is_refused_while_it_sends_is_told_why(tmp_path: Path) -> None:
+    """Some of the requests are under way when the refusal comes; which ones is never the same."""
+
+    async def requests() -> AsyncIterator[rule_pb2.PublishEventStreamRequest]:
+        for _ in range(50):
+            yield rule_pb2.PublishEventStreamRequest()
+            await asyncio.sleep(0)
+
+    async with RULE.serving(tmp_path, token="", **SECURED) as (s, _):
+        for _ in range(100):
+            with refused(RULE, Code.UNAUTHENTICATED, "CREDENTIALS_MISSING"):
+                async for _answer in s.rules.PublishEventStream(requests()):
+                    pass
