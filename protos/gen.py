@@ -119,10 +119,16 @@ def write_packages() -> None:
         (folder / "__init__.py").touch()
 
 
+def complete() -> bool:
+    """Returns whether all that an earlier run wrote is still there."""
+    stubs = [LIBS / name.replace(".proto", "_pb2.py") for name in (*contracts(), "buf/validate/validate.proto")]
+    return all(file.exists() for file in (STAMP, DESCRIPTORS, *stubs))
+
+
 def main() -> None:
     """Generates everything, unless nothing has changed since the last run."""
     digest = fingerprint()
-    if STAMP.exists() and STAMP.read_text() == digest and DESCRIPTORS.exists():
+    if complete() and STAMP.read_text() == digest:
         return
     copy_google_protos()
     fetch_validate_proto()

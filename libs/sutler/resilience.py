@@ -7,6 +7,7 @@ one probe through when it half-opens.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,6 +33,7 @@ async def retry(
     *,
     attempts: int = 4,
     seconds: float | None = None,
+    patience: float = math.inf,
     on: type[SutlerError] | tuple[type[SutlerError], ...] = Unavailable,
 ) -> T:
     """Calls until it succeeds, at most ``attempts`` times, never past the deadline.
@@ -43,6 +45,7 @@ async def retry(
         call: What to do.
         attempts: How often in all.
         seconds: The deadline from now; that of the current call if None.
+        patience: The most seconds to wait that an error may ask for; one that asks for more is the last.
         on: Which errors make another attempt worth while.
 
     Raises:
@@ -56,7 +59,7 @@ async def retry(
 
     def stop(state: tenacity.RetryCallState) -> bool:
         late = ends is not None and time.monotonic() + state.upcoming_sleep >= ends
-        return state.attempt_number >= attempts or late
+        return state.attempt_number >= attempts or late or _asked(state) > patience
 
     retrying = tenacity.AsyncRetrying(retry=tenacity.retry_if_exception_type(on), stop=stop, wait=wait, reraise=True)
     return await retrying(call)

@@ -32,7 +32,7 @@ from sutler.interceptors.conditions import ConditionInterceptor
 from sutler.interceptors.context import ContextInterceptor
 from sutler.interceptors.decoding import DecodingInterceptor
 from sutler.interceptors.errors import ErrorInterceptor
-from sutler.interceptors.idempotency import Answers, IdempotencyInterceptor
+from sutler.interceptors.idempotency import Answers, IdempotencyInterceptor, Permit
 from sutler.interceptors.progress import ProgressInterceptor
 from sutler.interceptors.telemetry import TelemetryInterceptor
 from sutler.interceptors.validation import ValidationInterceptor
@@ -88,6 +88,7 @@ class Service:
         needed: Checks of the adapters without which no call can succeed.
         neighbours: Checks of other services, told in health.
         answers: Where first answers of repeated requests are remembered; None if nowhere.
+        permit: Who may have them; None for whoever may call the method with the request.
     """
 
     area: str
@@ -95,6 +96,7 @@ class Service:
     needed: Mapping[str, Check] = field(default_factory=dict)
     neighbours: Mapping[str, Check] = field(default_factory=dict)
     answers: Answers | None = None
+    permit: Permit | None = None
 
 
 App = Callable[[Any, Runtime], AbstractAsyncContextManager[Service]]
@@ -183,7 +185,7 @@ def make_server(
         AuthInterceptor(authenticator),
         ConditionInterceptor(),
         ValidationInterceptor(),
-        IdempotencyInterceptor(service.answers),
+        IdempotencyInterceptor(service.answers, service.permit),
     ]
     options = [
         ("grpc.so_reuseport", int(settings.workers > 1 and settings.worker_ports == "shared")),

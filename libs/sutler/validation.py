@@ -84,11 +84,13 @@ def validate_open_data(message: Message) -> None:
 
 
 def _open_violations(message: Message, prefix: str) -> Iterable[Violation]:
-    for field in _ways_to_open_data(message.DESCRIPTOR):
-        value = getattr(message, field.name)
-        where = f"{prefix}.{field.name}" if prefix else field.name
-        if not field.is_repeated:
-            children = [(where, value)] if message.HasField(field.name) else []
+    for name, repeated in _ways_to_open_data(message.DESCRIPTOR):
+        if not repeated and not message.HasField(name):
+            continue
+        value = getattr(message, name)
+        where = f"{prefix}.{name}" if prefix else name
+        if not repeated:
+            children = [(where, value)]
         elif isinstance(value, Mapping):
             children = [(f"{where}[{json.dumps(key, ensure_ascii=False)}]", item) for key, item in value.items()]
         else:
@@ -148,10 +150,13 @@ def _problems(value: Message, depth: int = 0) -> Sequence[_Problem]:
 
 
 @cache
-def _ways_to_open_data(descriptor: Descriptor) -> tuple[FieldDescriptor, ...]:
-    """Returns the fields of a message that are open data or lead to some, but for rows that the RPC checks itself."""
+def _ways_to_open_data(descriptor: Descriptor) -> tuple[tuple[str, bool], ...]:
+    """Returns the fields of a message that are open data or lead to some, but for rows that the RPC checks itself.
+
+    Each is its name, and whether it is repeated.
+    """
     return tuple(
-        f
+        (f.name, f.is_repeated)
         for f in descriptor.fields
         if f.message_type and not _own_rows(f) and _leads_to_open(f.message_type, frozenset())
     )

@@ -91,7 +91,8 @@ class Watcher:
                 try:
                     found, position = await self._next(tail, position, see, seconds)
                 except Missed as missed:
-                    raise self.too_slow(name, missed) from missed
+                    first = seconds == 0.0  # deleted since the token was checked: no reader could have been faster
+                    raise self._too_old(name, missed.oldest) if first else self.too_slow(name, missed) from missed
                 yield Batch(found, self.token(name, position))
                 seconds = CHECKPOINT_SECONDS
 
@@ -128,11 +129,14 @@ class Watcher:
         """
         oldest, newest = await log.bounds()
         if not oldest <= position <= newest:  # newer: the store was put back to an earlier state
-            raise OutOfRange(
-                "resume_token is not of what is kept now; list everything again, then watch from the oldest token",
-                metadata={"oldest": self.token(name, oldest)},
-            )
+            raise self._too_old(name, oldest)
         return newest
+
+    def _too_old(self, name: str, oldest: int) -> OutOfRange:
+        return OutOfRange(
+            "resume_token is not of what is kept now; list everything again, then watch from the oldest token",
+            metadata={"oldest": self.token(name, oldest)},
+        )
 
     async def _begin(self, log: Log[T], name: str, resume_token: str) -> tuple[int, int]:
         """Returns the position to begin at, and that of the newest entry."""

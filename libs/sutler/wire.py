@@ -99,6 +99,12 @@ def seconds(time: Timestamp | Duration) -> float:
     return time.seconds + time.nanos / 1e9
 
 
+def put_duration(target: Duration, length: float) -> None:
+    """Sets a Duration, in place, to a length in seconds, to the microsecond; not for negative ones."""
+    micros = round(length * 1_000_000)
+    target.seconds, target.nanos = micros // 1_000_000, micros % 1_000_000 * 1000
+
+
 def duration(length: float) -> Duration:
     """Returns a length in seconds as a Duration, to the microsecond."""
     micros = round(abs(length) * 1_000_000)

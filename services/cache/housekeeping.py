@@ -22,6 +22,8 @@ from services.cache.ports import BlobBackend, Catalogue, MetadataBackend
 log = structlog.get_logger("sutler.cache")
 
 CHUNK = 500
+ACCESSES = 50
+"""How many accesses are stored at once. A put that comes meanwhile waits: in a large cache 50 take a millisecond."""
 DROPPED_SECONDS = 3600.0
 """How long a deleted cache is remembered: what a late put brought into it is removed until then."""
 
@@ -60,9 +62,9 @@ class Flusher:
         """Stores what was read since the last time; what cannot be stored now waits for the next time."""
         for name, accesses in self._accesses.take().items():
             backend = self._backends.all_metadata()[name]
-            for start in range(0, len(accesses), CHUNK):
+            for start in range(0, len(accesses), ACCESSES):
                 try:
-                    await backend.record(accesses[start : start + CHUNK])
+                    await backend.record(accesses[start : start + ACCESSES])
                 except SutlerError as error:
                     lost = self._accesses.put_back(name, accesses[start:])
                     log.warning("cache.accesses_not_stored", count=len(accesses) - start, lost=lost, error=str(error))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import orjson
 from sutler.errors import SutlerError
-from sutler.etags import make_etag
+from xxhash import xxh3_64_hexdigest
 
 from services.cache.caches import Cache, Compression
 from services.cache.changes import Decision, Draft, Leave, Row, Store, View, check_room
@@ -209,5 +210,5 @@ def written_by(wanted: Put, found: Entry | None) -> bool:
 
 
 def _origin(wanted: Put) -> str:
-    described = (wanted.content_type, wanted.data_type, wanted.metadata, *wanted.tags)
-    return make_etag(wanted.seed, wanted.key, wanted.ttl, wanted.expire_time, *described).strip('"')
+    described = (wanted.content_type, wanted.data_type, wanted.metadata, wanted.tags)
+    return xxh3_64_hexdigest(orjson.dumps((wanted.seed, wanted.key, wanted.ttl, wanted.expire_time, *described)))

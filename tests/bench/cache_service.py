@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import uvloop
-from sutler.cache.v1 import cache_pb2 as pb
 from sutler.server import Runtime, Service, serve
 
 from services.cache.app import app
 from services.cache.settings import Settings
 
 SECRET = "a secret of more than thirty-two bytes"
+Method = Callable[[Any, Any], Awaitable[Any]]
 NAME = "sutler.cache.v1.CacheService"
 
 
 async def run(transport: str, port: int, folder: str) -> None:
-    """Serves until SIGTERM, and prints how often GetEntry was answered."""
+    """Serves until SIGTERM, and prints how often GetEntry and PutEntry were answered."""
     answers = 0
 
     @asynccontextmanager
     async def counting(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         async with app(settings, runtime) as service:
             servicer = service.servicers[NAME][1]
-            get = servicer.GetEntry
 
-            async def counted(request: pb.GetEntryRequest, context: Any) -> Any:
-                nonlocal answers
-                found = await get(request, context)
-                answers += 1
-                return found
+            def counted(method: Method) -> Method:
+                async def call(request: Any, context: Any) -> Any:
+                    nonlocal answers
+                    answer = await method(request, context)
+                    answers += 1
+                    return answer
 
-            servicer.GetEntry = counted
+                return call
+
+            servicer.GetEntry, servicer.PutEntry = counted(servicer.GetEntry), counted(servicer.PutEntry)
             yield service
 
     values = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
@@ -17,12 +19,15 @@ from google.rpc.status_pb2 import Status
 
 from sutler import headers, tracing
 from sutler.context import ANONYMOUS, BACKGROUND, current
-from sutler.errors import DeadlineExceeded, Internal, SutlerError
+from sutler.errors import DeadlineExceeded, Internal, SutlerError, Unimplemented
 from sutler.resilience import retry
 from sutler.status import from_status
 
 UNREADABLE = {"cause": "answer unreadable"}
 """The metadata of the error for an answer that is no message of the method's type."""
+
+NO_METHOD = re.compile(r"$|method not found|unknown (service|method)|the server does not implement", re.IGNORECASE)
+"""What the gRPC of Python and Java, Go, Node and C++ (nothing) says of a method that a server does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +35,14 @@ class CallOptions:
     """How calls are made.
 
     Attributes:
-        token: Gives the bearer token of each call; none is sent if it gives an empty one.
+        token: Gives the bearer token of each call, with or without ``Bearer``; none is sent if it gives an empty one.
         tenant: Acts for this tenant; the token's own if empty.
         timeout: Seconds until a call without its own timeout ends; streams have none.
         attempts: How often a call that ends with UNAVAILABLE is made in all. Services that call services use 1: only
             the outermost caller retries.
         behalf: Sends the principal of the current call along; for services only.
+        patience: The most seconds that a call waits for its next attempt because an error asks for it.
+        address: Where the calls go, for errors.
     """
 
     token: Callable[[], str] = str
@@ -43,6 +50,8 @@ class CallOptions:
     timeout: float = 30.0
     attempts: int = 4
     behalf: bool = False
+    patience: float = math.inf
+    address: str = ""
 
 
 def metadata(options: CallOptions, extra: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -51,7 +60,7 @@ def metadata(options: CallOptions, extra: Mapping[str, str]) -> list[tuple[str, 
     sent = dict(extra)
     token = options.token()
     if token:
-        sent.setdefault("authorization", f"Bearer {token}")
+        sent.setdefault("authorization", token if token.lower().startswith("bearer ") else f"Bearer {token}")
     if options.tenant:
         sent.setdefault(headers.TENANT, options.tenant)
     if call.correlation_id:
@@ -68,11 +77,17 @@ def metadata(options: CallOptions, extra: Mapping[str, str]) -> list[tuple[str, 
     return list(sent.items())
 
 
-def typed(error: grpc.aio.AioRpcError) -> SutlerError:
+def typed(error: grpc.aio.AioRpcError, method: str = "", address: str = "") -> SutlerError:
     """Returns the domain error that a failed call stands for.
 
     A stream that a server in between has reset, because the one behind it died in the middle of an answer, is
-    UNAVAILABLE and not the INTERNAL that gRPC makes of it. Of the size of a message gRPC itself tells in words only.
+    UNAVAILABLE and not the INTERNAL that gRPC makes of it. Of the size of a message, and of a method that a server does
+    not have, gRPC itself tells in words only.
+
+    Args:
+        error: How the call failed.
+        method: What was called, ``package.Service/Method``, and
+        address: where; to tell of a method that a server does not have.
     """
     trailers = dict(cast(Iterable[tuple[str, Any]], error.trailing_metadata() or ()))
     with suppress(DecodeError, TypeError):  # whatever a server in between has made of it
@@ -82,6 +97,11 @@ def typed(error: grpc.aio.AioRpcError) -> SutlerError:
     code, text = error.code(), error.details() or ""
     if code is grpc.StatusCode.INTERNAL and "RST_STREAM" in text:
         code = grpc.StatusCode.UNAVAILABLE
+    if code is grpc.StatusCode.UNIMPLEMENTED and address and NO_METHOD.match(text):
+        return Unimplemented(
+            f"{address} does not serve {method}: name the gateway's address, or that service's own",
+            metadata={"address": address, "method": method},
+        )
     too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text
     if too_large:
         text += "; send it in parts, a value of a cache with WriteBlob"
@@ -106,6 +126,7 @@ class Stub:
 
 
 def _wrapped(call: Any, method: MethodDescriptor, options: CallOptions) -> Any:
+    name = f"{method.containing_service.full_name}/{method.name}"
     takes_id = "request_id" in method.input_type.fields_by_name
     takes = object if method.client_streaming else message_factory.GetMessageClass(method.input_type)
 
@@ -121,7 +142,7 @@ def _wrapped(call: Any, method: MethodDescriptor, options: CallOptions) -> Any:
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Any:
-        return _single(call, checked(request), takes_id, timeout, metadata or {}, options)
+        return _single(call, name, checked(request), takes_id, timeout, metadata or {}, options)
 
     def stream(
         request: Any,
@@ -129,13 +150,19 @@ def _wrapped(call: Any, method: MethodDescriptor, options: CallOptions) -> Any:
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Any]:
-        return _stream(call, checked(request), timeout, metadata or {}, options)
+        return _stream(call, name, checked(request), timeout, metadata or {}, options)
 
     return stream if method.server_streaming else single
 
 
 async def _single(
-    call: Any, request: Any, takes_id: bool, timeout: float | None, extra: Mapping[str, str], options: CallOptions
+    call: Any,
+    name: str,
+    request: Any,
+    takes_id: bool,
+    timeout: float | None,
+    extra: Mapping[str, str],
+    options: CallOptions,
 ) -> Any:
     seconds = options.timeout if timeout is None else timeout
     streaming = isinstance(request, AsyncIterable)
@@ -154,15 +181,15 @@ async def _single(
                 answer._cython_call = FirstStatus(answer._cython_call)
             return _readable(await answer)
         except grpc.aio.AioRpcError as error:
-            raise typed(error) from error
+            raise typed(error, name, options.address) from error
 
     if options.attempts == 1 or streaming:
         return await attempt()
-    return await retry(attempt, attempts=options.attempts, seconds=seconds)
+    return await retry(attempt, attempts=options.attempts, seconds=seconds, patience=options.patience)
 
 
 async def _stream(
-    call: Any, request: Any, timeout: float | None, extra: Mapping[str, str], options: CallOptions
+    call: Any, name: str, request: Any, timeout: float | None, extra: Mapping[str, str], options: CallOptions
 ) -> AsyncIterator[Any]:
     responses = call(request, timeout=timeout, metadata=metadata(options, extra))
     if not isinstance(request, Message):
@@ -171,7 +198,7 @@ async def _stream(
         async for response in responses:
             yield _readable(response)
     except grpc.aio.AioRpcError as error:
-        raise typed(error) from error
+        raise typed(error, name, options.address) from error
     finally:
         responses.cancel()  # a reader that leaves early ends the call at once, not when it is garbage collected
 

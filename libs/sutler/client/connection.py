@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
@@ -152,17 +153,20 @@ async def connect(
     timeout: float = 30.0,
     attempts: int = 4,
     behalf: bool = False,
+    patience: float = math.inf,
 ) -> AsyncIterator[Sutler]:
     """Connects to a gateway or a service.
 
     Args:
         address: ``host:port``.
-        token: The bearer token, or what gives it for each call.
+        token: The bearer token, or what gives it for each call; with or without ``Bearer``.
         tenant: The tenant to act for, if it is not the token's.
         ca: The CA to trust (PEM); with it the connection uses TLS.
         timeout: Seconds for calls that do not name their own.
         attempts: How often a call that ends with UNAVAILABLE is made in all.
         behalf: Sends the current call's principal along; for services that call services.
+        patience: The most seconds that a call waits for its next attempt because an error asks for it, such as while
+            the breaker of an ERP is open; an error that asks for more is raised at once.
 
     Raises:
         Invalid: If the address is a URL.
@@ -171,7 +175,9 @@ async def connect(
     if scheme in ("http", "https"):
         tls = "; TLS is what ca= turns on" if scheme == "https" else ""
         raise invalid("address", f"{address} is a URL: give host:port, such as {rest.partition('/')[0]}{tls}")
-    options = CallOptions(token if callable(token) else lambda: token, tenant, timeout, attempts, behalf)
+    options = CallOptions(
+        token if callable(token) else lambda: token, tenant, timeout, attempts, behalf, patience, address
+    )
     if ca is not None:
         credentials = grpc.ssl_channel_credentials(ca)
         channel = grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)

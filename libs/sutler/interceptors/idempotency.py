@@ -23,6 +23,9 @@ from sutler.methods import Method
 
 Key = tuple[str, str, str]
 
+Permit = Callable[[Any], Awaitable[None]]
+"""Refuses the first answer to a caller who repeats a request and may not see what the answer tells."""
+
 
 class Answers(Protocol):
     """Where first answers are remembered.
@@ -63,10 +66,12 @@ class IdempotencyInterceptor:
 
     Args:
         answers: Where the service's store remembers them; None for a service that keeps none.
+        permit: Checks before a first answer is given what only handlers check else; None where they check nothing.
     """
 
-    def __init__(self, answers: Answers | None) -> None:
+    def __init__(self, answers: Answers | None, permit: Permit | None = None) -> None:
         self._answers = answers
+        self._permit = permit
         self._running: dict[Key, tuple[bytes, asyncio.Task[Any]]] = {}
 
     def single(self, method: Method, handler: Single) -> Single:
@@ -80,6 +85,8 @@ class IdempotencyInterceptor:
             again = True
             while True:
                 work, joined = self._answer(method, request, lambda: handler(request, context))
+                if joined and self._permit is not None:
+                    await self._permit(request)
                 try:
                     return await asyncio.shield(work)
                 except DeadlineExceeded:
@@ -107,7 +114,7 @@ class IdempotencyInterceptor:
             if first_digest != digest:
                 raise _reused(request_id)
             return running, True
-        task = asyncio.ensure_future(self._first(self._answers, method, key, digest, handle))
+        task = asyncio.ensure_future(self._first(self._answers, method, key, digest, request, handle))
         self._running[key] = (digest, task)
         task.add_done_callback(lambda done: self._forget(key, done))
         return task, False
@@ -119,7 +126,13 @@ class IdempotencyInterceptor:
             task.exception()
 
     async def _first(
-        self, answers: Answers, method: Method, key: Key, digest: bytes, handle: Callable[[], Awaitable[Any]]
+        self,
+        answers: Answers,
+        method: Method,
+        key: Key,
+        digest: bytes,
+        request: Any,
+        handle: Callable[[], Awaitable[Any]],
     ) -> Any:
         known = None if method.path in answers.late else await answers.find(*key)
         if known is None:
@@ -135,6 +148,8 @@ class IdempotencyInterceptor:
                     raise
         if known[0] != digest:
             raise _reused(key[2])
+        if self._permit is not None:
+            await self._permit(request)
         return method.answer(known[1])
 
 

@@ -64,12 +64,13 @@ class StoredAnswers:
     Args:
         db: Where they are remembered.
         late: The methods whose change finds out itself: see :class:`sutler.interceptors.idempotency.Answers`.
+        cancellable: The methods whose calls end with their callers: see there.
     """
 
-    def __init__(self, db: Database, *, late: Collection[str] = ()) -> None:
+    def __init__(self, db: Database, *, late: Collection[str] = (), cancellable: Collection[str] = ()) -> None:
         self._db = db
         self.late = late
-        self.cancellable: Collection[str] = ()
+        self.cancellable = cancellable
 
     async def find(self, tenant: str, method: str, request_id: str) -> tuple[bytes, bytes] | None:
         """Returns the hash of the request and the serialised answer, or None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 
 from sutler.store.engine import Connection, Dialect, Params, Row, StatementError
@@ -90,6 +90,36 @@ class Transaction:
         On PostgreSQL it travels with the next statement, so its failure may show there, or at the end of the change.
         """
         self._guard(self._connection.send, sql, params, writes=True)
+
+    def leave(self, key: Hashable, sql: str, params: Params) -> None:
+        """Leaves an INSERT, UPDATE or DELETE for the end of the batch, where of several with one key the last is run.
+
+        For what every change of a batch writes anew, such as totals. Until then no statement sees it: whoever reads or
+        changes the same rows asks :meth:`left`, or catches up first.
+
+        Args:
+            key: What it is about.
+            sql: The statement.
+            params: Its parameters.
+
+        Raises:
+            StatementError: If this is a read.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._scratch is None:
+            raise StatementError("a read cannot leave a statement")
+        self._scratch.leave(key, sql, params)
+
+    def left(self, key: Hashable) -> Params | None:
+        """Returns the parameters of the statement that was left under a key; None if there is none."""
+        return None if self._scratch is None else self._scratch.left(key)
+
+    def catch_up(self) -> None:
+        """Runs the statements that were left, so that all others see what they do. Raises as :meth:`execute`."""
+        scratch = self._scratch
+        if scratch is not None:
+            self._guard(lambda *_: scratch.catch_up(self._connection), "", (), writes=True)
 
     def one(self, sql: str, params: Params = ()) -> Row | None:
         """Returns the first row, or None. Also for ``INSERT … RETURNING``. Raises as :meth:`execute`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -26,9 +27,12 @@ T = TypeVar("T")
 CROWD = 3
 """After so many changes in one batch, the next one waits until there are as many again."""
 
-GATHER_SECONDS = 0.006
-"""For how long it waits for them. A commit costs as much as some three changes of a resource, so with many callers
-small batches would keep them all waiting; who calls alone never waits."""
+GATHER_SECONDS = 0.03
+"""For how long it waits for them at most. A commit costs as much as some three changes of a resource, so with many
+callers small batches would keep them all waiting; who calls alone never waits."""
+
+LULL_SECONDS = 0.004
+"""When for so long no other came, it waits no more: those who made the last batch do something else now."""
 
 LOOP_SECONDS = 0.01
 """For how long at a time changes run on the event loop."""
@@ -147,9 +151,7 @@ class Writer:
 
     def _begin(self) -> None:
         """Has a batch run, when as many changes wait as were in the last one."""
-        self._gathered.clear()
-        if len(self._waiting) < self._crowd and not self._closed:
-            self._gathered.wait(GATHER_SECONDS)
+        self._gather()
         first = self._waiting[0]
         if first.quick:
             try:
@@ -158,6 +160,14 @@ class Writer:
             except RuntimeError:  # that loop is closed, but the change must happen
                 pass
         self._jobs.put(self._run_in_thread)
+
+    def _gather(self) -> None:
+        self._gathered.clear()
+        ends = time.monotonic() + GATHER_SECONDS
+        came = 0
+        while came < len(self._waiting) < self._crowd and not self._closed and time.monotonic() < ends:
+            came = len(self._waiting)
+            self._gathered.wait(LULL_SECONDS)
 
     def _run_on_loop(self) -> None:
         if not self._batches.try_begin():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 from collections.abc import AsyncIterator
 
 from sutler.cache.v1 import cache_pb2 as pb
@@ -19,7 +19,7 @@ from services.cache.wire.text import checked_text, json_text
 
 def seed(request_id: str, row: int = 0) -> str:
     """Returns what tells a change from all others: the request and its row, or something random."""
-    return f"{request_id.lower()}/{row}" if request_id else os.urandom(16).hex()
+    return f"{request_id.lower()}/{row}" if request_id else f"{random.getrandbits(128):032x}"
 
 
 def to_put(key: str, entry: pb.Entry, condition: pb.PutCondition | None, source: str, path: str = "entry") -> Put:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 
 from services.cache.accesses import Access
@@ -101,6 +102,18 @@ async def test_a_deleted_cache_is_emptied(place: Place) -> None:
     await place.backend.forget(cache.space)
     assert await place.backend.drop(cache.space) is False
     assert await place.keys(other) == ["k"]
+
+
+async def test_changes_beside_the_end_of_another_cache_are_counted(place: Place) -> None:
+    ending, other = await place.make(), await place.make()
+    await place.put(ending, "k")
+    for number in range(20):
+        await asyncio.gather(
+            place.backend.change(other, [put(f"a{number}")]),
+            place.backend.drop(ending.space),
+            place.backend.change(other, [put(f"b{number}")]),
+        )
+    assert await place.backend.usage(other) == Usage(40, 0, 200, 200)
 
 
 async def test_a_cache_that_has_entries_is_not_forgotten(place: Place) -> None:

@@ -95,8 +95,8 @@ class Model:
                 self.get(key)
         elif etag and etag != found.etag:
             raise Refused("ETAG_MISMATCH")
-        if self.items.pop(key, None):
-            self.leases.pop(key, None)
+        self.items.pop(key, None)
+        self.leases.pop(key, None)
 
     def touch(self, key: str, ttl: float | None) -> Item:
         found = self.get(key)

@@ -18,9 +18,11 @@ from sutler.server import running
 from sutler.store import Database, open_database
 from sutler.testing import postgresql_schema
 
+from services.cache.adapters.database import blobs as database_blobs
 from services.cache.adapters.database.elsewhere import claim, installation
 from services.cache.adapters.database.marks import blob_mark
 from services.cache.adapters.objects import blobs
+from services.cache.adapters.ordered import blobs as ordered_blobs
 from services.cache.app import app
 from tests.conformance.cache.s3_server import client as s3_client
 from tests.conformance.cache.s3_server import new_bucket, s3_server
@@ -57,9 +59,11 @@ def far(request: pytest.FixtureRequest, tmp_path: Path) -> Far:
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blobs are old enough to be orphans when they are there."""
-    monkeypatch.setattr(blobs, "ORPHAN_SECONDS", 0.0)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blobs are old enough to be orphans in a second; what a put has written is good for half of that, as ever."""
+    monkeypatch.setattr(blobs, "ORPHAN_SECONDS", 1.0)
+    for adapter in (database_blobs, ordered_blobs):
+        monkeypatch.setattr(adapter, "MAX_UNUSED_SECONDS", 0.5)
 
 
 @asynccontextmanager

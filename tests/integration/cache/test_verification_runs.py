@@ -24,9 +24,7 @@ EVERY = 100
 
 async def filled(client: Sutler) -> Shelf:
     """A cache with many entries."""
-    await client.cache.UpdateCache(
-        pb.UpdateCacheRequest(cache=pb.Cache(name="caches/c"), allow_missing=True), timeout=1
-    )
+    await client.cache.UpdateCache(pb.UpdateCacheRequest(cache=pb.Cache(name="caches/c"), allow_missing=True))
     shelf = Shelf(client, "caches/c")
     for start in range(0, MANY, 1000):
         rows = [

@@ -197,7 +197,7 @@ async def test_a_dead_holder_holds_up_nobody_for_longer_than_its_lease(cache: Ca
 async def test_a_long_computation_keeps_its_lease(cache: Cache, sutler: Sutler) -> None:
     go = asyncio.Event()
 
-    @cached(cache=cache, lease=0.3)
+    @cached(cache=cache, lease=1.0)
     async def load() -> int:
         await go.wait()
         return 1
@@ -205,7 +205,7 @@ async def test_a_long_computation_keeps_its_lease(cache: Cache, sutler: Sutler) 
     task = asyncio.create_task(load())
     await wait_until(lambda: len(cache.flights._background))
     ask = pb.LeaseEntryRequest(cache=cache.name, key=load.key())
-    ask.wait_timeout.FromMilliseconds(900)
+    ask.wait_timeout.FromMilliseconds(2500)
     with pytest.raises(Conflict) as caught:
         await sutler.cache.LeaseEntry(ask)
     assert caught.value.reason == "LEASE_HELD"
@@ -419,6 +419,8 @@ async def test_what_cannot_be_kept_is_an_error_not_silence(cache: Cache) -> None
         ({"ignore": "log"}, TypeError, "ignore=\\['log'\\]"),
         ({"key": "fixed"}, TypeError, "prefix="),
         ({"ttl": -1}, ValueError, "ttl is -1"),
+        ({"ttl": "1h"}, TypeError, "ttl is '1h': give seconds or a timedelta"),
+        ({"lease": "10s"}, TypeError, "lease is '10s'"),
         ({"stale": -0.5}, ValueError, "stale is -0.5"),
     ],
     ids=str,

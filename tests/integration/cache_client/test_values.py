@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -199,6 +199,20 @@ async def test_one_text_is_not_taken_for_its_letters(cache: Cache) -> None:
         for wrong in ("fx", [1]):
             with pytest.raises(TypeError, match="text"):
                 await call(wrong)
+    assert not await cache.exists("k")
+
+
+async def test_times_are_checked_before_any_call(cache: Cache) -> None:
+    calls: list[Callable[[Any], Awaitable[Any]]] = [
+        lambda given: cache.put("k", 1, ttl=given),
+        lambda given: cache.put_many({"k": 1}, ttl=given),
+        lambda given: cache.touch("k", ttl=given),
+        lambda given: cache.touch_many(["k"], ttl=given),
+        lambda given: cache.increment("k", ttl=given),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="ttl is '60s': give seconds or a timedelta"):
+            await call("60s")
     assert not await cache.exists("k")
 
 

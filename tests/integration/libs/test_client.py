@@ -18,6 +18,7 @@ from sutler.client import Sutler, connect
 from sutler.client.calls import typed
 from sutler.context import Call, Principal, current, set_current
 from sutler.errors import TABLE, SutlerError, Violation
+from sutler.rule.v1 import rule_pb2
 from sutler.server import Runtime, Service
 from sutler.settings import ServerSettings
 from sutler.testing import free_port, serve
@@ -232,6 +233,24 @@ class TestErrors:
         error = typed(grpc.aio.AioRpcError(grpc.StatusCode.NOT_FOUND, grpc.aio.Metadata(), metadata, "gone"))
         assert (type(error), error.message) == (errors.NotFound, "gone")
 
+    async def test_a_server_that_does_not_have_the_method(self, script: Script, transport: str) -> None:
+        async with serve(script.app, Settings, transport=transport) as (_, server), connect(server.address) as client:
+            for answer in (
+                client.rules.ListRules(rule_pb2.ListRulesRequest()),
+                anext(client.rules.WatchEvents(rule_pb2.WatchEventsRequest())),
+            ):
+                with pytest.raises(errors.Unimplemented) as caught:
+                    await answer
+                assert caught.value.metadata["address"] == server.address
+                assert caught.value.metadata["method"].startswith("sutler.rule.v1.RuleService/")
+                assert server.address in caught.value.message
+
+    def test_what_a_server_itself_does_not_implement_keeps_its_words(self) -> None:
+        none = grpc.aio.Metadata()
+        refused = grpc.aio.AioRpcError(grpc.StatusCode.UNIMPLEMENTED, none, none, "no such action on a printer")
+        error = typed(refused, "sutler.resource.v1.ResourceHandler/Invoke", "127.0.0.1:1")
+        assert (error.message, error.metadata) == ("no such action on a printer", {})
+
     async def test_an_answer_that_is_no_message(self) -> None:
         async def rubbish(request: Any, context: Any) -> bytes:
             return b"\xff\xff"
@@ -282,6 +301,7 @@ class TestHeaders:
     async def test_token_and_tenant(self, script: Script) -> None:
         call = await self.sent(script, self.get, token="t", tenant="acme")
         assert (call.header("authorization"), call.header(headers.TENANT)) == ("Bearer t", "acme")
+        assert (await self.sent(script, self.get, token="Bearer t")).header("authorization") == "Bearer t"
 
     async def test_token_is_asked_for_at_every_call(self, script: Script) -> None:
         tokens = iter(["first", "second"])

@@ -336,6 +336,26 @@ class TestResuming:
             await anext(watch(watcher, db, token))
         assert (await read(watch(watcher, db, caught.value.metadata["oldest"]), 1))[0] == ["a", "b"]
 
+    async def test_too_old_from_the_moment_that_it_was_checked(self, db: Database, watcher: Watcher) -> None:
+        batches = watch(watcher, db)
+        token = await begun(batches)
+        await append(db, "a", "b")
+
+        @dataclass(frozen=True)
+        class Compacted(StoredLog):
+            """A log that is compacted right after somebody has asked for its bounds."""
+
+            async def bounds(self) -> tuple[int, int]:
+                found = await super().bounds()
+                await compact(self.database, 1)
+                return found
+
+        late = watcher.watch(Compacted(db, "late"), db.changes, name="things/default", resume_token=token, see=str)
+        with pytest.raises(OutOfRange) as caught:
+            await anext(late)
+        assert caught.value.reason == "RESUME_TOKEN_EXPIRED"
+        assert (await read(watch(watcher, db, caught.value.metadata["oldest"]), 1))[0] == ["b"]
+
     async def test_just_not_too_old(self, db: Database, watcher: Watcher) -> None:
         batches = watch(watcher, db)
         await begun(batches)

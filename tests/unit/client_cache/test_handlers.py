@@ -2,8 +2,10 @@
 
 import math
 import pickle
+import re
 import subprocess
 import sys
+from collections import OrderedDict
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -254,10 +256,25 @@ def test_what_no_handler_takes_is_refused(value: Any) -> None:
         Handlers().writer(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ({"a": [1, Point(1)]}, "Point at value['a'][1]"),
+        ({"a": {Point(1): 1}}, "Point at a key of value['a']"),
+        ((0, {"s": {Colour.RED}}), "Colour at an item of value[1]['s']"),
+        ({"a": OrderedDict(b=1)}, "collections.OrderedDict at value['a']"),
+        ([Handlers], "at value[0]"),
+    ],
+)
+def test_what_is_refused_inside_a_value_is_named_with_its_place(value: Any, where: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(where)):
+        Handlers().writer(value)
+
+
 def test_loops_are_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="hold themselves"):
         Handlers().writer(loop)
 
 

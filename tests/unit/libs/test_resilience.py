@@ -73,6 +73,12 @@ class TestRetry:
         assert call.calls == 1
         assert time.monotonic() - started < 5
 
+    async def test_no_wait_longer_than_the_caller_is_patient(self) -> None:
+        call = Flaky(down(retry_after=0.01), down(retry_after=0.3), down())
+        with pytest.raises(Unavailable):
+            await retry(call, seconds=10.0, patience=0.1)
+        assert call.calls == 2
+
     async def test_deadline_of_the_current_call(self) -> None:
         async def within(seconds: float) -> int:
             set_current(Call("/a/B", deadline=time.monotonic() + seconds))

@@ -1,8 +1,10 @@
-"""What programs give: keys and lists of texts, checked before a call is made of them."""
+"""What programs give: keys, lists of texts and times, checked before a call is made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
+from typing import SupportsFloat
 
 
 def checked_key(key: object) -> str:
@@ -33,3 +35,20 @@ def checked_texts(name: str, values: Iterable[object]) -> tuple[str, ...]:
         if not isinstance(each, str):
             raise TypeError(f"{name} holds {each!r}, which is no text")
     return found  # type: ignore[return-value]
+
+
+def seconds_of(name: str, time: object) -> float:
+    """Returns a length of time in seconds.
+
+    Args:
+        name: What it is, for the error.
+        time: A number of seconds, or a timedelta.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if isinstance(time, timedelta):
+        return time.total_seconds()
+    if isinstance(time, SupportsFloat):
+        return float(time)
+    raise TypeError(f"{name} is {time!r}: give seconds or a timedelta, such as {name}=60")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sutler.cache.v1 import cache_pb2 as pb
 from sutler.client.cache.access import Access
-from sutler.client.cache.arguments import checked_texts
+from sutler.client.cache.arguments import checked_texts, seconds_of
 from sutler.client.cache.computing import Counts, computed
 from sutler.client.cache.entries import CacheEntry
 from sutler.client.cache.entry_calls import EntryCalls, Time
@@ -19,7 +19,7 @@ from sutler.client.cache.handlers import DEFAULT, Handlers
 from sutler.client.cache.leases import Leases, Policy
 from sutler.client.cache.near import MISSING, NearCache
 from sutler.client.cache.retention import Retention
-from sutler.client.cache.values import is_miss, seconds_of
+from sutler.client.cache.values import is_miss
 from sutler.client.connection import Sutler
 from sutler.status import from_status
 from sutler.wire import duration, timestamp, to_struct
@@ -132,14 +132,14 @@ class Cache(EntryCalls):
             etag: Puts only if the entry that is there has this etag.
 
         Raises:
-            TypeError: If no handler takes the value.
+            TypeError: If no handler takes the value, or the time to live is no number and no timedelta.
             AlreadyExists: If there is one, and ``if_absent`` is set.
             Conflict: If the entry has another etag.
         """
         handler, encoded = await self._access.values.encode(value)
         entry = pb.Entry(tags=checked_texts("tags", tags), metadata=to_struct(metadata or {}))
         if ttl is not None:
-            entry.ttl.CopyFrom(duration(seconds_of(ttl)))
+            entry.ttl.CopyFrom(duration(seconds_of("ttl", ttl)))
         if expire_time is not None:
             entry.expire_time.CopyFrom(timestamp(expire_time.timestamp()))
         condition = pb.PutCondition(absent=True) if if_absent else pb.PutCondition(etag=etag) if etag else None

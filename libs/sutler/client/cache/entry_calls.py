@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import cast
 
 from sutler.cache.v1 import cache_pb2 as pb
-from sutler.client.cache.arguments import checked_key, checked_texts
+from sutler.client.cache.arguments import checked_key, checked_texts, seconds_of
 from sutler.client.cache.entries import CacheEntry, from_message
 from sutler.client.cache.home import Home
 from sutler.client.cache.near import NearCache
-from sutler.client.cache.values import is_miss, seconds_of
+from sutler.client.cache.values import is_miss
 from sutler.client.connection import Sutler
 from sutler.errors import NotFound
 from sutler.status import from_status
@@ -85,7 +85,7 @@ class EntryCalls(Home):
 
     async def touch(self, key: str, *, ttl: Time | None = None) -> CacheEntry | None:
         """Gives a value a new life from now on: its own one again, or another. Returns None if there is none."""
-        length = None if ttl is None else duration(seconds_of(ttl))
+        length = None if ttl is None else duration(seconds_of("ttl", ttl))
         try:
             request = pb.TouchEntryRequest(cache=self.name, key=checked_key(key), ttl=length)
             return from_message(key, await self._stub.TouchEntry(request))
@@ -98,7 +98,7 @@ class EntryCalls(Home):
 
     async def touch_many(self, keys: Sequence[str], *, ttl: Time | None = None) -> int:
         """Gives several values a new life from now on, and returns how many there were."""
-        length, found = None if ttl is None else duration(seconds_of(ttl)), 0
+        length, found = None if ttl is None else duration(seconds_of("ttl", ttl)), 0
         rows = [pb.TouchEntryRow(key=key, ttl=length) for key in checked_texts("keys", keys)]
         try:
             for start in range(0, len(rows), PAGE):
@@ -117,7 +117,7 @@ class EntryCalls(Home):
         """Adds to a counter in one step, and returns its value. A new one begins at ``initial``, and lives ``ttl``."""
         request = pb.IncrementEntryRequest(cache=self.name, key=checked_key(key), delta=delta, initial_value=initial)
         if ttl is not None:
-            request.ttl.CopyFrom(duration(seconds_of(ttl)))
+            request.ttl.CopyFrom(duration(seconds_of("ttl", ttl)))
         try:
             return int((await self._stub.IncrementEntry(request)).counter_value)
         finally:

@@ -11,8 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from sutler.cache.v1 import cache_pb2 as pb
-from sutler.client.cache.arguments import checked_texts
-from sutler.client.cache.values import seconds_of
+from sutler.client.cache.arguments import checked_texts, seconds_of
 from sutler.errors import Conflict, SutlerError
 from sutler.wire import duration, seconds
 
@@ -55,14 +54,14 @@ class Policy:
         """Returns the rules that a program gives.
 
         Raises:
-            TypeError: If the tags are no list of texts.
+            TypeError: If the tags are no list of texts, or a time is no number and no timedelta.
             ValueError: If a time is negative.
         """
         return cls(
-            ttl=None if ttl is None else seconds_of(ttl),
+            ttl=None if ttl is None else seconds_of("ttl", ttl),
             tags=checked_texts("tags", tags),
             required=required,
-            **{name: seconds_of(time) for name, time in times.items()},
+            **{name: seconds_of(name, time) for name, time in times.items()},
         )
 
     def entry(self) -> pb.Entry:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sutler.cache.v1 import cache_pb2 as pb
@@ -166,11 +165,6 @@ def is_miss(error: BaseException) -> bool:
 def is_replaced(error: BaseException) -> bool:
     """Returns whether an error says that an entry was replaced while it was read."""
     return isinstance(error, Conflict) and error.reason == "ETAG_MISMATCH"
-
-
-def seconds_of(time: float | timedelta) -> float:
-    """Returns a length of time in seconds."""
-    return time.total_seconds() if isinstance(time, timedelta) else float(time)
 
 
 async def _parts(header: pb.WriteBlobHeader, encoded: Encoded) -> AsyncIterator[pb.WriteBlobRequest]:

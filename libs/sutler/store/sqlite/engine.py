@@ -23,10 +23,11 @@ _SETTINGS = (
     "PRAGMA foreign_keys = ON",  # as PostgreSQL always does
     "PRAGMA case_sensitive_like = ON",  # likewise
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -16000",  # KiB
+    "PRAGMA cache_size = -64000",  # KiB
 )
 _WRITER_SETTINGS = (
     "PRAGMA synchronous = FULL",  # in WAL mode, NORMAL loses the last commits with the power
+    "PRAGMA wal_autocheckpoint = 4000",  # pages: fewer and larger ones hold up fewer commits
     "PRAGMA journal_size_limit = 67108864",
 )
 

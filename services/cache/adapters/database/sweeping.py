@@ -107,6 +107,7 @@ def purge(tx: Transaction, tenant: str, space: int) -> int:
 
 def drop(tx: Transaction, space: int) -> bool:
     """Removes entries of a deleted cache; returns whether there is more."""
+    tx.catch_up()
     row = tx.one("SELECT tenant FROM spaces WHERE space = ?", (space,))
     if row is None:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 from sutler.store import Params, Transaction
 
@@ -25,7 +26,9 @@ _SAVE = (
 )
 
 
-_FOUND = "totals"
+_TOTALS = "totals"
+
+_kept = attrgetter(*_KEPT)
 
 
 @dataclass(slots=True)
@@ -33,8 +36,8 @@ class Totals:
     """What is known of one cache, in all, while one transaction changes it.
 
     Attributes:
-        tenant: Whose cache it is.
         space: The number of the cache.
+        tenant: Whose cache it is.
         entries: As in :class:`~services.cache.caches.Usage`.
         blobs: Likewise.
         size_bytes: Likewise.
@@ -47,8 +50,8 @@ class Totals:
         lost_leases: How many leases this transaction ended that nothing was put with; not stored.
     """
 
-    tenant: str
     space: int
+    tenant: str
     entries: int = 0
     blobs: int = 0
     size_bytes: int = 0
@@ -65,23 +68,31 @@ class Totals:
         """The usage as it is now."""
         return Usage(self.entries, self.blobs, self.size_bytes, self.stored_bytes)
 
+    @property
+    def kept(self) -> tuple[int | float, ...]:
+        """What is stored of it."""
+        return _kept(self)
+
     def save(self, tx: Transaction) -> None:
-        """Stores it."""
-        kept = tuple(getattr(self, name) for name in _KEPT)
-        tx.execute(_SAVE, (self.space, self.tenant, *kept))
-        tx.found[_FOUND, self.space] = kept
+        """Stores it, when the batch ends."""
+        tx.leave((_TOTALS, self.space), _SAVE, (self.space, self.tenant, *self.kept))
 
 
 def load(tx: Transaction, tenant: str, space: int) -> Totals:
     """Returns what is known of a cache; zeros if nothing was ever put or told."""
-    kept = tx.found.get((_FOUND, space))
+    place = (_TOTALS, space)
+    left = tx.left(place)
+    if left is not None:
+        return Totals(*left)  # type: ignore[arg-type]
+    kept = tx.found.get(place)
     if kept is None:
         row = tx.one(f"SELECT {', '.join(_KEPT)} FROM spaces WHERE space = ?", (space,))
-        kept = tx.found[_FOUND, space] = tuple(row or ())
-    return Totals(tenant, space, *kept)
+        kept = tx.found[place] = tuple(row or ())
+    return Totals(space, tenant, *kept)
 
 
 def change(tx: Transaction, sql: str, params: Params) -> None:
     """Changes what is known of caches past :class:`Totals`, so that it is looked up again."""
+    tx.catch_up()
     tx.execute(sql, params)
     tx.found.clear()

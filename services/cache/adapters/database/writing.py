@@ -64,7 +64,7 @@ def change(tx: Transaction, cache: Cache, changes: list[Row]) -> Changed:
     """
     rows.check_cache(tx, cache)
     total = totals.load(tx, cache.tenant, cache.space)
-    before = replace(total)
+    before, version = total.kept, total.version
     results: list[Result] = []
     for row in changes:
         found = rows.held(tx, cache.space, row.key, value=row.with_value)
@@ -74,9 +74,9 @@ def change(tx: Transaction, cache: Cache, changes: list[Row]) -> Changed:
             results.append(refusal)
         else:
             results.append(_apply(tx, cache, total, row, found, decision))
-    if total != before:
+    if total.kept != before:
         total.save(tx)
-    return Changed(results, total.usage, (before.version, total.version), total.lost_leases)
+    return Changed(results, total.usage, (version, total.version), total.lost_leases)
 
 
 def _decide(tx: Transaction, cache: Cache, total: Totals, row: Row, found: Entry | Unreadable | None) -> Decision:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from reprlib import repr
 from sys import modules
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,16 @@ class MsgpackHandler(CacheHandler):
         if kind in LEAVES:
             return EXTENSIONS[kind].exact(value) if kind in EXTENSIONS else True
         return _is_scalar(value) or self._handlers.nested(value) is not None
+
+    def unfit(self, value: Any, place: str = "value", levels: int = MAX_LEVELS) -> str:
+        """Returns what in a value no handler takes, and where it is; empty if there is no such thing."""
+        kind = type(value)
+        if kind not in CONTAINERS:
+            return "" if self._plain(value, levels) else f"the {kind.__module__}.{kind.__qualname__} at {place}"
+        if not levels:
+            return f"data that are nested more than {MAX_LEVELS} levels deep, or hold themselves"
+        inside = ((item, where, levels - 1) for item, where in _places(value, place))
+        return next(filter(None, (self.unfit(*one) for one in inside)), "")
 
     def encode(self, value: Any) -> Encoded:
         """See the base class."""
@@ -122,6 +133,17 @@ def _is_scalar(value: Any) -> bool:
     return (
         numpy is not None and isinstance(value, numpy.generic) and not value.dtype.hasobject and value.dtype.char != "T"
     )
+
+
+def _places(value: Any, place: str) -> Iterator[tuple[Any, str]]:
+    """Yields what a container holds, and where that is."""
+    if type(value) is dict:
+        yield from ((key, f"a key of {place}") for key in value)
+        yield from ((item, f"{place}[{repr(key)}]") for key, item in value.items())
+    elif type(value) in (list, tuple):
+        yield from ((item, f"{place}[{index}]") for index, item in enumerate(value))
+    else:
+        yield from ((item, f"an item of {place}") for item in value)
 
 
 def _both(value: dict[Any, Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from threading import Lock
 from sutler.client.cache.entries import CacheEntry
 from sutler.client.cache.handlers.arrays import NumpyHandler
 from sutler.client.cache.handlers.base import CacheHandler, ValueUnreadable
-from sutler.client.cache.handlers.packed import MsgpackHandler
+from sutler.client.cache.handlers.packed import CONTAINERS, MsgpackHandler
 from sutler.client.cache.handlers.pandas import PandasHandler, PandasSeriesHandler
 from sutler.client.cache.handlers.pickles import DillHandler, PickleHandler
 from sutler.client.cache.handlers.plain import BytesHandler, JsonHandler, TextHandler
@@ -116,14 +116,16 @@ class Handlers:
         """Returns the handler that takes a value.
 
         Raises:
-            TypeError: If none does.
+            TypeError: If none does; names what in the value it is, and where.
         """
         for each in self._all:
             if each.handler.can_handle(value):
                 return each.handler
         kind = type(value)
+        packed = next((each.handler for each in self._all if isinstance(each.handler, MsgpackHandler)), None)
+        nested = packed.unfit(value) if packed and kind in CONTAINERS else ""
         raise TypeError(
-            f"no handler takes a {kind.__module__}.{kind.__qualname__}: register one, give plain data, "
+            f"no handler takes {nested or f'a {kind.__module__}.{kind.__qualname__}'}: register one, give plain data, "
             'or, if the cache signs, open it with handlers=Handlers(executable=["pickle"])'
         )
 
