@@ -17,7 +17,7 @@ from services.erp.caching import Answers
 from services.erp.connections import Condition, Connection, ConnectionSpec, State
 from services.erp.drivers import DriverRegistry
 from services.erp.links import Links
-from services.erp.permitting import check_spec, leads_elsewhere, logs_in_anew, with_secrets
+from services.erp.permitting import check_spec, leads_elsewhere, logs_in_anew, trusts_another, with_secrets
 from services.erp.ports import ConnectionStore, Query, SecretBox
 from services.erp.schemas import ErpUser, ModelRights
 
@@ -125,7 +125,7 @@ class Administration:
         Raises:
             NotFound: If there is none.
             PermissionDenied: If there is none, and the principal may not create it.
-            Conflict: If it has another etag.
+            Conflict: If it has another etag, or would lead elsewhere while a write is under way.
             SutlerError: As :meth:`create`, and what ``edit`` raises.
         """
 
@@ -183,7 +183,9 @@ class Administration:
             NotFound: If there is no such connection.
             SutlerError: What is wrong with the ERP or the login.
         """
-        link = await self._links.find(tenant, connection_id)
+        stored = await self._store.get(tenant, connection_id)
+        link = self._links.of(stored)
+        link.observer.follow(stored.condition)
         ask, driver = link.ask(principal), link.driver
         try:
             version = await driver.version()
@@ -264,7 +266,7 @@ class Administration:
             ),
             self._sealed(stored.uid, secrets),
             now,
-            keep=stored.secrets,
+            keep={} if trusts_another(stored.spec, spec) else stored.secrets,
         )
         return replace(changed, condition=_condition(stored, changed, now))
 

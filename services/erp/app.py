@@ -37,6 +37,7 @@ from services.erp.adapters.stored_feeds import LEASE, StoredFeeds
 from services.erp.adapters.stored_figures import StoredFigures
 from services.erp.adapters.stored_imports import StoredImports
 from services.erp.adapters.stored_journal import StoredJournal
+from services.erp.adapters.stored_keys import StoredKeys
 from services.erp.adapters.stored_subscriptions import StoredSubscriptions
 from services.erp.adapters.stored_transactions import StoredTransactions, leading
 from services.erp.administration import Administration, Rules
@@ -50,7 +51,7 @@ from services.erp.customers.reading import Customers
 from services.erp.etags import Etags
 from services.erp.exports.exporting import Exporting
 from services.erp.feed.running import FeedRunner
-from services.erp.feed.watching import Watching
+from services.erp.feed.watching import Keeping, Watching
 from services.erp.imports.creating import CreatedRows
 from services.erp.imports.model import Mode
 from services.erp.imports.running import Importing, RowWriter
@@ -64,6 +65,7 @@ from services.erp.resealing import Resealer
 from services.erp.searching import Searching
 from services.erp.servicer import ErpGatewayServicer
 from services.erp.servicer.gateway import AREA, Gateway
+from services.erp.servicer.repeats import Repeats
 from services.erp.settings import Settings
 from services.erp.statistics import Statistics
 from services.erp.subscribing import Delivery, Subscribing
@@ -104,16 +106,19 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         field_sets, journal = StoredFieldSets(database), StoredJournal(database, keep)
         feeds, subscriptions = StoredFeeds(database), StoredSubscriptions(database, keep)
         answers = Answers(cache)
+        stack.push_async_callback(answers.close)
         reading = Reading(answers, field_sets)
         attempts, imports = Attempts(journal, owner=new_id()), StoredImports(database, ttl)
-        created = CreatedRows(imports, journal, attempts)
+        keys = StoredKeys(database)
+        created = CreatedRows(imports, journal, attempts, keys)
         writers: dict[Mode, RowWriter] = {
             Mode.CREATE: created,
-            Mode.UPSERT: UpsertedRows(imports, journal, attempts, created),
+            Mode.UPSERT: UpsertedRows(imports, journal, attempts, created, keys),
         }
         etags = Etags(reading, field_sets)
         steps = StoredTransactions(database, keep)
-        under_way = Running(steps, Course(steps, Scenes(links, answers), etags), leading(database, ttl))
+        course = Course(steps, Scenes(links, answers, keys), etags)
+        under_way = Running(steps, course, leading(database, ttl), settings.drain_seconds)
         stack.push_async_callback(under_way.close)
         batches = Batches(steps, under_way, attempts)
         delivery = Delivery(settings.rule_address, lambda: relay.failure if relay else "")
@@ -126,18 +131,19 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             searching=Searching(reading, answers),
             aggregating=Aggregating(reading, answers),
             writing=Writing(journal, attempts, reading, etags, answers),
-            creating=Creating(journal, attempts, reading, answers),
+            creating=Creating(journal, attempts, reading, answers, keys, batches),
             journal=journal,
-            transactions=Transactions(steps, under_way, attempts, answers, etags),
+            transactions=Transactions(steps, under_way, attempts, answers, etags, keys),
             batching=Batching(batches, journal, attempts, reading, etags, answers),
-            upserting=Upserting(batches, reading),
+            upserting=Upserting(batches, reading, keys),
             subscribing=Subscribing(subscriptions, feeds, links, reading, delivery, poll),
             watching=Watching(
                 feeds,
+                links,
                 reading,
                 Watcher(sealer, runtime.shutdown),
                 poll,
-                settings.watch_idle_seconds,
+                Keeping(settings.watch_idle_seconds, settings.max_watches),
                 lambda one: wire.change(one).ByteSize(),
             ),
             exporting=Exporting(reading, sealer, runtime.shutdown),
@@ -156,7 +162,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             await imports.forget(timedelta(days=settings.journal_retention_days).total_seconds())
             await resealer.run()
 
-        runner = FeedRunner(feeds, subscriptions, links, reading, answers, poll)
+        runner = FeedRunner(feeds, subscriptions, links, reading, answers, poll, settings.mass_delete_hold_seconds)
         keeper = Keeper(store, links, attempts, forget, under_way.recover)
 
         async def keep_house(lease: Lease) -> None:
@@ -173,6 +179,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             needed={"store": database.health, "work": running.check},
             neighbours=neighbours,
             answers=StoredAnswers(database),
+            permit=Repeats(gateway).permit,
         )
 
 
@@ -213,7 +220,9 @@ def _sweeper(settings: Settings, database: Database) -> Sweeper:
     sweeps = [
         Sweep("journal", "update_time", timedelta(days=settings.journal_retention_days)),
         Sweep("journal_steps", "update_time", timedelta(days=settings.journal_retention_days)),
+        Sweep("keys_in_use", "expire_time", timedelta(days=settings.journal_retention_days)),
         Sweep("touches", "time", timedelta(days=1)),
+        Sweep("observations", "away_time", timedelta(days=settings.away_retention_days)),
         Sweep("figures", "time", timedelta(minutes=10)),
         Sweep("field_sets", "use_time", timedelta(days=settings.etag_retention_days)),
     ]

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from sutler.context import current
-from sutler.errors import Conflict, Invalid, SutlerError, Unavailable
+from sutler.errors import Conflict, Exhausted, Invalid, SutlerError, Unavailable
 from sutler.idempotency import Once
 from sutler.ids import new_id
 from sutler.status import to_status
@@ -25,6 +25,9 @@ from services.erp.ports import JournalStore
 from services.erp.users import Ask
 
 MARGIN_SECONDS = 5.0
+GRACE_SECONDS = 1.0
+"""A lease that is younger need not be renewed."""
+
 DOMAIN = "erp.sutler.dev"
 
 
@@ -108,6 +111,20 @@ class Attempts:
             elif entry.repeatable:
                 await self._journal.take(attempt.entry, 0.0, self._owner)
             raise
+
+    async def renew(self, attempt: Attempt, spec: ConnectionSpec) -> None:
+        """Begins the lease of a write anew that has waited for its turn, before the ERP is asked.
+
+        Raises:
+            Exhausted: If it waited for so long that its outcome counts as unknown (OVERLOADED): it is not made then.
+        """
+        if attempt.entry.lease_time - time.time() >= _longest(spec) - GRACE_SECONDS:
+            return
+        if not await self._journal.take(attempt.entry, time.time() + _longest(spec), self._owner):
+            raise Exhausted(
+                "the write waited too long for its turn and is not made; try again later",
+                metadata={"queue": attempt.entry.name},
+            )
 
     async def settle_abandoned(self) -> None:
         """Notes of writes whose process died that nobody can know what became of them."""

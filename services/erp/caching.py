@@ -1,8 +1,4 @@
-"""Keeps answers of the ERP in CacheService, and drops them when something they are made of changes.
-
-A key names tenant, connection, user, model, record and fields, so that nobody sees what another user would. Tags name
-the connection, the model and each record that an answer is made of.
-"""
+"""Keeps answers of the ERP in CacheService, and drops them when something they are made of changes."""
 
 from __future__ import annotations
 
@@ -11,11 +7,14 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sutler.errors import Unavailable
 
+from services.erp.cache_keys import MAX_TAGS, connection_tag, key_in, model_tag, record_tag, records_tag, tags_of
 from services.erp.coalescing import Ready
 from services.erp.expanding import Touched
 from services.erp.faults import AnswerLostError
@@ -27,29 +26,11 @@ from services.erp.wanting import View, Wanted
 
 _HITS = {Origin.NEAR_CACHE: "near_cache_hits", Origin.CACHE_SERVICE: "cache_service_hits"}
 
-MAX_TAGS = 900
+AGAIN = (1, 4)
+"""When answers are dropped once more after a write whose answer was lost, in the connection's timeouts since then: the
+ERP may still be at it, and what is read meanwhile is what was before."""
 
 Read = Callable[[Sequence[int], Ready], Awaitable[dict[int, tuple[Record, Touched]]]]
-
-
-def connection_tag(uid: str) -> str:
-    """Returns the tag of everything that was read through a connection."""
-    return f"erp/{uid}"
-
-
-def model_tag(uid: str, model: str) -> str:
-    """Returns the tag of answers to searches in a model."""
-    return f"erp/{uid}/{model}"
-
-
-def record_tag(uid: str, model: str, record_id: int) -> str:
-    """Returns the tag of everything that is made of a record."""
-    return f"erp/{uid}/{model}/{record_id}"
-
-
-def records_tag(uid: str, model: str) -> str:
-    """Returns the tag of everything that is made of any record of a model."""
-    return f"erp/{uid}/{model}/*"
 
 
 class Answers:
@@ -62,6 +43,7 @@ class Answers:
     def __init__(self, cache: RecordCache | None) -> None:
         self._cache = cache
         self._flights = Flights()
+        self._dropping: dict[tuple[str, str, tuple[int, ...]], asyncio.Task[None]] = {}
 
     async def records(self, view: View, ids: Sequence[int], wanted: Wanted, read: Read) -> dict[int, Record]:
         """Returns records from the cache, and from the ERP those that it does not have."""
@@ -70,7 +52,7 @@ class Answers:
         if cache is None or ttl <= 0:
             return {record_id: record for record_id, (record, _) in (await read(ids, _at_once)).items()}
         began = asyncio.get_running_loop().time() if wanted.max_staleness != 0 else math.inf
-        keys = {record_id: _key(view, str(record_id)) for record_id in ids}
+        keys = {record_id: key_in(view, str(record_id)) for record_id in ids}
         figures = view.link.figures
         figures.looking += 1
         try:
@@ -138,10 +120,11 @@ class Answers:
         tags = {key: [*common, record_tag(uid, wanted.model, record_id)] for record_id, key in keys.items()}
         async with cache.claiming(view.link.connection.tenant, tags) as claims:
             fresh = await read(list(keys), claims.ready)
+            lines = [model_tag(uid, model) for model in sorted(view.made_of)]
             entries = {
-                keys[record_id]: (_plain(record), _tags(view.link, touched))
+                keys[record_id]: (_plain(record), [*lines, *tags_of(view.link, touched)])
                 for record_id, (record, touched) in fresh.items()
-                if len(touched) <= MAX_TAGS
+                if len(lines) + len(touched) <= MAX_TAGS
             }
             await claims.put(entries, ttl + view.link.connection.spec.stale_ttl(wanted.model))
         return {record_id: record for record_id, (record, _) in fresh.items()}
@@ -167,7 +150,7 @@ class Answers:
         ttl = connection.spec.ttl(wanted.model, search=True)
         if cache is None or ttl <= 0:
             return await read(), DataSource(read_time=time.time())
-        key = _key(view, f"search/{key_of(what)}")
+        key = key_in(view, f"search/{key_of(what)}")
         [hit] = await cache.get_many(connection.tenant, [key])
         greatest = ttl if wanted.max_staleness is None else min(ttl, wanted.max_staleness)
         if hit is not None and time.time() - hit.value["read_time"] < greatest:
@@ -201,9 +184,17 @@ class Answers:
             for start in range(0, len(tags), MAX_TAGS):
                 await self._cache.invalidate(link.connection.tenant, tags[start : start + MAX_TAGS])
 
-    async def changed_somewhere(self, link: Link, models: Iterable[str]) -> None:
-        """Drops what is made of records of some models, for it is not known which of them have changed."""
+    async def changed_somewhere(self, link: Link, models: Collection[str]) -> None:
+        """Drops what is made of records of some models, for it is not known which of them have changed.
+
+        Args:
+            link: The connection.
+            models: The models; a pattern stands for all that there are.
+        """
         uid, tags = link.connection.uid, list[str]()
+        if any("*" in model for model in models):
+            await self.forget(link.connection.tenant, uid)
+            return
         self._flights.drop(uid)
         for model in models:
             tags += [model_tag(uid, model), records_tag(uid, model)]
@@ -226,9 +217,44 @@ class Answers:
         try:
             yield
         except AnswerLostError:
+            await self.lost(link, model, ids, related)
+            raise
+
+    async def lost(self, link: Link, model: str, ids: Iterable[int], related: Collection[str] = ()) -> None:
+        """Drops what a write may have changed whose answer is lost: now, and later, as it may happen late.
+
+        Args as for :meth:`asking`.
+        """
+        written = tuple(ids)
+        await self.changed(link, model, written)
+        await self.changed_somewhere(link, related)
+        if self._cache is None:
+            return
+        key = (link.connection.uid, model, written)
+        if key in self._dropping:
+            self._dropping.pop(key).cancel()
+        again = self._drop_again(link, model, written, tuple(related))
+        task = asyncio.create_task(again, name="drop answers again", context=Context())
+        self._dropping[key] = task
+        task.add_done_callback(partial(self._dropped, key))
+
+    async def _drop_again(self, link: Link, model: str, ids: Sequence[int], related: Sequence[str]) -> None:
+        began = time.monotonic()
+        for count in AGAIN:
+            await asyncio.sleep(began + count * link.connection.spec.timeout_seconds - time.monotonic())
             await self.changed(link, model, ids)
             await self.changed_somewhere(link, related)
-            raise
+
+    def _dropped(self, key: tuple[str, str, tuple[int, ...]], task: asyncio.Task[None]) -> None:
+        if self._dropping.get(key) is task:
+            del self._dropping[key]
+
+    async def close(self) -> None:
+        """Ends what waits to be dropped again."""
+        tasks = list(self._dropping.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def forget(self, tenant: str, uid: str) -> None:
         """Drops everything that was read through a connection."""
@@ -239,23 +265,6 @@ class Answers:
 
 async def _at_once() -> None:
     """Lets the ERP be asked at once."""
-
-
-def _key(view: View, what: str) -> str:
-    connection, context = view.link.connection, view.ask.context
-    form = [view.covers.digest, context.time_zone, context.company_ids, dict(context.extra)]
-    scope = [connection.tenant, connection.uid, str(connection.epoch), view.ask.identity]
-    return "/".join([*scope, view.schema.name, what, key_of(form)])
-
-
-def _tags(link: Link, touched: Touched) -> list[str]:
-    uid = link.connection.uid
-    models = {model for model, _ in touched}
-    return [
-        connection_tag(uid),
-        *(records_tag(uid, model) for model in sorted(models)),
-        *(record_tag(uid, model, one) for model, one in sorted(touched)),
-    ]
 
 
 def _plain(record: Record) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -86,6 +86,25 @@ class Catalogue:
 
         return await self._get("models", ask, MODELS, read, max_staleness, allow_stale=allow_stale)
 
+    async def model(self, ask: Ask, model: str) -> Model | None:
+        """Returns a model with its title; None if the ERP does not list it. Raises as :meth:`schema`."""
+        return (await self._get("model", ask, model, self._driver.model, None, allow_stale=True)).value
+
+    async def remembered(self, what: Hashable, ask: Ask, model: str, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Returns what was read of a model, for this user and for as long as its records are remembered.
+
+        Args:
+            what: What tells this from all else that is remembered of the model.
+            ask: As whom.
+            model: The model.
+            read: Reads it.
+        """
+
+        async def again(ask: Ask, model: str) -> T:
+            return await read()
+
+        return (await self._get(what, ask, model, again, None, allow_stale=False)).value
+
     @contextmanager
     def doubted(self, model: str) -> Iterator[None]:
         """Forgets a model if the ERP has it, or one of its fields, no more, so that the next call sees what is left.
@@ -104,7 +123,7 @@ class Catalogue:
 
     async def _get(
         self,
-        what: str,
+        what: Hashable,
         ask: Ask,
         model: str,
         read: Callable[[Ask, str], Coroutine[Any, Any, T]],

@@ -8,10 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from sutler.errors import PermissionDenied
+
+from services.erp.faults import ACCESS_DENIED
 from services.erp.figures import Figures
 from services.erp.ports import Driver
 from services.erp.records import Row, canonical
 from services.erp.schemas import ModelSchema
+from services.erp.selecting import Selector
 from services.erp.users import Ask
 
 MAX_IDS = 1000
@@ -65,6 +69,7 @@ class Coalescer:
         *,
         binaries: bool,
         ready: Ready | None = None,
+        came: float | None = None,
     ) -> dict[int, Row]:
         """Returns the records by id; those that do not exist or are hidden are left out.
 
@@ -75,22 +80,25 @@ class Coalescer:
             fields: Which fields.
             binaries: Whether to read binaries in full.
             ready: Waited for before the ERP is asked.
+            came: When the caller came, by the monotonic clock; what it waited since, such as for a look into a cache,
+                is part of the window. Now, if it is not given.
 
         Raises:
-            SutlerError: Why the ERP did not answer; everybody who joined gets the same.
+            SutlerError: Why the ERP did not answer; everybody who joined gets the same. A record that the user may not
+                see concerns only those who asked for it: they do not find it.
         """
         self._figures.add("read_requests")
         if not self._window or len(ids) >= MAX_IDS:
             if ready is not None:
                 await ready()
-            self._figures.add("read_calls")
-            return _by_id(await self._driver.read(ask, schema, ids, fields, binaries=binaries))
+            return await self._read(ask, schema, ids, fields, binaries=binaries)
         context = canonical([ask.context.language, ask.context.time_zone, ask.context.company_ids, ask.context.extra])
         key: Key = (ask.username, ask.secret, context, schema.name, tuple(sorted(fields)), binaries)
         joint = self._joints.get(key)
         if joint is None or len(joint.ids) + len(ids) > MAX_IDS:
             joint = self._joints[key] = _Joint()
-            joint.call = asyncio.create_task(self._later(key, joint, ask, schema))
+            waited = 0.0 if came is None else time.monotonic() - came
+            joint.call = asyncio.create_task(self._later(key, joint, ask, schema, max(0.0, self._window - waited)))
             joint.call.add_done_callback(partial(self._landed, key))
         joint.ids.update(dict.fromkeys(ids))
         if ready is not None:
@@ -99,16 +107,30 @@ class Coalescer:
         found = await asyncio.shield(joint.call)
         return {record_id: found[record_id] for record_id in ids if record_id in found}
 
-    async def _later(self, key: Key, joint: _Joint, ask: Ask, schema: ModelSchema) -> dict[int, Row]:
-        await asyncio.sleep(self._window)
+    async def _later(self, key: Key, joint: _Joint, ask: Ask, schema: ModelSchema, window: float) -> dict[int, Row]:
+        await asyncio.sleep(window)
         await self._gather(key, joint)
         if self._joints.get(key) is joint:
             del self._joints[key]
         await _all_ready(joint)
         assert joint.call is not None
         self._flying[key] = joint.call
+        return await self._read(ask, schema, list(joint.ids), key[4], binaries=key[5])
+
+    async def _read(
+        self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool
+    ) -> dict[int, Row]:
+        """Reads records; where the ERP refuses all for one that its user may not see, those that it shows."""
         self._figures.add("read_calls")
-        return _by_id(await self._driver.read(ask, schema, list(joint.ids), key[4], binaries=key[5]))
+        try:
+            rows = await self._driver.read(ask, schema, ids, fields, binaries=binaries)
+        except PermissionDenied as error:
+            if error.reason != ACCESS_DENIED:
+                raise
+            self._figures.add("read_calls")
+            shown = Selector(ids=tuple(ids), archived=True)
+            rows = list(await self._driver.search(ask, schema, shown, fields=fields, binaries=binaries))
+        return {row.id: row for row in rows}
 
     async def _gather(self, key: Key, joint: _Joint) -> None:
         """Lets those join that have arrived and that this process has not turned to yet, or that come while another
@@ -136,7 +158,3 @@ class Coalescer:
 async def _all_ready(joint: _Joint) -> None:
     while joint.ready:
         await joint.ready.pop()()
-
-
-def _by_id(rows: Sequence[Row]) -> dict[int, Row]:
-    return {row.id: row for row in rows}

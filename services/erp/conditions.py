@@ -48,18 +48,33 @@ class Observer:
             self.changed(self.connection, self.condition)
         self._move(State.HEALTHY, "")
 
+    def login_ended(self, error: SutlerError | None) -> None:
+        """Learns how a login of the connection's own user ended, whatever it was for."""
+        if error is not None:
+            self.refused(error)
+        elif self.condition.state is State.UNHEALTHY and self.condition.server_version:
+            self._move(State.HEALTHY, "")
+
+    def follow(self, stored: Condition) -> None:
+        """Takes over the condition that is stored, if it has another state, which another process has told."""
+        if stored.state is not self.condition.state:
+            self.condition = stored
+
     def told(self, stored: Condition) -> None:
         """Learns the ERP's clock from what another process has stored, if nobody has told it here."""
         if self.condition.clock_skew is None and stored.clock_skew is not None:
             self.condition = replace(self.condition, clock_skew=stored.clock_skew)
 
     def refused(self, error: SutlerError) -> None:
-        """Learns that nobody can work through this connection, such as by a login that is refused."""
-        self._move(State.UNHEALTHY, error.message)
+        """Learns that nobody can work through this connection, such as by a login that is refused.
 
-    def _move(self, state: State, reason: str) -> None:
+        That is told each time: another process may have found meanwhile that it works.
+        """
+        self._move(State.UNHEALTHY, error.message, again=True)
+
+    def _move(self, state: State, reason: str, *, again: bool = False) -> None:
         reason = reason[:MAX_REASON]
-        if (state, reason) == (self.condition.state, self.condition.reason):
+        if not again and (state, reason) == (self.condition.state, self.condition.reason):
             return
         since = self.condition.since if state is self.condition.state else time.time()
         self.condition = replace(self.condition, state=state, reason=reason, since=since)

@@ -68,11 +68,14 @@ class DriverRegistry:
         self._makers[info.driver] = make
 
     def check_options(self, spec: ConnectionSpec) -> None:
-        """Checks the ``driver_options`` of a connection whose driver is known.
+        """Checks the ``driver_options`` and the ``default_context`` of a connection whose driver is known.
 
         Raises:
-            Invalid: With a violation for each that its driver does not take (FIELD_INVALID).
+            Invalid: With a violation for each option that its driver does not take (FIELD_INVALID), or for what has a
+                field of its own in the context (CONTEXT_INVALID).
         """
+        if spec.default_context is not None:
+            self._infos[spec.driver].check_context(spec.default_context, "connection.default_context")
         errors = self._options[spec.driver].iter_errors(dict(spec.driver_options))
         if violations := from_json_schema(errors, ["connection", "driver_options"]):
             raise invalid_fields(violations)

@@ -7,11 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.erp import faults
 from services.erp.coalescing import Coalescer
 from services.erp.records import DISPLAY_NAME, Tree, check_level
 from services.erp.schemas import ModelField, ModelSchema
 from services.erp.selecting import SchemaSource
 from services.erp.users import Ask
+
+MAX_VALUES = 200_000
+"""How many values an answer has behind relations at the most: paths that lead back and forth multiply."""
+
+TURN_VALUES = 2000
+"""After how many values others get their turn."""
 
 Touched = set[tuple[str, int]]
 """The records that an answer is made of, as model and id."""
@@ -42,6 +49,17 @@ async def titled(tree: Tree, schema: ModelSchema, schemas: SchemaSource) -> set[
     return found
 
 
+async def made_of(tree: Tree, schema: ModelSchema, schemas: SchemaSource) -> set[str]:
+    """Returns the models behind relations to many that values are made of. Raises as :func:`check_paths`."""
+    found: set[str] = set()
+    for name, node in tree.below.items():
+        known = schema.fields[name]
+        found |= known.made_of
+        if node.below:
+            found |= await made_of(node, await schemas(known.relation), schemas)
+    return found
+
+
 def titles(schema: ModelSchema, values: Mapping[str, Any]) -> Touched:
     """Returns the records whose titles stand in the values of a record."""
     return {
@@ -69,6 +87,26 @@ class _Way:
         return [DISPLAY_NAME, *wanted] if self.tree.asked and self.known.to_many else wanted
 
 
+@dataclass(slots=True)
+class _Made:
+    """Counts the values that an answer has behind relations."""
+
+    values: int = 0
+
+    async def add(self, way: _Way, holder: Mapping[str, Any]) -> None:
+        """Counts what one relation of a record leads to, before it is made.
+
+        Raises:
+            Exhausted: If it is too much (TOO_LARGE).
+        """
+        before = self.values
+        self.values += len(_ends(holder.get(way.known.field))) * (1 + way.tree.asked + len(way.tree.below))
+        if self.values > MAX_VALUES:
+            raise faults.too_many_values(way.known.relation, way.known.field, MAX_VALUES)
+        if self.values // TURN_VALUES > before // TURN_VALUES:
+            await asyncio.sleep(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Expander:
     """Reads what lies behind relations, along paths that :func:`check_paths` has checked.
@@ -90,14 +128,19 @@ class Expander:
             values: The values of each record, as a driver gives them.
             tree: What is asked of them; was checked.
             schema: Their model.
+
+        Raises:
+            Exhausted: If that is too much for one answer (TOO_LARGE).
+            SutlerError: Why the ERP cannot be asked.
         """
         touched: Touched = set()
+        made = _Made()
         level = self._ways(values, tree, schema)
         while level:
             by_model: dict[str, list[_Way]] = {}
             for way in level:
                 by_model.setdefault(way.known.relation, []).append(way)
-            below = await asyncio.gather(*(self._read(model, ways, touched) for model, ways in by_model.items()))
+            below = await asyncio.gather(*(self._read(model, ways, touched, made) for model, ways in by_model.items()))
             level = [way for ways in below for way in ways]
         return touched
 
@@ -109,7 +152,7 @@ class Expander:
                 ways.append(_Way(known, node, list(values)))
         return ways
 
-    async def _read(self, model: str, ways: Sequence[_Way], touched: Touched) -> list[_Way]:
+    async def _read(self, model: str, ways: Sequence[_Way], touched: Touched, made: _Made) -> list[_Way]:
         """Reads one model of one level, fills the ways to it, and returns those of the next level."""
         schema = await self.schemas(model)
         names = list(dict.fromkeys(name for way in ways for name in way.names()))
@@ -122,6 +165,7 @@ class Expander:
         for way in ways:
             filled: list[dict[str, Any]] = []
             for holder in way.holders:
+                await made.add(way, holder)
                 ends = [_end(way, one, rows[one["id"]].values) if one["id"] in rows else one
                         for one in _ends(holder.get(way.known.field))]  # fmt: skip
                 filled += [end for end in ends if end["id"] in rows]

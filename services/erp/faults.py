@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
@@ -23,8 +24,19 @@ from sutler.errors import (
 RETRY_AFTER = timedelta(seconds=1)
 """When a call to an ERP that does not answer makes sense again."""
 
+ACCESS_DENIED = "ERP_ACCESS_DENIED"
+"""The reason with which an ERP refuses what its user may not see or do."""
+
 MAX_ERP_MESSAGE = 1000
 """How much of an ERP's text goes into an error: errors travel in headers, which are small."""
+
+_NOT_FOR_CALLERS = re.compile(
+    r'Traceback \(most recent call last\)|\bFile "[^"]*", line \d|\b(LINE \d+|DETAIL|QUERY|STATEMENT):'
+)
+"""Where a text stops being one for people: what follows is of a program or a database."""
+
+
+TOO_LARGE = "TOO_LARGE"
 
 
 class AnswerLostError(Exception):
@@ -34,7 +46,7 @@ class AnswerLostError(Exception):
         error: What a caller is told if it is safe to ask again.
     """
 
-    def __init__(self, error: Unavailable) -> None:
+    def __init__(self, error: Unavailable | Exhausted) -> None:
         super().__init__(error.message)
         self.error = error
 
@@ -73,10 +85,10 @@ def answer_invalid(connection: str, cause: str) -> Unavailable:
     )
 
 
-def breaker_open(connection: str, retry_after: timedelta | None) -> Unavailable:
-    """Too many calls failed; none is made for a while."""
+def breaker_open(connection: str, retry_after: timedelta | None, cause: str) -> Unavailable:
+    """Too many calls failed; none is made for a while. ``cause`` says how the last one did."""
     return Unavailable(
-        f"the ERP of {connection} has failed too often and is left alone for a while",
+        f"the ERP of {connection} has failed too often and is left alone for a while; at last {cause}",
         reason="BREAKER_OPEN",
         metadata={"connection": connection},
         retry_after=retry_after or RETRY_AFTER,
@@ -148,10 +160,10 @@ def user_mapping_missing(connection: str, caller: str) -> PermissionDenied:
     )
 
 
-def address_not_allowed(address: str) -> PermissionDenied:
-    """The operator's list does not have the address."""
+def address_not_allowed(address: str, setting: str) -> PermissionDenied:
+    """The operator's settings do not have the address."""
     return PermissionDenied(
-        f"the address {address} is not on the operator's allow-list",
+        f"the address {address} is not one that the operator allows in the setting {setting}",
         reason="ADDRESS_NOT_ALLOWED",
         metadata={"address": address},
     )
@@ -249,6 +261,42 @@ def rows_invalid(model: str, violations: list[Violation]) -> Invalid:
     )
 
 
+def too_many_values(model: str, field: str, limit: int) -> Exhausted:
+    """The paths of the fields that are asked for lead to too much."""
+    return Exhausted(
+        f"the fields that lead to {model} through {field!r} make more than {limit} values in one answer; "
+        "ask for shorter paths, or for fewer records at a time",
+        reason=TOO_LARGE,
+        metadata={"model": model, "field": field, "limit_values": str(limit)},
+    )
+
+
+def answer_too_large(connection: str, limit: int) -> Exhausted:
+    """The ERP did what it was asked, and its answer is too large to be taken in; to ask again would fetch it again."""
+    return Exhausted(
+        f"the answer of {connection} is above {limit} bytes; ask for fewer records at a time, or for fewer fields",
+        reason=TOO_LARGE,
+        metadata={"connection": connection, "limit_bytes": str(limit)},
+    )
+
+
+def record_too_large(connection: str, model: str, record_id: int, field: str, size: int, limit: int) -> Exhausted:
+    """A record does not fit into an answer."""
+    name = record_name(connection, model, record_id)
+    return Exhausted(
+        f"{name} takes {size} bytes, more than the {limit} of an answer, most of it in {field!r}; leave that out, or "
+        "read without include_binaries (ExportRecords takes 1 MiB for each record)",
+        reason=TOO_LARGE,
+        metadata={"model": model, "field": field, "size_bytes": str(size), "limit_bytes": str(limit)},
+        resource=name,
+    )
+
+
+def too_large(error: SutlerError) -> bool:
+    """Returns whether an answer was too large, so that a smaller one may do."""
+    return isinstance(error, Exhausted) and error.reason == TOO_LARGE
+
+
 def refused(kind: type[SutlerError], reason: str, message: str, metadata: Mapping[str, str]) -> SutlerError:
     """An ERP's refusal whose text is the ERP's own; ``erp_message`` in the metadata has it."""
     return kind(message, reason=reason, metadata=metadata)
@@ -280,7 +328,26 @@ def external_id_taken(connection: str, external_id: str) -> AlreadyExists:
     )
 
 
+def key_in_use(connection: str, model: str, key: str) -> Conflict:
+    """Another write is creating a record under the same key, or died and the ERP may still be at it."""
+    return Conflict(
+        f"another write through {connection} is creating a {model} under the key {key}; ask again when it has ended",
+        reason="OPERATION_IN_PROGRESS",
+        metadata={"operation": record_name(connection, model, key)},
+        retry_after=RETRY_AFTER,
+    )
+
+
+def keys_lost(connection: str, model: str) -> Unavailable:
+    """The store did not answer for so long that another write may be at the same keys; the ERP was not asked."""
+    return Unavailable(
+        f"the store of the gateway did not answer while a {model} was to be created through {connection}; call again",
+        metadata={"dependency": "store", "connection": connection},
+        retry_after=RETRY_AFTER,
+    )
+
+
 def clean_message(text: str) -> str:
-    """Returns an ERP's text without what is not for callers: tracebacks, and more than 1000 characters."""
-    text = text.partition("Traceback (most recent call last)")[0].strip()
+    """Returns an ERP's text without what is never for callers: tracebacks, queries, other values, and much text."""
+    text = _NOT_FOR_CALLERS.split(text, maxsplit=1)[0].strip()
     return text if len(text) <= MAX_ERP_MESSAGE else f"{text[:MAX_ERP_MESSAGE]}…"

@@ -13,7 +13,7 @@ from sutler.errors import SutlerError
 
 from services.erp.attempts import Attempts
 from services.erp.connections import Connection, State
-from services.erp.links import Link, Links
+from services.erp.links import Links
 from services.erp.ports import ConnectionStore
 
 log = structlog.get_logger("erp.keeping")
@@ -92,9 +92,10 @@ class Keeper:
                 task.add_done_callback(lambda _, uid=uid: self._checks.pop(uid, None))  # type: ignore[misc]
 
     async def _try(self, connection: Connection, tried: _Tried) -> None:
-        link: Link = self._links.of(connection)
         try:
-            await link.check(link.own_ask())
+            link = self._links.of(connection)
+            link.observer.follow(connection.condition)
+            await link.check(link.own_ask(), anew=True)
             tried.failures = 0
         except SutlerError as error:
             tried.failures += 1

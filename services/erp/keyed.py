@@ -1,39 +1,60 @@
-"""Creates that carry keys: a repeat looks first whether an earlier try stored them."""
+"""Creates that carry keys: a repeat looks first whether an earlier try stored them; no two writes use one at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sutler.errors import SutlerError
+from sutler.errors import SutlerError, Unavailable
 
 from services.erp import faults
-from services.erp.attempts import Attempt
+from services.erp.attempts import MARGIN_SECONDS, Attempt
 from services.erp.faults import AnswerLostError
 from services.erp.links import Link
-from services.erp.parts import create_missing, gaps, take_back
-from services.erp.ports import Prepared
+from services.erp.ports import Claim, HeldKeys, KeyStore, Prepared
 from services.erp.schemas import ModelSchema
 from services.erp.users import Ask
 
 KEY_MODULE = "__sutler__"
-"""Where the external ids stand that the gateway makes itself."""
+"""Where the external ids stand that the gateway makes itself: of one write alone, so that they need no claim."""
+
+
+def claim(link: Link, model: str, keys: Iterable[str], owner: str) -> Claim:
+    """Returns what a write needs to hold while it creates records under keys."""
+    spec = link.connection.spec
+    return Claim(
+        connection=link.name,
+        connection_uid=link.connection.uid,
+        model=model,
+        keys=tuple(dict.fromkeys(keys)),
+        owner=owner,
+        seconds=spec.timeout_seconds + MARGIN_SECONDS,
+        wait_seconds=spec.queue_wait_seconds,
+    )
 
 
 async def create_once(
-    link: Link, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], own: Sequence[str], attempt: Attempt
+    store: KeyStore,
+    link: Link,
+    ask: Ask,
+    schema: ModelSchema,
+    rows: Sequence[Prepared],
+    own: Sequence[str],
+    attempt: Attempt,
 ) -> list[int]:
     """Creates records, or finds those that an earlier try created, and returns their ids in order.
 
     Args:
+        store: Keeps other writes away from the caller's keys, until the end of this one is stored.
         link: The connection.
         ask: As whom.
         schema: The model.
-        rows: The records.
+        rows: The records, all of one shape.
         own: The keys that the caller gave itself, empty where it gave none.
         attempt: The write; its entry has one key for each record, or none: then they are created without a look.
 
     Raises:
-        AlreadyExists: If no earlier try of this write can have taken a key of the caller's own.
+        AlreadyExists: If another write took a key of the caller's own.
+        Conflict: If another write is at one of them (OPERATION_IN_PROGRESS).
         NotFound: If some of the records of an earlier try were deleted since.
         AnswerLostError: If the answer is lost again and again.
         SutlerError: Why the ERP refuses.
@@ -41,39 +62,46 @@ async def create_once(
     keys = attempt.entry.keys
     if not keys:
         return await link.driver.create(ask, schema, rows)
+    claimed = claim(link, schema.name, (link.driver.same_key(key) for key in own if key), attempt.entry.uid)
     tries = link.connection.spec.attempts
-    for count in range(tries):
-        # First, always: a load over keys that exist would overwrite their records.
-        made = await _found(link, ask, schema, rows, own, attempt)
-        try:
-            await create_missing(link, ask, schema, rows, keys, made)
-            return [made[key] for key in keys]
-        except AnswerLostError:
-            attempt.lost = True
-            if count == tries - 1:
+    async with store.hold(claimed) as held:
+        for count in range(tries):
+            try:
+                # First, always: a load over keys that exist would overwrite their records.
+                made = await _found(link, ask, schema, own, keys, held)
+                if made:
+                    return made
+                await held.ask(claimed.keys)
+            except Unavailable as error:
+                if attempt.lost:
+                    raise AnswerLostError(error) from error
                 raise
-        except SutlerError as error:
-            # An earlier try, whose answer was lost, may have stored the key a moment ago.
-            if link.driver.duplicate_key(error) and (attempt.again or attempt.lost):
-                made = await _found(link, ask, schema, rows, own, attempt)
-                if len(made) == len(keys):
-                    return [made[key] for key in keys]
-            attempt.lost = attempt.lost or bool(made)
-            await take_back(link, ask, schema, list(made.values()), attempt.entry.name, error)
-            raise
+            try:
+                return await link.driver.create(ask, schema, rows, keys)
+            except AnswerLostError:
+                attempt.lost = True
+                if count == tries - 1:
+                    raise
+            except SutlerError as error:
+                # An earlier try, whose answer was lost, may have stored the key a moment ago.
+                if not (link.driver.duplicate_key(error) and (attempt.again or attempt.lost)):
+                    raise
+                made = await _found(link, ask, schema, own, keys, held)
+                if not made:
+                    raise
+                return made
     raise AssertionError("unreachable")
 
 
 async def _found(
-    link: Link, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], own: Sequence[str], attempt: Attempt
-) -> dict[str, int]:
-    """Returns the records that exist, by key; those of a part were stored together."""
-    keys = attempt.entry.keys
+    link: Link, ask: Ask, schema: ModelSchema, own: Sequence[str], keys: Sequence[str], held: HeldKeys
+) -> list[int]:
+    """Returns the records of an earlier try, which were stored together; none if there was none."""
     known = await link.driver.find_externals(ask, schema.name, keys)
-    taken = next((key for key in own if key in known), "")
-    if taken and not (attempt.again or attempt.lost):
+    taken = next((key for key in own if key in known and link.driver.same_key(key) not in held.asked), "")
+    if taken:
         raise faults.external_id_taken(link.name, taken)
-    missing = gaps(rows, keys, known)
-    if missing:
+    missing = [index for index, key in enumerate(keys) if key not in known]
+    if known and missing:
         raise faults.created_rows_missing(link.name, schema.name, missing)
-    return known
+    return [known[key] for key in keys] if known else []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -15,8 +17,9 @@ from services.erp.catalogue import Catalogue
 from services.erp.coalescing import Coalescer
 from services.erp.conditions import Observer
 from services.erp.connections import Condition, Connection, ErpContext
+from services.erp.doubting import doubted
 from services.erp.figures import Figures, Observe
-from services.erp.gate import Gate
+from services.erp.gate import LARGE_AT_ONCE, Gate
 from services.erp.locks import RecordLocks
 from services.erp.ports import ConnectionStore, Driver, MakeDriver, SecretBox
 from services.erp.records import key_of
@@ -24,10 +27,8 @@ from services.erp.schemas import ModelSchema
 from services.erp.selecting import SchemaSource
 from services.erp.users import Ask, Login, choose_login
 
-RETIRE_SECONDS = 0.5
 
-
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Link:
     """One connection in use, with the settings of one revision.
 
@@ -83,15 +84,27 @@ class Link:
 
         return source
 
-    async def check(self, ask: Ask) -> None:
+    def hold(self, model: str, ids: Iterable[int]) -> AbstractAsyncContextManager[None]:
+        """Holds the locks of records for a write, and waits for them at most as long as a call does for its turn.
+
+        Raises as :meth:`services.erp.locks.RecordLocks.hold`.
+        """
+        return self.locks.hold(model, ids, max_wait=self.connection.spec.queue_wait_seconds)
+
+    async def check(self, ask: Ask, *, anew: bool = False) -> None:
         """Logs in, unless that is remembered, and learns the ERP's version and clock.
+
+        Args:
+            ask: As whom.
+            anew: Asks the ERP even if all that is remembered.
 
         Raises:
             SutlerError: Why it cannot be used.
         """
         try:
-            version = self.driver.server_version or await self.driver.version()
-            await self.driver.log_in(ask)
+            known = "" if anew else self.driver.server_version
+            version = known or await self.driver.version()
+            await self.driver.log_in(ask, anew=anew)
         except SutlerError as error:
             self.observer.refused(error)
             raise
@@ -104,7 +117,9 @@ class Link:
         return self.observer.condition.clock_skew if skew is None else skew
 
     def _ask(self, login: Login, context: ErpContext | None) -> Ask:
-        return Ask(login.username, self._secret(login.slot), self.connection.spec.context(context), _identity(login))
+        wanted = self.connection.spec.context(context)
+        self.driver.info.check_context(wanted, "context" if context else "connection.default_context")
+        return Ask(login.username, self._secret(login.slot), wanted, _identity(login))
 
     def _secret(self, slot: str) -> str:
         if slot not in self._opened:
@@ -133,9 +148,11 @@ class Links:
         self._make_driver = make
         self._box = box
         self._observe = observe
+        self._room = asyncio.Semaphore(LARGE_AT_ONCE)
         self._figures: dict[str, Figures] = {}
         self._open: dict[str, Link] = {}
-        self._retired: set[asyncio.Task[None]] = set()
+        self._retired: dict[weakref.finalize[..., Link], Driver] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._conditions: dict[str, tuple[Connection, Condition]] = {}
         self._told = asyncio.Event()
 
@@ -192,24 +209,34 @@ class Links:
 
     async def close(self) -> None:
         """Closes all links."""
-        for task in self._retired:
+        for task in self._closing:
             task.cancel()
-        await asyncio.gather(*self._retired, return_exceptions=True)
-        for link in self._open.values():
-            await link.driver.close()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        for unused in self._retired:
+            unused.detach()
+        for driver in [*self._retired.values(), *(link.driver for link in self._open.values())]:
+            await driver.close()
 
     def _make(self, connection: Connection, locks: RecordLocks) -> Link:
         observer = Observer(connection, self._tell, connection.condition)
         figures = self.figures(connection.uid)
-        gate = Gate(connection.name, connection.spec, observer.call_ended, figures)
-        driver = self._make_driver(connection, gate)
+        own = _identity(Login(connection.spec.username))
+
+        def login_ended(ask: Ask, error: SutlerError | None) -> None:
+            if ask.identity == own:
+                observer.login_ended(error)
+
+        gate = Gate(connection.name, connection.spec, observer.call_ended, figures, login_ended, self._room)
+        made = self._make_driver(connection, gate)
+        catalogue = Catalogue(made, connection.spec)
+        driver = doubted(made, catalogue)
         window = connection.spec.coalesce_window
         return Link(
             connection,
             driver,
             gate,
             observer,
-            Catalogue(driver, connection.spec),
+            catalogue,
             Coalescer(driver, 0.003 if window is None else window, figures),
             locks,
             self._box,
@@ -221,9 +248,21 @@ class Links:
         self._told.set()
 
     def _retire(self, link: Link) -> None:
-        task = asyncio.create_task(_close_when_idle(link))
-        self._retired.add(task)
-        task.add_done_callback(self._retired.discard)
+        """Closes a link when nobody has it any more: what is under way ends with the old settings."""
+        link.gate.retired = True
+        loop = asyncio.get_running_loop()
+
+        def close() -> None:
+            driver = self._retired.pop(unused)
+            task = loop.create_task(_close_when_idle(driver, gate))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+        gate = link.gate
+        # The garbage collector may find it in any thread.
+        unused = weakref.finalize(link, loop.call_soon_threadsafe, close)
+        unused.atexit = False
+        self._retired[unused] = link.driver
 
 
 @lru_cache(maxsize=4096)
@@ -231,10 +270,9 @@ def _identity(login: Login) -> str:
     return key_of([login.username, login.slot])
 
 
-async def _close_when_idle(link: Link) -> None:
-    """Lets the calls that are under way end with the old settings."""
+async def _close_when_idle(driver: Driver, gate: Gate) -> None:
+    """Lets calls end that nobody waits for any more."""
     try:
-        await asyncio.sleep(RETIRE_SECONDS)
-        await link.gate.idle()
+        await gate.idle()
     finally:
-        await link.driver.close()
+        await driver.close()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from sutler.errors import Exhausted
 
 Key = tuple[str, int]
 
@@ -16,11 +19,25 @@ class RecordLocks:
         self._locks: dict[Key, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def hold(self, model: str, ids: Iterable[int]) -> AsyncIterator[None]:
-        """Holds the locks of records while the block runs, taken in one order so that nobody waits in a circle."""
+    async def hold(self, model: str, ids: Iterable[int], *, max_wait: float | None = None) -> AsyncIterator[None]:
+        """Holds the locks of records while the block runs, taken in one order so that nobody waits in a circle.
+
+        Args:
+            model: The model, or another name for what the ids count.
+            ids: Which records.
+            max_wait: Seconds to wait for all of them; None waits as long as it takes.
+
+        Raises:
+            Exhausted: If another writer holds one for longer (OVERLOADED).
+        """
         async with AsyncExitStack() as stack:
-            for record_id in sorted(set(ids)):
-                await stack.enter_async_context(self._one((model, record_id)))
+            key = (model, 0)
+            try:
+                async with asyncio.timeout(max_wait):
+                    for key in ((model, record_id) for record_id in sorted(set(ids))):
+                        await stack.enter_async_context(self._one(key))
+            except TimeoutError as error:
+                raise _held(key, max_wait or 0.0) from error
             yield
 
     @asynccontextmanager
@@ -36,3 +53,13 @@ class RecordLocks:
                 del self._locks[key]
             else:
                 self._locks[key] = (lock, users - 1)
+
+
+def _held(key: Key, seconds: float) -> Exhausted:
+    model, record_id = key
+    return Exhausted(
+        f"another write of {model} {record_id} has been under way for {seconds:g} s: nothing was written; try again "
+        "later, see in ListTransactions what waits for the ERP, or raise the connection's max_queue_wait",
+        metadata={"queue": f"{model}/{record_id}"},
+        retry_after=timedelta(seconds=max(1.0, seconds)),
+    )

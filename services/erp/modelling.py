@@ -71,8 +71,7 @@ async def _field(schema: ModelSchema, path: str, related: SchemaSource) -> Model
 async def _title(link: Link, ask: Ask, schema: ModelSchema) -> Model:
     """Returns the model with title and modules; users who may not see the list of models get it without."""
     try:
-        models = (await link.catalogue.models(ask)).value
+        known = await link.catalogue.model(ask, schema.name) or schema.model
     except PermissionDenied:
         return schema.model
-    known = next((one for one in models if one.model == schema.name), schema.model)
     return replace(known, archive_field=schema.model.archive_field)

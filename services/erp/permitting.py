@@ -10,6 +10,7 @@ from sutler.errors import Violation, invalid_fields
 
 from services.erp import faults
 from services.erp.connections import Connection, ConnectionSpec, secret_slot
+from services.erp.trust import check_reach
 
 
 def leads_elsewhere(before: ConnectionSpec, after: ConnectionSpec) -> bool:
@@ -17,9 +18,17 @@ def leads_elsewhere(before: ConnectionSpec, after: ConnectionSpec) -> bool:
     return (before.driver, before.url, before.database) != (after.driver, after.url, after.database)
 
 
+def trusts_another(before: ConnectionSpec, after: ConnectionSpec) -> bool:
+    """Returns whether a change makes secrets go to another server, or to whoever can pass for the same one."""
+    return leads_elsewhere(before, after) or (before.ca_certificates, before.skip_certificate_check) != (
+        after.ca_certificates,
+        after.skip_certificate_check,
+    )
+
+
 def logs_in_anew(before: Connection, after: Connection) -> bool:
     """Returns whether a change needs another login."""
-    return leads_elsewhere(before.spec, after.spec) or (before.spec.username, before.secrets) != (
+    return trusts_another(before.spec, after.spec) or (before.spec.username, before.secrets) != (
         after.spec.username,
         after.secrets,
     )
@@ -35,7 +44,8 @@ def check_spec(spec: ConnectionSpec, drivers: Sequence[str], allowed_urls: Seque
         insecure: Whether the operator allows certificates to go unchecked.
 
     Raises:
-        Invalid: If the driver is unknown (DRIVER_UNKNOWN) or a field that is needed is missing.
+        Invalid: If the driver is unknown (DRIVER_UNKNOWN), a field that is needed is missing, or the address or the
+            certificates cannot be used.
         PermissionDenied: If the address is not allowed (ADDRESS_NOT_ALLOWED).
     """
     missing = [
@@ -54,10 +64,11 @@ def check_spec(spec: ConnectionSpec, drivers: Sequence[str], allowed_urls: Seque
         )
     if missing:
         raise invalid_fields(missing)
+    check_reach(spec.url, spec.ca_certificates)
     if spec.driver not in drivers:
         raise faults.driver_unknown(spec.driver, drivers)
     if not any(allows(pattern, spec.url) for pattern in allowed_urls):
-        raise faults.address_not_allowed(spec.url)
+        raise faults.address_not_allowed(spec.url, "SUTLER_ERP_ALLOWED_URLS")
 
 
 def allows(pattern: str, url: str) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sutler.context import Principal
+from sutler.errors import Exhausted
 
 from services.erp import faults
 from services.erp.caching import Answers
 from services.erp.coalescing import Ready
-from services.erp.expanding import Expander, Touched, check_paths, titled, titles
+from services.erp.expanding import Expander, Touched, check_paths, made_of, titled, titles
 from services.erp.links import Link
 from services.erp.ports import FieldSets
 from services.erp.reach import noting, reachable
@@ -44,6 +44,7 @@ class _Flat:
     fields: tuple[str, ...]
     tree: Tree
     models: frozenset[str]
+    made_of: frozenset[str]
 
 
 class Reading:
@@ -75,19 +76,20 @@ class Reading:
         key = (wanted.model, wanted.fields)
         flat = self._flat.get(key)
         if flat is not None and flat.schema is schema:
-            fields, tree = flat.fields, flat.tree
+            fields, tree, lines = flat.fields, flat.tree, flat.made_of
             models |= flat.models
         else:
             fields = tuple(expand_star(wanted.fields, schema)) or (DISPLAY_NAME,)
             tree = field_tree(fields)
             own = {name: node for name, node in tree.below.items() if name != EXTERNAL_ID or name in schema.fields}
             await check_paths(Tree(below=own), schema, related)
-            models |= await titled(Tree(below=own), schema, related)
+            lines = frozenset(await made_of(Tree(below=own), schema, related))
+            models |= lines | await titled(Tree(below=own), schema, related)
             if not any(node.below for node in own.values()):
-                self._remember(key, _Flat(schema, fields, tree, frozenset(models)))
+                self._remember(key, _Flat(schema, fields, tree, frozenset(models), lines))
         covers = FieldSet(fields, wanted.binaries, ask.context.language)
         await self._field_sets.keep(covers)
-        return View(link, ask, schema, tree, covers, related, models)
+        return View(link, ask, schema, tree, covers, related, models, lines)
 
     def _remember(self, key: tuple[str, tuple[str, ...]], flat: _Flat) -> None:
         if len(self._flat) >= MAX_FLAT:
@@ -109,47 +111,56 @@ class Reading:
 
     async def batch(self, view: View, ids: Sequence[int], wanted: Wanted) -> dict[int, Record]:
         """Returns records by id; those that do not exist or are hidden are left out."""
-        distinct = list(dict.fromkeys(ids))
+        distinct, came = list(dict.fromkeys(ids)), time.monotonic()
 
         async def read(missing: Sequence[int], ready: Ready) -> dict[int, tuple[Record, Touched]]:
-            return await self.fresh(view, missing, ready)
+            return await self.fresh(view, missing, ready, came)
 
         return await self._answers.records(view, distinct, wanted, read)
 
     async def fresh(
-        self, view: View, ids: Sequence[int], ready: Ready | None = None
+        self, view: View, ids: Sequence[int], ready: Ready | None = None, came: float | None = None
     ) -> dict[int, tuple[Record, Touched]]:
-        """Reads records from the ERP, when that is ``ready``, each with the records that it is made of."""
-        with view.link.catalogue.doubted(view.schema.name):
-            rows = await view.link.reads.read(
-                view.ask, view.schema, ids, view.columns or [DISPLAY_NAME], binaries=view.covers.binaries, ready=ready
-            )
-            return await self.to_records(view, list(rows.values()))
+        """Reads records from the ERP, when that is ``ready``, for a caller that ``came`` at a time of the monotonic
+        clock; returns each with the records that it is made of."""
+        columns, binaries = view.columns or [DISPLAY_NAME], view.covers.binaries
+        reads = view.link.reads
+        rows = await reads.read(view.ask, view.schema, ids, columns, binaries=binaries, ready=ready, came=came)
+        return await self.to_records(view, list(rows.values()))
 
     async def to_records(self, view: View, rows: Sequence[Row]) -> dict[int, tuple[Record, Touched]]:
         """Returns rows as records, with their relations followed, each with the records that it is made of."""
-        made, touched = await self._expanded(view, rows)
-        source = DataSource(origin=Origin.ERP, read_time=time.time())
-        return {
-            one.id: (
-                replace(one, source=source),
-                touched | titles(view.schema, one.values) | {(view.schema.name, one.id)},
-            )
-            for one in made
-        }
+        made, touched = await self._expanded(view, rows, with_source=True)
+        return {one.id: (one, touched | titles(view.schema, one.values) | {(view.schema.name, one.id)}) for one in made}
 
     async def records(self, view: View, rows: Sequence[Row]) -> list[Record]:
-        """Returns rows as records in their order, with their relations followed."""
-        return (await self._expanded(view, rows))[0]
+        """Returns rows as records in their order, with their relations followed, of fewer at a time where that is much.
 
-    async def _expanded(self, view: View, rows: Sequence[Row]) -> tuple[list[Record], Touched]:
+        Raises:
+            Exhausted: If what one record leads to is too much (TOO_LARGE).
+            SutlerError: Why the ERP cannot be asked.
+        """
+        try:
+            return (await self._expanded(view, rows))[0]
+        except Exhausted as error:
+            if not faults.too_large(error) or len(rows) == 1:
+                raise
+        half = len(rows) // 2
+        return [*await self.records(view, rows[:half]), *await self.records(view, rows[half:])]
+
+    async def _expanded(
+        self, view: View, rows: Sequence[Row], *, with_source: bool = False
+    ) -> tuple[list[Record], Touched]:
         columns = view.columns
-        values = [{name: copy.copy(row.values.get(name)) for name in columns} for row in rows]
+        values = [{name: _own(row.values.get(name)) for name in columns} for row in rows]
         expander = Expander(view.link.reads, view.ask, view.link.schemas(view.ask))
         own = Tree(below={name: view.tree.below[name] for name in columns})
         touched = await expander.expand(values, own, view.schema)
         external = await self._external(view, rows)
-        made = [record_of(view, row, one, external.get(row.id, "")) for row, one in zip(rows, values, strict=True)]
+        source = DataSource(origin=Origin.ERP, read_time=time.time()) if with_source else None
+        made = [
+            record_of(view, row, one, external.get(row.id, ""), source) for row, one in zip(rows, values, strict=True)
+        ]
         return made, touched
 
     async def current_etag(self, view: View, record_id: int) -> str | None:
@@ -163,7 +174,14 @@ class Reading:
         return await view.link.driver.external_ids(view.ask, view.schema.name, [row.id for row in rows])
 
 
-def record_of(view: View, row: Row, values: dict[str, Any], external_id: str) -> Record:
+def _own(value: Any) -> Any:
+    """Returns a value that may be filled without changing that of the row."""
+    return value.copy() if isinstance(value, dict | list) else value
+
+
+def record_of(
+    view: View, row: Row, values: dict[str, Any], external_id: str, source: DataSource | None = None
+) -> Record:
     """Returns a row as a record whose relations were followed."""
     if view.names_external:
         values[EXTERNAL_ID] = external_id or None
@@ -176,4 +194,5 @@ def record_of(view: View, row: Row, values: dict[str, Any], external_id: str) ->
         etag=record_etag(values, view.covers),
         create_time=row.create_time,
         update_time=row.update_time,
+        source=source,
     )

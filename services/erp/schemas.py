@@ -33,7 +33,6 @@ class FieldType(StrEnum):
 
 TEXTS = frozenset({FieldType.STRING, FieldType.TEXT, FieldType.HTML, FieldType.TIME, FieldType.SELECTION})
 NUMBERS = frozenset({FieldType.INTEGER, FieldType.FLOAT, FieldType.DECIMAL, FieldType.MONETARY})
-EXACT = frozenset({FieldType.DECIMAL, FieldType.MONETARY})
 TO_MANY = frozenset({FieldType.ONE_TO_MANY, FieldType.MANY_TO_MANY})
 RELATIONS = TO_MANY | {FieldType.MANY_TO_ONE}
 
@@ -48,7 +47,12 @@ class SelectionOption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelField:
-    """One field of a model. The attributes are those of the contract's ModelField."""
+    """One field of a model. The attributes are those of the contract's ModelField, and one more.
+
+    Attributes:
+        made_of: The models behind relations to many that its values are made of, as far as the ERP tells: a write of
+            one of their records, or a new one, changes them.
+    """
 
     field: str
     type: FieldType
@@ -66,6 +70,7 @@ class ModelField:
     options: tuple[SelectionOption, ...] = ()
     max_length: int = 0
     scale: int | None = None
+    made_of: frozenset[str] = frozenset()
 
     @property
     def to_many(self) -> bool:

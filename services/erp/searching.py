@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sutler.context import Principal
+from sutler.errors import Exhausted
 from sutler.paging import Order
 
+from services.erp import faults
 from services.erp.caching import Answers
 from services.erp.links import Link
 from services.erp.reading import Reading
@@ -17,6 +19,9 @@ from services.erp.selecting import Selector, check_domain_size, parse_order
 from services.erp.wanting import View, Wanted
 
 BY_ID = Order("id")
+
+BINARIES_AT_ONCE = 16
+"""Of how many records binaries are read at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +99,7 @@ class Searching:
         order = parse_order(search.order_by, view.schema)
 
         async def read() -> Any:
-            with link.catalogue.doubted(wanted.model):
-                return await self._page(view, selector, search, order)
+            return await self._page(view, selector, search, order)
 
         sorted_by = [view.schema.fields[each.field] for each in order]
         models = {wanted.model, *view.models, *(known.relation for known in sorted_by if known.related)}
@@ -108,8 +112,7 @@ class Searching:
         view, selector = await self._view(link, principal, wanted, search)
 
         async def read() -> Any:
-            with link.catalogue.doubted(wanted.model):
-                return await link.driver.count(view.ask, view.schema, selector, search.limit)
+            return await link.driver.count(view.ask, view.schema, selector, search.limit)
 
         models = {wanted.model, *view.models}
         return await self._answers.search(view, ["count", asdict(search)], wanted, models, read)
@@ -139,17 +142,27 @@ class Searching:
         after = search.after
         keyed = after is not None and order[0] == BY_ID
         limited = replace(selector, after_id=after[1]) if after and keyed else selector
-        rows = await view.link.driver.search(
-            view.ask,
-            view.schema,
-            limited,
-            fields=view.columns or [DISPLAY_NAME],
-            order=order,
-            offset=after[1] if after and not keyed else 0,
-            limit=search.limit + 1,
-            binaries=view.covers.binaries,
-        )
-        found = await self._reading.to_records(view, rows[: search.limit])
+        count = min(search.limit, BINARIES_AT_ONCE) if view.covers.binaries else search.limit
+        while True:
+            try:
+                rows = list(
+                    await view.link.driver.search(
+                        view.ask,
+                        view.schema,
+                        limited,
+                        fields=view.columns or [DISPLAY_NAME],
+                        order=order,
+                        offset=after[1] if after and not keyed else 0,
+                        limit=count + 1,
+                        binaries=view.covers.binaries,
+                    )
+                )
+                found = await self._reading.to_records(view, rows[:count])
+                break
+            except Exhausted as error:
+                if not faults.too_large(error) or count == 1:
+                    raise
+                count //= 2  # pages may be short
         total = await view.link.driver.count(view.ask, view.schema, selector) if search.total else None
         records = [record.plain() for record, _ in found.values()]
-        return {"records": records, "more": len(rows) > search.limit, "total": total}
+        return {"records": records, "more": len(rows) > count, "total": total}

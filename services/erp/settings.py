@@ -42,12 +42,21 @@ class Settings(ServerSettings):
     lease_seconds: float = Field(
         4.0, ge=1, le=60, description="After how long another process takes over feeds and events from a dead one"
     )
+    max_watches: int = Field(
+        100, ge=1, description="How many different watches a caller may have of a connection, resting ones included"
+    )
     watch_idle_seconds: float = Field(
         3600.0, ge=1, le=604_800, description="How long a watch can be resumed after its last reader left"
+    )
+    mass_delete_hold_seconds: float = Field(
+        3600.0, ge=0, description="How long records that are missing all at once are not told as deleted"
     )
     request_retention_days: float = Field(7.0, gt=0, description="How long answers to request ids are remembered")
     journal_retention_days: float = Field(30.0, gt=0, description="How long ended transactions are kept")
     change_retention_days: float = Field(7.0, gt=0, description="How long changes are kept for watches to resume")
+    away_retention_days: float = Field(
+        90.0, gt=0, description="How long a feed remembers a record that is gone or out of view, in case it comes back"
+    )
     event_retention_days: float = Field(
         7.0, gt=0, description="How long events wait for a RuleService to be configured; with one, until it took them"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.erp.connections import Connection
 from services.erp.feed.looking import Timing
 from services.erp.feed.model import Feed, Phase
+from services.erp.feed.vanishing import trouble
 from services.erp.subscriptions import State, Subscription
 
 BEHIND_SECONDS = 60.0
@@ -46,7 +47,6 @@ def standing(
     target: str,
     failure: str,
     pending: int,
-    records: int,
     now: float,
 ) -> Standing:
     """Returns how a subscription stands.
@@ -59,7 +59,6 @@ def standing(
         target: Where events go; empty if nowhere.
         failure: Why the last delivery failed; empty if it did not.
         pending: How many events wait.
-        records: How many records the feed knows.
         now: Epoch seconds by the ERP's clock.
     """
     state, reason = _state(subscription, feed, connection, timing, target, failure, pending, now)
@@ -68,12 +67,12 @@ def standing(
     return Standing(
         state=state,
         reason=reason,
-        error=feed.error if feed and state is State.FAILING else b"",
+        error=trouble(feed) if feed and state is State.FAILING else b"",
         position_time=cursor.closed if cursor and live else None,
         poll_time=feed.poll_time if feed else None,
         reconcile_time=(cursor.reconciled or None) if cursor else None,
         pending_event_count=pending,
-        record_count=records,
+        record_count=feed.record_count if feed else 0,
     )
 
 
@@ -95,6 +94,8 @@ def _state(
         return State.BASELINE, "about to begin"
     if feed.error:
         return State.FAILING, "the ERP cannot be read; see last_error"
+    if feed.cursor.missing_since:
+        return State.FAILING, f"{feed.cursor.missing} records are missing at once; see last_error"
     if pending and not target:
         return State.FAILING, "no RuleService is configured (SUTLER_ERP_RULE_ADDRESS): events wait"
     if pending and failure:

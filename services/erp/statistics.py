@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from sutler.errors import SutlerError
 
 from services.erp.figures import summed
 from services.erp.links import Links
 from services.erp.ports import FigureStore
+
+log = structlog.get_logger("erp.statistics")
 
 EVERY_SECONDS = 2.0
 ALIVE_SECONDS = 10.0
@@ -58,6 +61,11 @@ class Statistics:
                 await self._store.drop(self._process)
 
     async def _tell(self) -> None:
-        now = {uid: figures.plain() for uid, figures in self._links.all_figures.items()}
+        now = {}
+        for uid, figures in self._links.all_figures.items():
+            try:
+                now[uid] = figures.plain()
+            except Exception:  # a driver tells some of them, and not all drivers are ours
+                log.exception("connection cannot be counted", connection=uid)
         await self._store.put(self._process, {uid: one for uid, one in now.items() if self._stored.get(uid) != one})
         self._stored = now

@@ -15,8 +15,8 @@ from sutler.ids import new_id
 
 from services.erp import faults
 from services.erp.connections import Connection
-from services.erp.feed.looking import begin, begin_unseen, beginning, look, timing, watched_fields
-from services.erp.feed.model import Cursor, Feed, FeedSpec, Kind, Observation, Phase
+from services.erp.feed.looking import again, as_seen, begin, begin_unseen, beginning, look, timing, watched_fields
+from services.erp.feed.model import Feed, Kind, Observation
 from services.erp.links import Link, Links
 from services.erp.ports import FeedStore, Query, SubscriptionStore
 from services.erp.reach import WATCH
@@ -126,7 +126,6 @@ class Subscribing:
             target=self._delivery.target,
             failure=self._delivery.failure(),
             pending=await self._store.pending(subscription),
-            records=await self._feeds.count(subscription.uid),
             now=time.time() + (link.clock_skew or 0.0),
         )
 
@@ -207,7 +206,7 @@ class Subscribing:
         if spec.filter and spec.domain:
             raise invalid("subscription.filter", "only one of filter and domain may be set", reason="FIELD_INVALID")
         if spec.event_target and spec.event_target != self._delivery.target:
-            raise faults.address_not_allowed(spec.event_target)
+            raise faults.address_not_allowed(spec.event_target, "SUTLER_ERP_RULE_ADDRESS")
         check_domain_size(spec.domain)
         authorize(wish.principal, WATCH, [f"{link.connection.id}/{spec.model}"])
         authorize(wish.principal, "rule.events.batchPublish", None)
@@ -244,7 +243,8 @@ class Subscribing:
             if stored is not None:
                 return feed, ()
             if spec.replay_existing:
-                return replace(feed, cursor=replace(beginning(view.erp_time(), touch), replay=True)), ()
+                cursor = as_seen(beginning(view.erp_time(), touch), view)
+                return replace(feed, cursor=replace(cursor, replay=True)), ()
             return await begin(view, feed, timing(link.connection.spec.feed_policy, self._poll_seconds), touch)
         except (Unavailable, FailedPrecondition):
             begun = begin_unseen(feed, touch, link.clock_skew)
@@ -282,18 +282,7 @@ def _made(
     return changed, replace(feed, uid=stored.uid, revision=changed.revision)
 
 
-def again(cursor: Cursor) -> Cursor:
-    """Returns the cursor of a feed that looks otherwise now: a new silent baseline at the old position."""
-    return replace(
-        cursor,
-        phase=Phase.BASELINE,
-        baseline_time=cursor.high,
-        baseline_last=0,
-        generation=cursor.generation + 1,
-        replay=False,
-    )
-
-
-def looks_otherwise(before: FeedSpec, after: FeedSpec) -> bool:
-    """Returns whether a feed reads other records or fields now."""
-    return before != after
+def goes_on(stored: Feed, wanted: Feed) -> Feed:
+    """Returns the feed of a changed subscription: it keeps its position and what it knows."""
+    cursor = stored.cursor if stored.spec == wanted.spec else again(stored.cursor)
+    return replace(stored, spec=wanted.spec, principal=wanted.principal, revision=wanted.revision, cursor=cursor)

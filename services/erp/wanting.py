@@ -49,6 +49,7 @@ class View:
         covers: What the etags cover.
         reachable: Gives the models behind relations; refuses those that the caller may not reach.
         models: The models behind relations that an answer is made of, as far as they were asked for.
+        made_of: Those of them of which any record may change an answer, such as the lines of which a total is made.
     """
 
     link: Link
@@ -58,6 +59,7 @@ class View:
     covers: FieldSet
     reachable: SchemaSource
     models: set[str] = field(default_factory=set)
+    made_of: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> list[str]:

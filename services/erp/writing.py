@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 from sutler.context import Principal
@@ -13,17 +12,18 @@ from sutler.errors import PermissionDenied
 from sutler.idempotency import Once
 
 from services.erp import faults
-from services.erp.attempts import Attempt, Attempts, repeated, touches
+from services.erp.attempts import Attempts, repeated, touches
+from services.erp.batches.sameness import has
 from services.erp.caching import Answers
 from services.erp.connections import Effect, ErpContext
 from services.erp.etags import Etags
 from services.erp.journal import Kind
 from services.erp.links import Link
-from services.erp.ports import JournalStore, Prepared
+from services.erp.ports import JournalStore
 from services.erp.reach import noting, reachable
 from services.erp.reading import Reading
 from services.erp.records import Record
-from services.erp.schemas import EXACT, FieldType, ModelSchema
+from services.erp.schemas import ModelSchema
 from services.erp.users import Ask
 from services.erp.wanting import Wanted
 
@@ -104,14 +104,26 @@ class Writing:
             link, ask, Kind.UPDATE, write.model, once,
             record_ids=(write.id,), payload=dict(write.values or {}), repeatable=prepared.repeatable,
         )  # fmt: skip
-        async with self._attempts.journalled(entry) as attempt, link.locks.hold(write.model, [write.id]):
-            if attempt.ids is None:
+        async with self._attempts.journalled(entry) as attempt, link.hold(write.model, [write.id]):
+
+            async def written() -> bool:
+                return await self._written(link, ask, schema, write)
+
+            if attempt.ids is None and not (attempt.again and await written()):
                 stamps = await self._etags.check(
                     link, principal, write.model, write.id, write.etag, write.context, allow_missing=write.allow_missing
                 )
+
+                async def ask_once() -> None:
+                    await link.driver.write(ask, schema, [write.id], prepared, stamps=stamps)
+
                 async with self._answers.asking(link, write.model, [write.id], related):
-                    await self._update(link, ask, schema, write, prepared, attempt, stamps)
-                attempt.applied = True
+                    if prepared.repeatable:
+                        await repeated(link, attempt, ask_once, written)
+                    else:
+                        await self._attempts.renew(attempt, link.connection.spec)
+                        await ask_once()
+            attempt.applied = True
             await self._answers.changed(link, write.model, [write.id])
             await self._answers.changed_somewhere(link, related)
             if write.fields and not prepared.repeatable:
@@ -132,7 +144,7 @@ class Writing:
             await self._checked(link, ask, schema, write)
             return
         entry = self._attempts.entry(link, ask, Kind.DELETE, write.model, once, record_ids=(write.id,))
-        async with self._attempts.journalled(entry) as attempt, link.locks.hold(write.model, [write.id]):
+        async with self._attempts.journalled(entry) as attempt, link.hold(write.model, [write.id]):
 
             async def gone() -> bool:
                 return not await link.driver.read(ask, schema, [write.id], ["id"])
@@ -175,7 +187,7 @@ class Writing:
         changes = rule.effect is not Effect.READ_ONLY
         async with (
             self._attempts.journalled(entry) as attempt,
-            link.locks.hold(wanted.model, wanted.ids if changes else ()),
+            link.hold(wanted.model, wanted.ids if changes else ()),
         ):
             began = time.monotonic()
             result: list[Any] = []
@@ -185,47 +197,27 @@ class Writing:
                 result.append(await link.driver.call(*args))
 
             try:
-                if repeatable:
-                    await repeated(link, attempt, ask_once, _never)
-                else:
-                    await ask_once()
+                async with self._answers.asking(link, wanted.model, wanted.ids, rule.changed_models):
+                    if repeatable:
+                        await repeated(link, attempt, ask_once, _never)
+                    else:
+                        await self._attempts.renew(attempt, link.connection.spec)
+                        await ask_once()
             finally:
                 if changes:
                     await self._answers.changed(link, wanted.model, wanted.ids)
-                    await forget_models(self._answers, link, rule.changed_models)
+                    await self._answers.changed_somewhere(link, rule.changed_models)
             attempt.applied = True
             answer = Answer(result[-1], time.monotonic() - began)
             touched = touches(entry, wanted.ids) if changes else []
             await self._journal.finish(attempt.entry, once, answer, touched)
             return answer
 
-    async def _update(
-        self,
-        link: Link,
-        ask: Ask,
-        schema: ModelSchema,
-        write: Write,
-        prepared: Prepared,
-        attempt: Attempt,
-        stamps: Mapping[int, str],
-    ) -> None:
-        async def once() -> None:
-            await link.driver.write(ask, schema, [write.id], prepared, stamps=stamps)
-
-        if not prepared.repeatable:
-            await once()
-            return
-
-        async def written() -> bool:
-            wanted = {name: prepared.values[name] for name in prepared.values if not schema.fields[name].to_many}
-            rows = await link.driver.read(ask, schema, [write.id], list(wanted) or ["id"])
-            return (
-                len(wanted) == len(prepared.values)
-                and bool(rows)
-                and all(equal(schema.fields[name].type, rows[0].values.get(name), wanted[name]) for name in wanted)
-            )
-
-        await repeated(link, attempt, once, written)
+    async def _written(self, link: Link, ask: Ask, schema: ModelSchema, write: Write) -> bool:
+        """Returns whether a record has the values of a write."""
+        wanted = write.values or {}
+        rows = await link.driver.read(ask, schema, [write.id], list(wanted) or ["id"])
+        return bool(rows) and has(schema, rows[0].values, wanted)
 
     async def _checked(self, link: Link, ask: Ask, schema: ModelSchema, write: Write) -> Record:
         """Checks what can be checked without writing, and returns the record as it would be."""
@@ -251,31 +243,6 @@ class Writing:
         if not back.fields:
             return Record(model=back.model, id=record_id)
         return replace(await self._reading.get(link, principal, back, record_id), source=None)
-
-
-async def forget_models(answers: Answers, link: Link, models: Sequence[str]) -> None:
-    """Drops what was read of other models that a method changes; a pattern stands for all."""
-    if any("*" in model for model in models):
-        await answers.forget(link.connection.tenant, link.connection.uid)
-    else:
-        await answers.changed_somewhere(link, models)
-
-
-def equal(kind: FieldType, found: Any, wanted: Any) -> bool:
-    """Returns whether a value that was read is the one that was written, in the driver's form."""
-    if isinstance(found, dict):
-        found = found.get("id")
-    if kind is FieldType.DATETIME and isinstance(found, str) and isinstance(wanted, str):
-        found, wanted = (one.replace("T", " ").rstrip("Z") for one in (found, wanted))
-    if isinstance(wanted, dict):
-        wanted = wanted.get("id")
-    if found is None:
-        return wanted is False or wanted is None
-    if kind in EXACT and isinstance(found, str) and isinstance(wanted, str):
-        return Decimal(found) == Decimal(wanted)
-    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
-        return float(found) == float(wanted)
-    return bool(found == wanted)
 
 
 async def _never() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from pathlib import Path
 from statistics import median
@@ -21,7 +22,9 @@ PARTNER = "res.partner"
 FIELDS = ["name", "email", "phone", "color"]
 CROWD = [["ref", "=like", "crowd-%"]]
 CONCURRENT = 32
-ROUNDS = 7
+ROUNDS = 20
+PAUSE = 0.2
+"""Seconds between what this process does to measure and what is measured."""
 
 
 def crowd(server: Erp, count: int) -> list[int]:
@@ -42,6 +45,8 @@ async def cold(folder: Path) -> list[Line]:
                 some = ids[number * CONCURRENT :][:CONCURRENT]
                 for name in took:
                     server.counts()
+                    gc.collect()
+                    await asyncio.sleep(PAUSE)
                     if name == "ours":
                         seconds = await got(running.s, some)
                     else:

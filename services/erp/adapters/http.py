@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import orjson
-from sutler.errors import Unavailable
+from sutler.errors import Invalid, SutlerError, Unavailable
 
 from services.erp import faults
 from services.erp.adapters.warming import KEEP_SECONDS, Warming
 from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
 from services.erp.gate import Gate, Turn
+from services.erp.trust import trust
+from services.erp.users import Ask
 
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
-TOO_LARGE = "too large"
-"""The cause of the error for a larger answer: to ask again would only fetch it again."""
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+"""The largest answer: its text, its values and the message made of them are in memory at once."""
+
+LARGE_BYTES = 1024 * 1024
+"""Only a few answers above this are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,10 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+
+
+class _TooLargeError(Exception):
+    """An answer is above the limit; the ERP is none the worse for that."""
 
 
 class _Sending:
@@ -51,19 +59,23 @@ class Http:
     Args:
         connection: Where to.
         gate: Gives each exchange its turn.
+        touch: A path that costs the server next to nothing, for connections that are kept open.
 
     Attributes:
         clock_skew: How many seconds the server's clock is ahead, to about a second; None until it told.
+
+    Raises:
+        Invalid: If the connection's own certificates cannot be read.
     """
 
-    def __init__(self, connection: Connection, gate: Gate) -> None:
+    def __init__(self, connection: Connection, gate: Gate, touch: str) -> None:
         spec = connection.spec
         self.clock_skew: float | None = None
         self._name = connection.name
         self._gate = gate
-        gate.figures.now["open_connections"] = lambda: self.open_connections
         self._timeout = spec.timeout_seconds
         self._url = spec.url.rstrip("/")
+        self._touched = touch
         self._warming = Warming(spec.idle_connections, self._touch)
         self._http = httpx.AsyncClient(
             timeout=spec.timeout_seconds,
@@ -78,6 +90,7 @@ class Http:
             trust_env=False,
             headers={"accept": "application/json", "user-agent": "sutler-erp"},
         )
+        gate.figures.now["open_connections"] = lambda: self.open_connections
 
     @property
     def open_connections(self) -> int:
@@ -85,26 +98,44 @@ class Http:
         pool = getattr(getattr(self._http, "_transport", None), "_pool", None)  # httpx has no public way to tell
         return len(getattr(pool, "connections", ()))
 
-    def turn(self, *, probe: bool = False, model: str = "", method: str = "") -> AbstractAsyncContextManager[Turn]:
-        """Holds a place for one exchange, up to where its answer was understood. See :meth:`Gate.turn`."""
-        return self._gate.turn(probe=probe, model=model, method=method)
+    @asynccontextmanager
+    async def turn(self, *, probe: bool = False, model: str = "", method: str = "") -> AsyncIterator[Turn]:
+        """Holds a place for one exchange, up to where its answer was understood. See :meth:`Gate.turn`.
+
+        Raises:
+            AnswerLostError: If the answer is above the limit (TOO_LARGE).
+        """
+        try:
+            async with self._gate.turn(probe=probe, model=model, method=method) as turn:
+                yield turn
+        except _TooLargeError as error:
+            raise AnswerLostError(faults.answer_too_large(self._name, MAX_ANSWER_BYTES)) from error
+
+    def login_ended(self, ask: Ask, error: SutlerError | None) -> None:
+        """Takes note of how a login ended: with the ERP's refusal or without."""
+        self._gate.login_ended(ask, error)
 
     def repeated(self) -> None:
         """Counts a call that is made again."""
         self._gate.figures.add("retried_calls")
 
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-        """Posts JSON to a path of the server.
+    async def post(self, turn: Turn, path: str, content: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        """Posts JSON data to a path of the server, in a turn.
 
         Raises:
+            Invalid: If they have no form in JSON, such as a number beyond 64 bits (VALUE_INVALID); nobody was asked.
             Unavailable: If the server was not asked.
             AnswerLostError: If it was asked and gave no answer.
         """
-        return await self._exchange("POST", path, body, {"content-type": "application/json", **(headers or {})})
+        try:
+            body = orjson.dumps(content)
+        except TypeError as error:
+            raise Invalid(f"a value cannot be sent to the ERP: {error}", reason="VALUE_INVALID") from error
+        return await self._exchange(turn, "POST", path, body, {"content-type": "application/json", **(headers or {})})
 
-    async def get(self, path: str) -> Answer:
-        """Gets a path of the server. Raises as :meth:`post`."""
-        return await self._exchange("GET", path, b"", {})
+    async def get(self, turn: Turn, path: str) -> Answer:
+        """Gets a path of the server, in a turn. Raises as :meth:`post`."""
+        return await self._exchange(turn, "GET", path, b"", {})
 
     def json(self, answer: Answer) -> Any:
         """Returns the JSON data of an answer.
@@ -138,36 +169,38 @@ class Http:
         await self._http.aclose()
 
     async def _touch(self) -> None:
-        if not self._gate.open:
-            async with self._gate.turn():
-                await self.get("/web/health")
+        if not (self._gate.open or self._gate.retired):
+            async with self.turn() as turn:
+                await self.get(turn, self._touched)
 
-    async def _exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _exchange(self, turn: Turn, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         began = time.time()
         sending = _Sending()
-        request = self._http.build_request(
-            method, f"{self._url}{path}", content=body, headers=dict(headers), extensions={"trace": sending}
-        )
         try:
+            request = self._http.build_request(
+                method, f"{self._url}{path}", content=body, headers=dict(headers), extensions={"trace": sending}
+            )
             # httpx bounds each wait for a byte; an answer that comes byte by byte would never end.
             async with asyncio.timeout(self._timeout):
                 response = await self._http.send(request, stream=True)
                 try:
                     self._note_time(response, began)
                     self._warming.answered(keeps=_keeps(response))
-                    content = await self._read(response)
+                    content = await self._read(turn, response)
                 finally:
                     await response.aclose()
-        except (TimeoutError, httpx.HTTPError) as error:
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._failed(error, sending) from error
         return Answer(response.status_code, response.headers.get("content-type", ""), content)
 
-    async def _read(self, response: httpx.Response) -> bytes:
+    async def _read(self, turn: Turn, response: httpx.Response) -> bytes:
         content = bytearray()
         async for part in response.aiter_bytes():
             content += part
             if len(content) > MAX_ANSWER_BYTES:
-                raise self.lost(TOO_LARGE)
+                raise _TooLargeError
+            if len(content) > LARGE_BYTES:
+                await turn.make_room()
         return bytes(content)
 
     def _failed(self, error: Exception, sending: _Sending) -> Unavailable | AnswerLostError:
@@ -193,7 +226,7 @@ def _keeps(response: httpx.Response) -> bool:
 def _verification(extra: str, *, skip: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if extra:
-        context.load_verify_locations(cadata=extra)
+        trust(context, extra)
     if skip:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from sutler.errors import Exhausted, Unavailable
+from sutler.errors import Exhausted, SutlerError, Unavailable
 
 from services.erp import faults
 from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
+from services.erp.gate import LoginReport
 from services.erp.users import Ask
 
 WINDOW_SECONDS = 60.0
@@ -32,16 +33,20 @@ class Logins(Generic[T]):
         connection: Where to.
         log_in: Logs in and returns what calls need from it, None if the user or the secret is refused; its second
             argument says whether to go past an open breaker. Raises AnswerLostError where no answer came.
+        ended: Told how each login ended.
     """
 
-    def __init__(self, connection: Connection, log_in: Callable[[Ask, bool], Awaitable[T | None]]) -> None:
+    def __init__(
+        self, connection: Connection, log_in: Callable[[Ask, bool], Awaitable[T | None]], ended: LoginReport
+    ) -> None:
+        self._ended = ended
         self._name = connection.name
         self._limit = connection.spec.max_login_rate or 5
         self._log_in = log_in
         self._known: dict[str, T] = {}
         self._refused: dict[str, float] = {}
         self._tries: dict[str, deque[float]] = {}
-        self._lost: dict[str, Unavailable] = {}
+        self._lost: dict[str, Unavailable | Exhausted] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, ask: Ask, *, anew: bool = False) -> T:
@@ -84,16 +89,22 @@ class Logins(Generic[T]):
         except (Unavailable, Exhausted):
             self._tries[ask.username].pop()  # the server was not asked
             raise
+        except SutlerError as error:
+            self._ended(ask, error)
+            raise
         self._lost.pop(ask.username, None)
         if found is None:
             self._known.pop(key, None)
             self._refused[key] = time.monotonic() + REFUSED_SECONDS
-            raise faults.login_refused(self._name, ask.username)
+            refused = faults.login_refused(self._name, ask.username)
+            self._ended(ask, refused)
+            raise refused
         if len(self._known) >= MAX_USERS:
             self._known.clear()
             self._locks.clear()
         self._refused.pop(key, None)
         self._known[key] = found
+        self._ended(ask, None)
         return found
 
     def _count(self, username: str) -> None:

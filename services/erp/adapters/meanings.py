@@ -23,7 +23,11 @@ Doing = Literal["read", "search", "write", "delete", "call", "login"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What was asked, for the metadata of errors; ``error`` is the type that the ERP names, ``labels`` its fields'."""
+    """What was asked, for the metadata of errors.
+
+    ``error`` is the type that the ERP names, ``labels`` those of its fields. ``internal`` says that the text is of the
+    ERP's program or database and not for people: it may have queries, paths and values of other records.
+    """
 
     connection: str
     database: str
@@ -34,6 +38,7 @@ class Place:
     doing: Doing = "read"
     error: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    internal: bool = False
 
     def named(self, match: re.Match[str]) -> str:
         """Returns the field that a text names, maybe by its label; empty if it names none."""
@@ -49,10 +54,23 @@ def _told(place: Place, message: str, **more: str) -> dict[str, str]:
     return {key: value for key, value in {**known, **more}.items() if value}
 
 
+def _shown(place: Place, message: str, match: re.Match[str]) -> str:
+    """Returns what callers may read of a text: of an internal one what its rule calls ``told``, else where it is."""
+    if not place.internal:
+        return message
+    if told := match.groupdict().get("told"):
+        return str(told)
+    incident = uuid.uuid4().hex
+    log.warning("erp refused", incident=incident, connection=place.connection, erp_error=place.error, message=message,
+                model=place.model, method=place.method)  # fmt: skip
+    return f"{place.error}; incident {incident} in the gateway's log"
+
+
 def refused(kind: type[SutlerError], reason: str, **named: str) -> Make:
     """Returns what makes an error with the ERP's own text; ``named`` takes metadata from groups of the match."""
 
     def make(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+        message = _shown(place, message, match)
         more = {key: match[group] for key, group in named.items() if match.groupdict().get(group)}
         return faults.refused(kind, reason, f"the ERP refuses: {message}", _told(place, message, **more))
 
@@ -61,6 +79,7 @@ def refused(kind: type[SutlerError], reason: str, **named: str) -> Make:
 
 def wrong_value(place: Place, message: str, match: re.Match[str]) -> SutlerError:
     """A value does not fit its field."""
+    message = _shown(place, message, match)
     name = place.named(match)
     error = invalid(
         f"values.{name}" if name else "values",
@@ -74,6 +93,7 @@ def wrong_value(place: Place, message: str, match: re.Match[str]) -> SutlerError
 
 def missing_value(place: Place, message: str, match: re.Match[str]) -> SutlerError:
     """A value that is needed is missing."""
+    message = _shown(place, message, match)
     name = place.named(match)
     where = f"values.{name}" if name else "values"
     error = invalid(where, f"is needed: {message}", reason="VALUE_MISSING", metadata=_told(place, message))
@@ -90,6 +110,7 @@ def unknown_field(place: Place, message: str, match: re.Match[str]) -> SutlerErr
 
 def foreign_key(place: Place, message: str, match: re.Match[str]) -> SutlerError:
     """A reference leads nowhere, or something refers to what would be deleted."""
+    message = _shown(place, message, match)
     if place.doing == "delete":
         ids = ", ".join(str(one) for one in place.ids[:20])
         return faults.refused(
@@ -165,6 +186,7 @@ def bad_context(name: str) -> Make:
     """Returns what makes the error for a context that the ERP does not know."""
 
     def make(place: Place, message: str, match: re.Match[str]) -> SutlerError:
+        message = _shown(place, message, match)
         value = match.groupdict().get("value") or ""
         told = {"field": name, "value": value, "erp_message": message}
         return invalid(name, f"is unknown to the ERP: {message}", reason="CONTEXT_INVALID", metadata=told)
@@ -174,14 +196,15 @@ def bad_context(name: str) -> Make:
 
 def by_doing(place: Place, message: str, match: re.Match[str]) -> SutlerError:
     """A Python error without a rule of its own: what the caller sent decides what it says."""
+    if place.doing == "write":
+        return wrong_value(place, message, match)
+    if place.doing not in ("search", "call"):
+        return failed(place, message)
+    message = _shown(place, message, match)
     if place.doing == "search":
         error: SutlerError = faults.domain_invalid(place.model, message)
-    elif place.doing == "write":
-        error = wrong_value(place, message, match)
-    elif place.doing == "call":
-        error = faults.refused(Invalid, "ARGUMENTS_INVALID", f"the method does not take these arguments: {message}", {})
     else:
-        return failed(place, message)
+        error = faults.refused(Invalid, "ARGUMENTS_INVALID", f"the method does not take these arguments: {message}", {})
     error.metadata.update(_told(place, message, method=place.method))
     return error
 

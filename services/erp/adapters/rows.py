@@ -161,7 +161,8 @@ SUBSCRIPTIONS: Table[Subscription] = Table(
 
 
 def _feed(row: Row) -> Feed:
-    uid, tenant, connection, connection_uid, kind, _, spec, principal, revision, cursor, polled, error, expires = row
+    uid, tenant, connection, connection_uid, kind, _, spec, principal, revision, epoch, cursor, polled, *more = row
+    error, creator, rests, expires, count = more
     return Feed(
         uid=uid,
         tenant=tenant,
@@ -171,21 +172,26 @@ def _feed(row: Row) -> Feed:
         spec=FEED_SPEC.validate_json(spec),
         principal=principal,
         revision=revision,
+        epoch=epoch,
         cursor=CURSOR.validate_json(cursor),
         poll_time=polled,
         error=error,
+        creator=creator,
+        rest_time=rests,
         expire_time=expires,
+        record_count=count,
     )
 
 
 FEEDS: Table[Feed] = Table(
     "feeds",
-    ("uid", "tenant", "connection", "connection_uid", "kind", "model", "spec", "principal", "revision", "position",
-     "poll_time", "error", "expire_time"),
+    ("uid", "tenant", "connection", "connection_uid", "kind", "model", "spec", "principal", "revision", "epoch",
+     "position", "poll_time", "error", "creator", "rest_time", "expire_time", "record_count"),
     lambda one: (
         one.uid, one.tenant, one.connection, one.connection_uid, str(one.kind), one.spec.model,
-        FEED_SPEC.dump_json(one.spec).decode(), one.principal, one.revision, CURSOR.dump_json(one.cursor).decode(),
-        one.poll_time, one.error, one.expire_time,
+        FEED_SPEC.dump_json(one.spec).decode(), one.principal, one.revision, one.epoch,
+        CURSOR.dump_json(one.cursor).decode(), one.poll_time, one.error, one.creator, one.rest_time,
+        one.expire_time, one.record_count,
     ),
     _feed,
     ("uid",),
@@ -222,12 +228,12 @@ ENTRIES: Table[Entry] = Table(
     ("uid",),
 )  # fmt: skip
 
-OBSERVED = ("record_id", "update_time", "hash", "turn", "seen", "display_name", "generation")
+OBSERVED = ("record_id", "update_time", "hash", "turn", "seen", "display_name", "generation", "away_time")
 
 
 def observation(row: Row) -> Observation:
     """Returns the observation of a row of :data:`OBSERVED`."""
-    record_id, updated, hash_, turn, seen, name, generation = row
+    record_id, updated, hash_, turn, seen, name, generation, away = row
     return Observation(
         record_id=record_id,
         update_time=updated,
@@ -236,13 +242,14 @@ def observation(row: Row) -> Observation:
         values=json.loads(seen),
         display_name=name,
         generation=generation,
+        away_time=away,
     )
 
 
 def observed(one: Observation) -> tuple[Any, ...]:
     """Returns an observation as columns in the order of :data:`OBSERVED`."""
     seen = json.dumps(dict(one.values), separators=(",", ":"))
-    return one.record_id, one.update_time, one.hash, one.turn, seen, one.display_name, one.generation
+    return one.record_id, one.update_time, one.hash, one.turn, seen, one.display_name, one.generation, one.away_time
 
 
 def change_to_json(one: Change) -> str:

@@ -244,6 +244,44 @@ MIGRATIONS = {
                 "CREATE INDEX figures_by_time ON figures (time)",
             ),
         ),
+        Migration(
+            5,
+            "as whom imports write",
+            ("ALTER TABLE imports ADD COLUMN username TEXT NOT NULL DEFAULT ''",),
+        ),
+        Migration(
+            6,
+            "keys of records that are being created",
+            (
+                """
+                CREATE TABLE keys_in_use (
+                    connection_uid TEXT NOT NULL,
+                    model TEXT NOT NULL,
+                    key TEXT NOT NULL,
+                    owner TEXT NOT NULL,
+                    asked BIGINT NOT NULL,
+                    expire_time DOUBLE PRECISION NOT NULL,
+                    PRIMARY KEY (connection_uid, model, key)
+                )
+                """,
+                "CREATE INDEX keys_in_use_by_owner ON keys_in_use (owner)",
+                "CREATE INDEX keys_in_use_by_expire_time ON keys_in_use (expire_time)",
+            ),
+        ),
+        Migration(
+            7,
+            "what feeds know",
+            (
+                "ALTER TABLE feeds ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0",
+                "ALTER TABLE feeds ADD COLUMN record_count BIGINT NOT NULL DEFAULT 0",
+                "DELETE FROM feeds WHERE expire_time IS NOT NULL",
+                "ALTER TABLE feeds ADD COLUMN creator TEXT NOT NULL DEFAULT ''",
+                "ALTER TABLE feeds ADD COLUMN rest_time DOUBLE PRECISION",
+                "ALTER TABLE observations ADD COLUMN away_time DOUBLE PRECISION",
+                "CREATE INDEX observations_by_away_time ON observations (away_time) WHERE away_time IS NOT NULL",
+                "UPDATE feeds SET record_count = (SELECT COUNT(*) FROM observations WHERE feed = feeds.uid)",
+            ),
+        ),
     )
 }
 """The migrations, for :func:`sutler.store.open_database`."""

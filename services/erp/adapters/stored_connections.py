@@ -12,11 +12,11 @@ from sutler.idempotency import Once
 from sutler.store import Database, Transaction, requests
 
 from services.erp import filters
-from services.erp.adapters.rows import CONNECTIONS, CURSOR, FEEDS, secrets_of, secrets_text
+from services.erp.adapters.rows import CONNECTIONS, FEEDS, secrets_of, secrets_text
 from services.erp.adapters.stored_feeds import feeds_changed
 from services.erp.adapters.stored_imports import busy_import
 from services.erp.connections import COLLECTION, Condition, Connection, State
-from services.erp.feed.looking import beginning
+from services.erp.feed.looking import begun_elsewhere
 from services.erp.ports import Query
 from services.erp.records import FieldSet
 
@@ -92,6 +92,8 @@ class StoredConnections:
             if mine is None and stored is not None:
                 raise AlreadyExists(f"{stored.name} exists; names differ in more than case", resource=stored.name)
             if mine is not None and mine.epoch != made.epoch:
+                if not mine.spec.disabled:
+                    _check_idle(tx, mine)
                 _begin_feeds_anew(tx, made)
             CONNECTIONS.put(tx, made)
             requests.remember(tx, once, made, self._keep)
@@ -167,18 +169,11 @@ def find_connection(tx: Transaction, tenant: str, connection_id: str) -> Connect
 
 
 def _begin_feeds_anew(tx: Transaction, connection: Connection) -> None:
-    """What was known is of other data; what exists in the new ones is the baseline."""
     row = tx.one("SELECT MAX(seq) FROM touches")
-    cursor = beginning(tx.now, (row[0] if row else None) or 0)
+    touch = (row[0] if row else None) or 0
+    for one in tx.all(f"{FEEDS.select} WHERE connection_uid = ?", (connection.uid,)):
+        FEEDS.put_with(tx, begun_elsewhere(FEEDS.read(one), tx.now, touch), {"log_start": 0})
     feeds_changed(tx)
-    feeds = [FEEDS.read(row) for row in tx.all(f"{FEEDS.select} WHERE connection_uid = ?", (connection.uid,))]
-    for feed in feeds:
-        tx.execute("DELETE FROM observations WHERE feed = ?", (feed.uid,))
-        # A revision that subscriptions never reach by themselves, so that the runner notices.
-        tx.execute(
-            "UPDATE feeds SET position = ?, revision = revision + 1000000, error = ? WHERE uid = ?",
-            (CURSOR.dump_json(cursor).decode(), b"", feed.uid),
-        )
 
 
 def _check_children(tx: Transaction, connection: Connection, *, force: bool) -> None:
@@ -191,6 +186,10 @@ def _check_children(tx: Transaction, connection: Connection, *, force: bool) -> 
             metadata={"children": str(row[0])},
             resource=connection.name,
         )
+    _check_idle(tx, connection)
+
+
+def _check_idle(tx: Transaction, connection: Connection) -> None:
     row = tx.one(
         "SELECT name FROM journal WHERE connection_uid = ? AND state IN ('RUNNING', 'UNDOING') AND lease_time > ?"
         " LIMIT 1",
@@ -206,11 +205,9 @@ def _check_children(tx: Transaction, connection: Connection, *, force: bool) -> 
 
 
 def _delete(tx: Transaction, connection: Connection) -> None:
+    """Deletes a connection; what its feeds knew, and touches, are many and go in pieces later."""
     feeds_changed(tx)
-    of_feeds = "feed IN (SELECT uid FROM feeds WHERE connection_uid = ?)"
-    for table in ("observations", "changes"):
-        tx.execute(f"DELETE FROM {table} WHERE {of_feeds}", (connection.uid,))
-    for table in ("touches", "feeds", "subscriptions"):
+    for table in ("feeds", "subscriptions"):
         tx.execute(f"DELETE FROM {table} WHERE connection_uid = ?", (connection.uid,))
     tx.execute("DELETE FROM connections WHERE uid = ?", (connection.uid,))
 

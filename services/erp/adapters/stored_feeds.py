@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sutler.errors import Conflict
 from sutler.paging import fitting
 from sutler.store import Database, Row, Transaction, leases, outbox, sequences
 from sutler.tails import Signal
 
+from services.erp.adapters.clearing import clear
 from services.erp.adapters.rows import (
     CURSOR,
     FEEDS,
@@ -41,11 +43,11 @@ class StoredFeeds:
         """Wakes those who wait for commits."""
         return self._db.changes
 
-    async def all(self) -> list[Feed]:
-        """Returns all feeds of all tenants."""
+    async def to_follow(self) -> list[Feed]:
+        """Returns the feeds of all tenants that are for somebody now."""
 
         def find(tx: Transaction) -> list[Feed]:
-            where = "WHERE expire_time IS NULL OR expire_time > ?"
+            where = "WHERE expire_time IS NULL OR rest_time > ?"
             return [FEEDS.read(row) for row in tx.all(f"{FEEDS.select} {where} ORDER BY uid", (tx.now,))]
 
         return await self._db.scan(find)
@@ -59,44 +61,69 @@ class StoredFeeds:
         """Returns a feed."""
         return await self._db.read(lambda tx: FEEDS.find(tx, "uid = ?", (uid,)))
 
-    async def ensure(self, feed: Feed, observations: Sequence[Observation]) -> Feed:
+    async def ensure(self, feed: Feed, observations: Sequence[Observation], check: Callable[[int], None]) -> Feed:
         """Stores a watch's feed unless it is there."""
 
         def change(tx: Transaction) -> Feed:
             known = FEEDS.find(tx, "uid = ?", (feed.uid,))
             if known is not None:
-                tx.execute("UPDATE feeds SET expire_time = ? WHERE uid = ?", (feed.expire_time, feed.uid))
+                _keep_alive(tx, feed)
                 return known
+            check(_watched(tx, feed.connection_uid, feed.creator))
             # Tokens of an earlier feed of the same name are older than everything that this one keeps.
-            FEEDS.put_with(tx, feed, {"log_start": sequences.draw(tx, LOG)})
-            store_observations(tx, feed.uid, observations)
+            start = sequences.draw(tx, LOG)
+            begun = replace(feed, epoch=start, record_count=len(observations))
+            FEEDS.put_with(tx, begun, {"log_start": start})
+            store_observations(tx, begun, observations)
             feeds_changed(tx)
-            return feed
+            return begun
 
         return await self._db.write(change)
 
-    async def keep_alive(self, uid: str, until: float) -> None:
-        """Keeps a watch's feed until a time."""
-        await self._db.write(
-            lambda tx: tx.execute(
-                "UPDATE feeds SET expire_time = ? WHERE uid = ? AND expire_time IS NOT NULL", (until, uid)
-            )
-        )
+    async def watched(self, connection_uid: str, creator: str) -> int:
+        """Returns how many feeds of a connection watches of one principal have begun."""
+        return await self._db.read(lambda tx: _watched(tx, connection_uid, creator))
+
+    async def keep_alive(self, feed: Feed) -> None:
+        """Keeps a watch's feed until its times."""
+        await self._db.write(lambda tx: _keep_alive(tx, feed))
+
+    async def rest(self, uid: str) -> None:
+        """Lets a watch's feed rest until somebody keeps it alive."""
+
+        def change(tx: Transaction) -> None:
+            if tx.execute("UPDATE feeds SET rest_time = ? WHERE uid = ?", (tx.now, uid)):
+                feeds_changed(tx)
+
+        await self._db.write(change)
+
+    async def adopt(self, feed: Feed, principal: str) -> None:
+        """Lets a watch's feed be read on behalf of another principal."""
+
+        def change(tx: Transaction) -> None:
+            if tx.execute(
+                "UPDATE feeds SET principal = ?, revision = revision + 1 WHERE uid = ? AND principal = ?",
+                (principal, feed.uid, feed.principal),
+            ):
+                feeds_changed(tx)
+
+        await self._db.write(change)
 
     async def expire(self) -> None:
         """Deletes feeds that nobody watches any more."""
 
         def change(tx: Transaction) -> None:
-            for (uid,) in tx.all("SELECT uid FROM feeds WHERE expire_time < ? LIMIT 10", (tx.now,)):
-                for table in ("observations", "changes"):
-                    tx.execute(f"DELETE FROM {table} WHERE feed = ?", (uid,))
-                tx.execute("DELETE FROM feeds WHERE uid = ?", (uid,))
+            if tx.execute("DELETE FROM feeds WHERE expire_time < ?", (tx.now,)):
                 feeds_changed(tx)
 
         await self._db.write(change)
 
-    async def observations(self, uid: str, ids: Sequence[int]) -> dict[int, Observation]:
-        """Returns what a feed knows of records."""
+    async def clear(self) -> None:
+        """Deletes, a piece at a time, what feeds knew and told that are gone or have begun anew."""
+        await clear(self._db)
+
+    async def observations(self, feed: Feed, ids: Sequence[int]) -> dict[int, Observation]:
+        """Returns what a feed knows of records, also of those that are out of view."""
         if not ids:
             return {}
         marks = ", ".join("?" * len(ids))
@@ -104,29 +131,30 @@ class StoredFeeds:
         def find(tx: Transaction) -> list[Observation]:
             rows = tx.all(
                 f"SELECT {', '.join(OBSERVED)} FROM observations WHERE feed = ? AND record_id IN ({marks})",
-                (uid, *ids),
+                (feed.memory, *ids),
             )
             return [observation(row) for row in rows]
 
         return {one.record_id: one for one in await self._db.scan(find)}
 
-    async def known_times(self, uid: str, after_id: int, limit: int) -> dict[int, float]:
-        """Returns when records that a feed knows last changed."""
+    async def known_times(self, feed: Feed, after_id: int, limit: int) -> dict[int, float]:
+        """Returns when records that a feed has in view last changed."""
         rows = await self._db.scan(
             lambda tx: tx.all(
-                "SELECT record_id, update_time FROM observations WHERE feed = ? AND record_id > ?"
-                " ORDER BY record_id LIMIT ?",
-                (uid, after_id, limit),
+                "SELECT record_id, update_time FROM observations"
+                " WHERE feed = ? AND record_id > ? AND away_time IS NULL ORDER BY record_id LIMIT ?",
+                (feed.memory, after_id, limit),
             )
         )
         return {record_id: float(changed) for record_id, changed in rows}
 
-    async def left_over(self, uid: str, generation: int, limit: int) -> list[int]:
+    async def left_over(self, feed: Feed, limit: int) -> list[int]:
         """Returns ids of records that the last baseline has not seen."""
         rows = await self._db.scan(
             lambda tx: tx.all(
-                "SELECT record_id FROM observations WHERE feed = ? AND generation < ? ORDER BY record_id LIMIT ?",
-                (uid, generation, limit),
+                "SELECT record_id FROM observations"
+                " WHERE feed = ? AND generation < ? AND away_time IS NULL ORDER BY record_id LIMIT ?",
+                (feed.memory, feed.cursor.generation, limit),
             )
         )
         return [row[0] for row in rows]
@@ -137,13 +165,15 @@ class StoredFeeds:
         def change(tx: Transaction) -> None:
             leases.check(tx, LEASE, fence)
             moved = tx.execute(
-                "UPDATE feeds SET position = ?, poll_time = ? WHERE uid = ? AND revision = ?",
-                (CURSOR.dump_json(step.cursor).decode(), tx.now, feed.uid, feed.revision),
+                "UPDATE feeds SET position = ?, poll_time = ?, record_count = record_count + ?"
+                " WHERE uid = ? AND revision = ? AND epoch = ?",
+                (CURSOR.dump_json(step.cursor).decode(), tx.now, step.growth, feed.uid, feed.revision, feed.epoch),
             )
             if not moved:
                 raise _changed(feed)
-            store_observations(tx, feed.uid, step.observed)
-            tx.many("DELETE FROM observations WHERE feed = ? AND record_id = ?", [(feed.uid, one) for one in step.gone])
+            store_observations(tx, feed, step.observed)
+            gone = [(tx.now, feed.memory, one) for one in step.gone]
+            tx.many("UPDATE observations SET away_time = ? WHERE feed = ? AND record_id = ?", gone)
             _log(tx, feed.uid, step.changes)
             if step.events:
                 outbox.append(tx, *step.events)
@@ -182,11 +212,6 @@ class StoredFeeds:
         row = await self._db.read(lambda tx: tx.one("SELECT MAX(seq) FROM touches"))
         return (row[0] if row else None) or 0
 
-    async def count(self, uid: str) -> int:
-        """Returns how many records a feed knows."""
-        row = await self._db.scan(lambda tx: tx.one("SELECT COUNT(*) FROM observations WHERE feed = ?", (uid,)))
-        return int(row[0]) if row else 0
-
     async def log_bounds(self, uid: str) -> tuple[int, int]:
         """Returns the position before the oldest kept change, and that of the newest."""
 
@@ -212,15 +237,15 @@ class StoredFeeds:
         return [(seq, change_from_json(data)) for seq, data in await self._db.read(find)]
 
     async def forget_log(self, age: float) -> None:
-        """Deletes changes that are older than ``age`` seconds; tokens from before are too old then."""
+        """Forgets changes that are older than ``age`` seconds; tokens from before are too old then."""
 
         def change(tx: Transaction) -> None:
             old = tx.all("SELECT feed, MAX(seq) FROM changes WHERE time < ? GROUP BY feed", (tx.now - age,))
             for feed, last in old:
-                tx.execute("DELETE FROM changes WHERE feed = ? AND seq <= ?", (feed, last))
                 tx.execute("UPDATE feeds SET log_start = ? WHERE uid = ? AND log_start < ?", (last, feed, last))
 
         await self._db.write(change)
+        await self.clear()
 
 
 def feeds_changed(tx: Transaction) -> None:
@@ -228,14 +253,31 @@ def feeds_changed(tx: Transaction) -> None:
     sequences.draw(tx, VERSION)
 
 
-def store_observations(tx: Transaction, uid: str, observations: Sequence[Observation]) -> None:
+def _watched(tx: Transaction, connection_uid: str, creator: str) -> int:
+    row = tx.one(
+        "SELECT COUNT(*) FROM feeds WHERE connection_uid = ? AND creator = ? AND expire_time > ?",
+        (connection_uid, creator, tx.now),
+    )
+    return int(row[0]) if row else 0
+
+
+def _keep_alive(tx: Transaction, feed: Feed) -> None:
+    rested = tx.one("SELECT 1 FROM feeds WHERE uid = ? AND COALESCE(rest_time, 0) <= ?", (feed.uid, tx.now))
+    tx.execute(
+        "UPDATE feeds SET rest_time = ?, expire_time = ? WHERE uid = ?", (feed.rest_time, feed.expire_time, feed.uid)
+    )
+    if rested is not None:
+        feeds_changed(tx)
+
+
+def store_observations(tx: Transaction, feed: Feed, observations: Sequence[Observation]) -> None:
     """Stores what a feed knows of records, in place of what it knew."""
     names = ", ".join(OBSERVED)
     changed = ", ".join(f"{name} = excluded.{name}" for name in OBSERVED if name != "record_id")
     tx.many(
         f"INSERT INTO observations (feed, {names}) VALUES (?{', ?' * len(OBSERVED)})"
         f" ON CONFLICT (feed, record_id) DO UPDATE SET {changed}",
-        [(uid, *observed(one)) for one in observations],
+        [(feed.memory, *observed(one)) for one in observations],
     )
 
 

@@ -21,6 +21,7 @@ from sutler.store.holding import SAFETY, Lease
 
 from services.erp.adapters.rows import Table
 from services.erp.adapters.stored_journal import touch
+from services.erp.adapters.stored_keys import free_keys
 from services.erp.attempts import DOMAIN
 from services.erp.feed.model import Touch
 from services.erp.imports import faults
@@ -42,12 +43,12 @@ IMPORTS: Table[Import] = Table(
     "imports",
     ("uid", "tenant", "connection", "connection_uid", "id", "spec", "state", "next_index", "created_count",
      "updated_count", "unchanged_count", "failed_count", "asked", "create_time", "update_time", "end_time", "creator",
-     "correlation_id", "error", "revision"),
+     "username", "correlation_id", "error", "revision"),
     lambda one: (
         one.uid, one.tenant, one.connection, one.connection_uid, one.id,
         SPEC.dump_json(one.spec).decode(), str(one.state), one.next_index, one.created_count, one.updated_count,
         one.unchanged_count, one.failed_count, ASKED.dump_json(one.asked).decode(), one.create_time, one.update_time,
-        one.end_time, one.creator, one.correlation_id, one.error, one.revision,
+        one.end_time, one.creator, one.username, one.correlation_id, one.error, one.revision,
     ),
     _import,
     ("uid",),
@@ -162,6 +163,8 @@ class StoredImports:
                 end_time=tx.now if after.state.ended else None,
             )
             IMPORTS.put(tx, stored)
+            if after.next_index >= after.asked.until:  # every row that may have been written has its result
+                free_keys(tx, after.uid)
             if chunk:
                 tx.execute("INSERT INTO import_chunks VALUES (?, ?, ?, ?, ?)", chunk)
             touch(tx, after.connection_uid, touched)

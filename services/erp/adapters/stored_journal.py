@@ -13,6 +13,7 @@ from sutler.store import Database, Transaction, requests, sequences
 
 from services.erp import filters
 from services.erp.adapters.rows import ENTRIES
+from services.erp.adapters.stored_keys import free_keys
 from services.erp.feed.model import Touch
 from services.erp.journal import Entry, State
 from services.erp.ports import Query
@@ -52,14 +53,16 @@ class StoredJournal:
 
         return await self._db.write(change)
 
-    async def take(self, entry: Entry, lease_time: float, owner: str) -> None:
-        """Makes a process the owner of an entry."""
-        await self._db.write(
+    async def take(self, entry: Entry, lease_time: float, owner: str) -> bool:
+        """Makes a process the owner of an entry that has not ended."""
+        taken = await self._db.write(
             lambda tx: tx.execute(
-                "UPDATE journal SET lease_time = ?, owner = ?, update_time = ?, revision = revision + 1 WHERE uid = ?",
-                (lease_time, owner, tx.now, entry.uid),
+                "UPDATE journal SET lease_time = ?, owner = ?, update_time = ?, revision = revision + 1"
+                " WHERE uid = ? AND state = ?",
+                (lease_time, owner, tx.now, entry.uid, str(State.RUNNING)),
             )
         )
+        return taken > 0
 
     async def done(self, entry: Entry, record_ids: Sequence[int], touched: Sequence[Touch]) -> None:
         """Notes that the ERP did it."""
@@ -78,7 +81,7 @@ class StoredJournal:
         """Removes an entry, tells the feeds, and remembers the answer."""
 
         def change(tx: Transaction) -> None:
-            tx.execute("DELETE FROM journal WHERE uid = ?", (entry.uid,))
+            _remove(tx, entry)
             touch(tx, entry.connection_uid, touched)
             requests.remember(tx, once, result, self._keep)
 
@@ -86,7 +89,7 @@ class StoredJournal:
 
     async def drop(self, entry: Entry) -> None:
         """Removes an entry whose write never happened."""
-        await self._db.write(lambda tx: tx.execute("DELETE FROM journal WHERE uid = ?", (entry.uid,)))
+        await self._db.write(lambda tx: _remove(tx, entry))
 
     async def unknown(self, entry: Entry, error: bytes) -> None:
         """Notes that nobody can know the outcome."""
@@ -132,6 +135,12 @@ class StoredJournal:
                 filters.TRANSACTIONS,
             )
         )
+
+
+def _remove(tx: Transaction, entry: Entry) -> None:
+    tx.execute("DELETE FROM journal WHERE uid = ?", (entry.uid,))
+    if entry.keys:
+        free_keys(tx, entry.uid)
 
 
 def touch(tx: Transaction, connection_uid: str, touched: Sequence[Touch]) -> None:

@@ -16,7 +16,7 @@ from services.erp.adapters.stored_feeds import feeds_changed, store_observations
 from services.erp.connections import Connection
 from services.erp.feed.model import Feed, Kind, Observation
 from services.erp.ports import Query
-from services.erp.subscribing import again
+from services.erp.subscribing import goes_on
 from services.erp.subscriptions import Subscription
 
 
@@ -88,7 +88,6 @@ class StoredSubscriptions:
             stored = _find(tx, tenant, connection_id, subscription_id)
             go_on = check(stored)
             if go_on and stored is not None:
-                tx.execute("DELETE FROM observations WHERE feed = ?", (stored.uid,))
                 tx.execute("DELETE FROM feeds WHERE uid = ?", (stored.uid,))
                 tx.execute("DELETE FROM subscriptions WHERE uid = ?", (stored.uid,))
                 feeds_changed(tx)
@@ -127,8 +126,7 @@ def _put_feed(tx: Transaction, feed: Feed, observations: Sequence[Observation], 
     """Stores the feed of a new or changed subscription; a changed one keeps its position and what it knows."""
     stored = None if new else FEEDS.find(tx, "uid = ?", (feed.uid,))
     if stored is None:
-        FEEDS.put_with(tx, feed, {"log_start": 0})
-        store_observations(tx, feed.uid, observations)
+        FEEDS.put_with(tx, replace(feed, record_count=len(observations)), {"log_start": 0})
+        store_observations(tx, feed, observations)
         return
-    cursor = stored.cursor if stored.spec == feed.spec else again(stored.cursor)
-    FEEDS.put_with(tx, replace(feed, cursor=cursor, poll_time=stored.poll_time), {"log_start": 0})
+    FEEDS.put_with(tx, goes_on(stored, feed), {"log_start": 0})

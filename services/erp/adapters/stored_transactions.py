@@ -16,6 +16,7 @@ from sutler.store.leases import check, is_free
 
 from services.erp.adapters.rows import ENTRIES
 from services.erp.adapters.stored_journal import touch
+from services.erp.adapters.stored_keys import free_keys
 from services.erp.feed.model import Touch
 from services.erp.journal import Entry, Kind, State
 from services.erp.transactions import faults
@@ -122,6 +123,8 @@ class StoredTransactions:
         def change(tx: Tx) -> None:
             check(tx, lease_name(entry.uid), fence)
             touch(tx, entry.connection_uid, touched)
+            if entry.end_time is not None:
+                free_keys(tx, entry.uid)
             if entry.repeatable and entry.state is State.UNDONE:
                 _drop(tx, entry.uid)
                 return

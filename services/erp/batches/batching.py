@@ -134,7 +134,7 @@ class Batching:
             await self._check(link, ask, schema, "deletable", () if wanted.allow_missing else wanted.ids)
             return
         entry = self._attempts.entry(link, ask, Kind.DELETE, wanted.model, once, record_ids=wanted.ids)
-        async with self._attempts.journalled(entry) as attempt, link.locks.hold(wanted.model, wanted.ids):
+        async with self._attempts.journalled(entry) as attempt, link.hold(wanted.model, wanted.ids):
             there = await _existing(link, ask, schema, wanted.ids)
             missing = [one for one in wanted.ids if one not in there]
             if missing and not (wanted.allow_missing or attempt.again):

@@ -16,7 +16,7 @@ from services.erp.batches.sameness import has, normal
 from services.erp.creating import NewRecord
 from services.erp.links import Link
 from services.erp.ports import Capability, Prepared
-from services.erp.records import EXTERNAL_ID
+from services.erp.records import EXTERNAL_ID, hash_of
 from services.erp.schemas import FieldType, ModelField, ModelSchema
 from services.erp.selecting import Selector, kind_of
 from services.erp.users import Ask
@@ -99,6 +99,14 @@ def check_keys(rows: Rows) -> list[Violation]:
         for name, part in zip(rows.key_fields, rows.key(index), strict=False)
         if part is None
     ]
+
+
+def found_by(link: Link, rows: Rows) -> list[str]:
+    """Returns what the records of rows are found by, as keys that one write alone may use."""
+    if not rows.key_fields:
+        return [link.driver.same_key(row.external_id) for row in rows.given]
+    names = ", ".join(rows.key_fields)
+    return [f"{names} {hash_of(str(rows.key(index)))}" for index in range(len(rows.given))]
 
 
 async def find(link: Link, ask: Ask, rows: Rows) -> list[Finding]:
@@ -188,7 +196,7 @@ async def _by_keys(link: Link, ask: Ask, rows: Rows, wanted: Sequence[str]) -> F
             archived=rows.archived,
         )
         names = list(dict.fromkeys([*rows.key_fields, *wanted]))
-        for row in await link.driver.search(ask, rows.schema, selector, fields=names, binaries=True):
+        for row in list(await link.driver.search(ask, rows.schema, selector, fields=names, binaries=True)):
             key = tuple(normal(known, row.values.get(name)) for name, known in fields.items())
             found.setdefault(key, {})[row.id] = row.values
     return found

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from sutler.context import Principal
 from sutler.idempotency import Once
+from sutler.ids import new_id
 
 from services.erp import faults
 from services.erp.batches.batching import check_right, prepare_rows, read_back
-from services.erp.batches.finding import Finding, Rows, check_keys, find, not_unique
+from services.erp.batches.finding import Finding, Rows, check_keys, find, found_by, not_unique
+from services.erp.batches.parts import create_steps, parts
 from services.erp.connections import ErpContext
 from services.erp.creating import NewRecord
 from services.erp.journal import Kind
+from services.erp.keyed import claim
 from services.erp.links import Link
+from services.erp.ports import KeyStore
 from services.erp.reading import Reading
-from services.erp.records import Record, canonical, hash_of
+from services.erp.records import Record, canonical
 from services.erp.transactions.batches import Batches
 from services.erp.transactions.model import StepSpec, Transaction
 from services.erp.users import Ask
@@ -60,11 +63,13 @@ class Upserting:
     Args:
         batches: Runs what takes several calls.
         reading: Reads what was written.
+        keys: Keeps other writes away from what the rows are found by.
     """
 
-    def __init__(self, batches: Batches, reading: Reading) -> None:
+    def __init__(self, batches: Batches, reading: Reading, keys: KeyStore) -> None:
         self._batches = batches
         self._reading = reading
+        self._keys = keys
 
     async def upsert(self, link: Link, principal: Principal, wanted: Upsertion, once: Once | None) -> Upserted:
         """Creates and changes what the rows need.
@@ -80,25 +85,26 @@ class Upserting:
         if wanted.fields:
             await self._reading.view(link, principal, back)
         rows = await self._rows(link, ask, principal, wanted)
+        if wanted.validate_only:
+            return await self._checked(link, ask, rows, await _found(link, ask, rows))
         # Two that find nothing at the same time would both create it.
-        keys = [int(hash_of(str(rows.key(index))), 16) for index in range(len(wanted.rows))]
-        async with link.locks.hold(f"{wanted.model} by key", keys):
-            found = await find(link, ask, rows)
-            errors = [(index, one.error) for index, one in enumerate(found) if one.error is not None]
-            if errors:
-                raise not_unique(errors)
-            if wanted.validate_only:
-                return await self._checked(link, ask, rows, found)
-            known = {str(index): one.record_id for index, one in enumerate(found) if one.unchanged}
-            specs = [*_creates(rows, found), *_updates(rows, found)]
-            ended = None
-            if specs:
-                begun = await self._batches.begin(link, ask, wanted.context, specs, once, {"unchanged": known})
+        owner = new_id()
+        async with self._keys.hold(claim(link, wanted.model, found_by(link, rows), owner)):
+            try:
+                found = await _found(link, ask, rows)
+                known = {str(index): one.record_id for index, one in enumerate(found) if one.unchanged}
+                specs = [*_creates(rows, found), *_updates(rows, found)]
+                if specs:
+                    more = {"unchanged": known}
+                    begun = await self._batches.begin(link, ask, wanted.context, specs, once, more, uid=owner)
+            finally:
+                if begun is None or begun.entry.uid != owner:
+                    await self._keys.free(owner)
+            if begun is not None:
                 ended = await self._batches.ended(begun)
-        if ended is None:
-            results = [(Outcome.UNCHANGED, one) for one in await self._records(link, principal, back, found)]
-            return await self._batches.answered(None, once, Upserted(results))
-        return await self._answer(link, principal, back, wanted, ended, once)
+                return await self._answer(link, principal, back, wanted, ended, once)
+        results = [(Outcome.UNCHANGED, one) for one in await self._records(link, principal, back, found)]
+        return await self._batches.answered(None, once, Upserted(results))
 
     async def _rows(self, link: Link, ask: Ask, principal: Principal, wanted: Upsertion) -> Rows:
         schema = await link.catalogue.schema(ask, wanted.model)
@@ -153,6 +159,14 @@ class Upserting:
         return await self._batches.answered(ended, once, Upserted(results, self._batches.name(ended)))
 
 
+async def _found(link: Link, ask: Ask, rows: Rows) -> list[Finding]:
+    found = await find(link, ask, rows)
+    errors = [(index, one.error) for index, one in enumerate(found) if one.error is not None]
+    if errors:
+        raise not_unique(errors)
+    return found
+
+
 def _outcome(found: Finding) -> Outcome:
     if found.record_id is None:
         return Outcome.CREATED
@@ -161,22 +175,9 @@ def _outcome(found: Finding) -> Outcome:
 
 def _creates(rows: Rows, found: Sequence[Finding]) -> list[StepSpec]:
     """Returns one step for all new records that one create takes."""
-    alike: dict[Any, list[int]] = {}
-    for index, one in enumerate(found):
-        if one.record_id is None:
-            ready = rows.prepared[index]
-            alike.setdefault((ready.keyed, ready.shape), []).append(index)
-    return [
-        StepSpec(
-            step_id=str(group[0] + 1),
-            kind=Kind.CREATE,
-            model=rows.schema.name,
-            values=tuple(rows.given[row].values for row in group),
-            external_ids=tuple(rows.given[row].external_id for row in group),
-            rows=tuple(group),
-        )
-        for group in alike.values()
-    ]
+    new = [index for index, one in enumerate(found) if one.record_id is None]
+    values, external_ids = [row.values for row in rows.given], [row.external_id for row in rows.given]
+    return create_steps(rows.schema.name, values, external_ids, parts(rows.prepared, new))
 
 
 def _updates(rows: Rows, found: Sequence[Finding]) -> list[StepSpec]:

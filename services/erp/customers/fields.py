@@ -64,11 +64,7 @@ async def select_customers(view: CustomerView, schema: ModelSchema, schemas: Sch
     """
     known: dict[str, tuple[ModelField, ...]] = {}
     for name, path in field_paths(view).items():
-        first, _, second = path.partition(".")
-        hops = [schema.fields[first]] if first in schema.fields else []
-        if hops and second:
-            hops.append((await schemas(hops[0].relation)).fields[second])
-        known[name] = tuple(hops)
+        known[name] = await _hops(path, schema, schemas)
     fields = _CustomerFields(known, archivable=view.active in schema.fields)
     parsed = parse(filter, fields)
     root = _told(parsed.root, view.active)
@@ -89,6 +85,17 @@ def order_customers(view: CustomerView, schema: ModelSchema, text: str) -> tuple
         name for name, path in paths.items() if path == "id" or (path in schema.fields and schema.fields[path].sortable)
     }
     return tuple(Order(paths[one.field], one.descending) for one in parse_order_by(text, sortable, [Order("id")]))
+
+
+async def _hops(path: str, schema: ModelSchema, schemas: SchemaSource) -> tuple[ModelField, ...]:
+    """Returns the fields along a path; none if this ERP does not have one of them, or it ends at a relation."""
+    hops: list[ModelField] = []
+    for step in path.split("."):
+        known = (await schemas(hops[-1].relation) if hops else schema).fields.get(step)
+        if known is None:
+            return ()
+        hops.append(known)
+    return () if hops[-1].related else tuple(hops)
 
 
 def _told(node: Node, active: str) -> Node:

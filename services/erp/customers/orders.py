@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -65,52 +65,62 @@ class Sums:
         return [money(currency, self.amounts[currency]) for currency in sorted(self.amounts)]
 
 
-def summary(customer_id: int, display_name: str, orders: Sequence[Order], limit: int) -> dict[str, Any]:
-    """Returns the orders of one customer as JSON data with the names of the contract's CustomerOrders.
+class Summary:
+    """The orders of one customer, as they come in.
 
     Args:
-        customer_id: The customer.
-        display_name: Its name.
-        orders: All its orders, newest first.
-        limit: How many to return; the totals count all.
+        limit: How many of the newest to keep; the totals count all.
     """
-    total, drafts, cancelled = Sums(), Sums(), Sums()
-    of_state = {OrderState.DRAFT: drafts, OrderState.CANCELLED: cancelled}
-    for order in orders:
-        of_state.get(order.state, total).add(order)
-    return {
-        "customer_id": customer_id,
-        "display_name": display_name,
-        "orders": [order.plain() for order in orders[:limit]],
-        "truncated": len(orders) > limit,
-        "total_orders": total.count,
-        "total_amounts": total.plain(),
-        "draft_orders": drafts.count,
-        "draft_amounts": drafts.plain(),
-        "cancelled_orders": cancelled.count,
-    }
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._newest: list[Order] = []
+        self._total, self._drafts, self._cancelled = Sums(), Sums(), Sums()
+        self._sums = {OrderState.DRAFT: self._drafts, OrderState.CANCELLED: self._cancelled}
+
+    def add(self, orders: Iterable[Order]) -> None:
+        """Counts orders, in any order of theirs."""
+        for order in orders:
+            self._sums.get(order.state, self._total).add(order)
+            self._newest.append(order)
+        self._newest.sort(key=_age)
+        del self._newest[self._limit :]
+
+    def plain(self, customer_id: int, display_name: str) -> dict[str, Any]:
+        """Returns them as JSON data with the names of the contract's CustomerOrders, newest first."""
+        count = self._total.count + self._drafts.count + self._cancelled.count
+        return {
+            "customer_id": customer_id,
+            "display_name": display_name,
+            "orders": [order.plain() for order in self._newest],
+            "truncated": count > self._limit,
+            "total_orders": self._total.count,
+            "total_amounts": self._total.plain(),
+            "draft_orders": self._drafts.count,
+            "draft_amounts": self._drafts.plain(),
+            "cancelled_orders": self._cancelled.count,
+        }
 
 
-def by_customer(
-    customers: Iterable[int], orders: Sequence[Order], parents: Mapping[int, int | None]
-) -> dict[int, list[Order]]:
-    """Returns the orders of each customer, those of its contacts and of their contacts too, in the given order.
+def owners(order: Order, customers: Container[int], parents: Mapping[int, int | None]) -> list[int]:
+    """Returns the customers whose order it is: its own, and those to whom that one belongs.
 
     Args:
+        order: The order.
         customers: Whose orders are wanted.
-        orders: The orders.
         parents: To whom each contact belongs.
     """
-    found: dict[int, list[Order]] = {one: [] for one in customers}
-    for order in orders:
-        above: set[int] = set()
-        one: int | None = order.customer_id
-        while one is not None and one not in above:
-            above.add(one)
-            if one in found:
-                found[one].append(order)
-            one = parents.get(one)
-    return found
+    above: list[int] = []
+    one: int | None = order.customer_id
+    while one is not None and one not in above:
+        above.append(one)
+        one = parents.get(one)
+    return [one for one in above if one in customers]
+
+
+def _age(order: Order) -> tuple[bool, float, int]:
+    """Returns where an order stands among the newest: by time, then by id; those without a time come last."""
+    return order.order_time is None, -(order.order_time or 0.0), -order.id
 
 
 def money(currency: str, amount: Decimal) -> Money:

@@ -14,7 +14,7 @@ from sutler.paging import Order
 from services.erp import faults
 from services.erp.caching import Answers
 from services.erp.customers.fields import order_customers, select_customers
-from services.erp.customers.order_reading import CustomerOrders, Wish
+from services.erp.customers.order_reading import Wish, codes_of, orders_of
 from services.erp.customers.search import find_by_text
 from services.erp.customers.view import CustomerView
 from services.erp.links import Link
@@ -71,7 +71,11 @@ class _Scope:
     @property
     def models(self) -> set[str]:
         """The models that an answer is made of."""
-        return {self.customers.model, self.customers.order_model, *self.view.models}
+        fields = (self.orders.fields[name] for name in self.customers.order_fields(self.orders.fields))
+        lines = frozenset[str]().union(*(one.made_of for one in fields))
+        held = self.customers.country_holder(self.view.schema)
+        more = {held.relation} if held else set[str]()
+        return {self.customers.model, self.customers.order_model, *self.view.models, *lines, *more}
 
 
 class Customers:
@@ -85,7 +89,6 @@ class Customers:
     def __init__(self, reading: Reading, answers: Answers) -> None:
         self._reading = reading
         self._answers = answers
-        self._orders = CustomerOrders()
 
     async def get(
         self, link: Link, principal: Principal, wanted: Wanted, customer_id: int, wish: Wish
@@ -145,7 +148,7 @@ class Customers:
             orders = await link.catalogue.schema(ask, customers.order_model)
         except NotFound as error:
             raise _not_offered(link, f"its ERP has no {error.metadata.get('model', 'such model')}") from error
-        own = [DISPLAY_NAME, *customers.customer_fields(schema.fields)]
+        own = [DISPLAY_NAME, *customers.customer_fields(schema)]
         view = await self._reading.view(
             link, principal, replace(wanted, model=customers.model, fields=(*own, *wanted.fields))
         )
@@ -155,11 +158,10 @@ class Customers:
         self, scope: _Scope, what: Sequence[Any], wanted: Wanted, wish: Wish, find: Find
     ) -> tuple[Mapping[str, Any], DataSource]:
         async def read() -> Mapping[str, Any]:
-            with scope.view.link.catalogue.doubted(scope.customers.model):
-                rows, after = await find()
-            found = await self._orders.of(scope.view, scope.customers, scope.orders, rows, wish)
+            rows, after = await find()
+            found = await orders_of(scope.view, scope.customers, scope.orders, rows, wish)
             records = await self._reading.to_records(scope.view, rows)
-            codes = await self._orders.codes(scope.view, scope.customers, [record for record, _ in records.values()])
+            codes = await codes_of(scope.view, scope.customers, [record for record, _ in records.values()])
             made = {one: _plain(scope, record, codes[one], found[one]) for one, (record, _) in records.items()}
             return {"customers": [made[row.id] for row in rows], "next": after}
 
@@ -183,8 +185,16 @@ class Customers:
         selector = await select_customers(scope.customers, view.schema, view.link.schemas(view.ask), wanted.filter)
 
         async def by_order() -> tuple[list[Row], Position | None]:
-            rows = await view.link.driver.search(
-                view.ask, view.schema, selector, fields=view.columns, order=order, offset=start, limit=wanted.limit + 1
+            rows = list(
+                await view.link.driver.search(
+                    view.ask,
+                    view.schema,
+                    selector,
+                    fields=view.columns,
+                    order=order,
+                    offset=start,
+                    limit=wanted.limit + 1,
+                )
             )
             return rows[: wanted.limit], [start + wanted.limit] if len(rows) > wanted.limit else None
 
@@ -194,8 +204,10 @@ class Customers:
         view, ids = scope.view, tuple(dict.fromkeys(wanted.ids))
 
         async def find() -> tuple[list[Row], Position | None]:
-            rows = await view.link.driver.search(
-                view.ask, view.schema, Selector(ids=ids, archived=True), fields=view.columns, order=order
+            rows = list(
+                await view.link.driver.search(
+                    view.ask, view.schema, Selector(ids=ids, archived=True), fields=view.columns, order=order
+                )
             )
             _check_all(scope, ids, rows)
             page = rows[start : start + wanted.limit]
@@ -234,7 +246,7 @@ def _plain(scope: _Scope, record: Any, codes: Mapping[str, str], orders: Mapping
         "email": str(values.get(customers.email) or ""),
         "phone": str(values.get(customers.phone) or ""),
         "reference": str(values.get(customers.reference) or ""),
-        "tax_id": str(values.get(customers.tax_id) or ""),
+        "tax_id": _text(values.get(customers.tax_id)),
         "country_code": codes["country"].upper()[:2],
         "language": codes["language"],
         "company": bool(values.get(customers.company)),
@@ -245,6 +257,10 @@ def _plain(scope: _Scope, record: Any, codes: Mapping[str, str], orders: Mapping
         "create_time": record.create_time,
         "update_time": record.update_time,
     }
+
+
+def _text(value: Any) -> str:
+    return str((value.get(DISPLAY_NAME) if isinstance(value, dict) else value) or "")
 
 
 def _not_offered(link: Link, cause: str) -> Unimplemented:

@@ -37,14 +37,16 @@ async def find_by_text(
 
     async def find(pattern: str, offset: int) -> list[Row]:
         domain: tuple[Any, ...] = tuple(customers.match(pattern, named)) if text else ()
-        return await view.link.driver.search(
-            view.ask,
-            view.schema,
-            Selector(domain=domain, archived=archived),
-            fields=view.columns,
-            order=(Order(customers.searched[0]), Order("id")),
-            offset=offset,
-            limit=limit + 1,
+        return list(
+            await view.link.driver.search(
+                view.ask,
+                view.schema,
+                Selector(domain=domain, archived=archived),
+                fields=view.columns,
+                order=(Order(customers.searched[0]), Order("id")),
+                offset=offset,
+                limit=limit + 1,
+            )
         )
 
     rows = await find(f"%{_literal(text)}%", seen)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from services.erp.schemas import ModelField, ModelSchema
+
 
 class OrderState(StrEnum):
     """Where an order stands; the names are those of the contract."""
@@ -23,7 +25,9 @@ class CustomerView:
     """The models and fields behind customers and orders. What is empty, or what a server does not have, stays empty.
 
     Customers, contacts and orders take one call each. ``country``, ``language`` and ``currency`` may lead through one
-    relation, as ``currency.code``: then the codes are read once and remembered, as there are few. The others name a
+    relation, as ``currency.code``: then the codes are read once and remembered, as there are few. ``country`` may
+    begin with a relation to many, such as addresses, which takes one call more for a page; the first one that has a
+    country counts. ``tax_id`` may be a relation whose title it is, and is then no field of filters. The others name a
     field of the model itself.
 
     Attributes:
@@ -70,10 +74,16 @@ class CustomerView:
     currency: str
     states: Mapping[str, OrderState] = field(default_factory=dict)
 
-    def customer_fields(self, known: Iterable[str]) -> list[str]:
+    def country_holder(self, schema: ModelSchema) -> ModelField | None:
+        """Returns the relation to many behind which customers have their country; None if it is their own."""
+        known = schema.fields.get(self.country.partition(".")[0])
+        return known if known is not None and known.to_many else None
+
+    def customer_fields(self, schema: ModelSchema) -> list[str]:
         """Returns the fields of a customer to read, of those that the model has; of paths, the relation."""
-        paths = (self.email, self.phone, self.reference, self.tax_id, self.country, self.language, self.company)
-        return _present((*paths, self.active, self.parent, *self.searched), known)
+        country = "" if self.country_holder(schema) else self.country
+        paths = (self.email, self.phone, self.reference, self.tax_id, country, self.language, self.company)
+        return _present((*paths, self.active, self.parent, *self.searched), schema.fields)
 
     def order_fields(self, known: Iterable[str]) -> list[str]:
         """Returns the fields of an order to read, of those that the model has; of paths, the relation."""

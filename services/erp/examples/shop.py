@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from sutler.client import Sutler, connect
+from sutler.client import connect
 from sutler.erp.v1 import erp_pb2 as pb
 from sutler.errors import Code, SutlerError
 from sutler.wire import from_struct, to_struct
@@ -37,12 +37,6 @@ HTTP_STATUS = {
 WELL = {pb.Connection.STATE_HEALTHY: "healthy", pb.Connection.STATE_DEGRADED: "degraded"}
 
 
-def shop(request: Request) -> Sutler:
-    """Returns the connection to the gateway."""
-    sutler: Sutler = request.app.state.sutler
-    return sutler
-
-
 async def customer(request: Request) -> Response:
     """GET /customers/{id}: a customer with its newest orders; ``stale`` while the ERP is down."""
     one = int(request.path_params["id"])
@@ -51,7 +45,7 @@ async def customer(request: Request) -> Response:
     theirs = pb.SearchRecordsRequest(**ORDERS, filter=f"partner_id = {one}", order_by="date_order desc", page_size=20)
     theirs.fields.extend(["name", "state", "amount_total"])
     theirs.read_options.CopyFrom(OLDER_TOO)
-    erp = shop(request).erp
+    erp = request.app.state.sutler.erp
     found, orders = await asyncio.gather(erp.GetRecord(wanted), erp.SearchRecords(theirs))
     told = [{"id": each.id, **from_struct(each.values)} for each in orders.records]
     stale = found.source.stale or orders.source.stale
@@ -60,11 +54,13 @@ async def customer(request: Request) -> Response:
 
 async def order(request: Request) -> Response:
     """POST /orders: creates and confirms one; a repeat with the same Idempotency-Key, a UUID, creates no second."""
-    body: dict[str, Any] = await request.json()
-    key = request.headers["idempotency-key"]
-    lines = [{"product_id": line["product"], "product_uom_qty": line["quantity"]} for line in body["lines"]]
-    values = to_struct({"partner_id": body["customer"], "order_line": {"create": lines}})
-    erp = shop(request).erp
+    try:
+        body, key = await request.json(), request.headers["idempotency-key"]
+        lines = [{"product_id": line["product"], "product_uom_qty": line["quantity"]} for line in body["lines"]]
+        values = to_struct({"partner_id": body["customer"], "order_line": {"create": lines}})
+    except (KeyError, TypeError, ValueError) as error:
+        return JSONResponse({"reason": "FIELD_INVALID", "message": f"no order, or no key of it: {error!r}"}, 400)
+    erp = request.app.state.sutler.erp
     made = await erp.CreateRecord(pb.CreateRecordRequest(**ORDERS, values=values, fields=["name"], request_id=key))
     confirm = pb.CallMethodRequest(**ORDERS, method="action_confirm", record_ids=[made.id], request_id=key)
     await erp.CallMethod(confirm)
@@ -73,7 +69,7 @@ async def order(request: Request) -> Response:
 
 async def health(request: Request) -> Response:
     """GET /health: healthy, degraded (calls fail now and then) or unhealthy, and why."""
-    found = await shop(request).erp.GetConnection(pb.GetConnectionRequest(name=MAIN))
+    found = await request.app.state.sutler.erp.GetConnection(pb.GetConnectionRequest(name=MAIN))
     status = WELL.get(found.state, "unhealthy")
     return JSONResponse({"status": status, "reason": found.state_reason}, 200 if found.state in WELL else 503)
 

@@ -17,7 +17,7 @@ from services.erp import faults
 from services.erp.exports.pages import ExportPages
 from services.erp.links import Link
 from services.erp.reading import Reading
-from services.erp.records import Record, key_of
+from services.erp.records import Record, Row, key_of
 from services.erp.selecting import check_domain_size
 from services.erp.wanting import View, Wanted
 
@@ -126,7 +126,7 @@ class Exporting:
             at = known or Position(total=await link.driver.count(view.ask, view.schema, selector))
             while rows := await pages.next():
                 count, size = 0, 0
-                records = await self._reading.records(view, rows)
+                records = await self._reading.records(view, await _made(rows))
                 async for part, length in _parts(view, records, wanted.chunk_size, encode):
                     if self._shutdown.is_set():
                         raise stopping()
@@ -148,6 +148,14 @@ class Exporting:
 
     def _token(self, binding: str, at: Position) -> str:
         return self._sealer.seal("export", binding, [at.last_id, at.count, at.total])
+
+
+async def _made(rows: Sequence[Row]) -> list[Row]:
+    made: list[Row] = []
+    for start in range(0, len(rows), TURN):
+        made += rows[start : start + TURN]
+        await asyncio.sleep(0)
+    return made
 
 
 async def _parts(

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from sutler.errors import Unavailable
+from sutler.errors import Exhausted, Unavailable
 
+from services.erp import faults
 from services.erp.records import DISPLAY_NAME, Row, canonical
 from services.erp.selecting import Selector
 from services.erp.wanting import View
@@ -21,6 +22,10 @@ PAGE_BYTES = 4 * 1024 * 1024
 PAGE_SECONDS = 3.0
 GROWTH = 4
 """How much larger a page may be than the one before it."""
+
+HEAD_START = 16
+"""How many turns of the event loop the request for a page gets before anything is made of the page before it: then the
+ERP works at one while this process works at the other."""
 
 SAMPLE = 20
 """Of how many records the size is looked at before the next page is read."""
@@ -41,7 +46,7 @@ class ExportPages:
         self._after_id = after_id
         self._size = FIRST_PAGE_OF_BINARIES if view.covers.binaries else FIRST_PAGE
         self._record_bytes = 0.0
-        self._next: asyncio.Task[list[Row]] | None = None
+        self._next: asyncio.Task[Sequence[Row]] | None = None
 
     @asynccontextmanager
     async def ahead(self) -> AsyncIterator[None]:
@@ -53,7 +58,7 @@ class ExportPages:
             self._next.cancel()
             await asyncio.gather(self._next, return_exceptions=True)
 
-    async def next(self) -> list[Row]:
+    async def next(self) -> Sequence[Row]:
         """Returns a page and begins to read the one after it; an empty one is the end.
 
         Raises:
@@ -63,13 +68,15 @@ class ExportPages:
         rows = await self._next
         if rows:
             self._next = asyncio.create_task(self._read())
+            for _ in range(HEAD_START):
+                await asyncio.sleep(0)
         return rows
 
     def learn(self, count: int, size: int) -> None:
         """Notes that some records took so many bytes together, with what was read behind their relations."""
         self._record_bytes = size / count
 
-    async def _read(self) -> list[Row]:
+    async def _read(self) -> Sequence[Row]:
         while True:
             began = time.monotonic()
             try:
@@ -81,8 +88,8 @@ class ExportPages:
                     limit=self._size,
                     binaries=self._view.covers.binaries,
                 )
-            except Unavailable as error:
-                if error.reason != "ERP_TIMEOUT" or self._size == 1:
+            except (Unavailable, Exhausted) as error:
+                if not (error.reason == "ERP_TIMEOUT" or faults.too_large(error)) or self._size == 1:
                     raise
                 self._size = max(1, self._size // (GROWTH * GROWTH))
                 continue

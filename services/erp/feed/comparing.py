@@ -18,7 +18,7 @@ class Compared:
     """What one record turned out to be.
 
     Attributes:
-        observation: What is known of it now; None if it went.
+        observation: What is known of it now; None if that is as it was.
         change: What has changed, with the values that were read so far; None if nothing has.
     """
 
@@ -56,15 +56,15 @@ def compare(
     values = {name: row.values.get(name) for name in feed.spec.watched}
     updated = row.update_time or 0.0
     found = watched_hash(values)
-    if known is not None and (known.update_time, known.hash) == (updated, found):
+    if known is not None and known.away_time is None and (known.update_time, known.hash) == (updated, found):
         same = known.generation == feed.cursor.generation
         return Compared(None if same else _observed(row, values, found, known.turn, feed.cursor), None)
     turn = known.turn + 1 if known is not None and known.update_time == updated else 0
     observation = _observed(row, values, found, turn, feed.cursor)
-    action = _action(feed.cursor, row, known)
+    action = _action(feed.cursor, row, known, found)
     if action is None:
         return Compared(observation, None)
-    changes = _differences(known, values)
+    changes = _differences(known, values, action)
     if known is not None and not changes:
         return Compared(observation, None)
     replayed = _replayed(feed.cursor, row, known)
@@ -116,15 +116,29 @@ def _observed(row: Row, values: Mapping[str, Any], found: str, turn: int, cursor
     )
 
 
-def _action(cursor: Cursor, row: Row, known: Observation | None) -> Action | None:
-    """Returns what happened to a record that looks new; None for one of a silent baseline."""
-    if known is not None:
-        return Action.UPDATED
-    if cursor.phase is Phase.LIVE or cursor.replay:
+def _action(cursor: Cursor, row: Row, known: Observation | None, found: str) -> Action | None:
+    """Returns what happened to a record that looks new or differs; None for one of a silent baseline."""
+    if known is not None and known.away_time is None:
+        return None if _seen_by_another(cursor, row, known) else Action.UPDATED
+    if cursor.phase is Phase.LIVE:
         return Action.CREATED
-    if (row.update_time or 0.0) < cursor.baseline_time:
+    updated = row.update_time or 0.0
+    if known is not None and (known.update_time, known.hash) == (updated, found):
+        return None
+    if cursor.replay:
+        return Action.CREATED
+    if updated < cursor.baseline_time:
         return None
     return Action.CREATED if (row.create_time or 0.0) >= cursor.baseline_time else Action.UPDATED
+
+
+def _seen_by_another(cursor: Cursor, row: Row, known: Observation) -> bool:
+    """Returns whether a record can only differ because another user, or another context, looks at it now."""
+    return (
+        cursor.viewer_changed
+        and known.generation != cursor.generation
+        and known.update_time == (row.update_time or 0.0) < cursor.baseline_time
+    )
 
 
 def _replayed(cursor: Cursor, row: Row, known: Observation | None) -> bool:
@@ -136,14 +150,20 @@ def _replayed(cursor: Cursor, row: Row, known: Observation | None) -> bool:
     )
 
 
-def _differences(known: Observation | None, values: Mapping[str, Any]) -> Sequence[FieldChange]:
-    """Returns the fields that differ; fields that were not watched before have no value to differ from."""
-    if known is None:
-        return [
-            FieldChange(name, None, value, had=False) for name, value in values.items() if value not in (None, [], "")
-        ]
+def _differences(known: Observation | None, values: Mapping[str, Any], action: Action) -> Sequence[FieldChange]:
+    """Returns the fields that differ; fields that were not watched before have no value to differ from.
+
+    Of a record that appears, all that are set: one that comes back tells the old values of those that differ.
+    """
+    before = {} if known is None else known.values
+    differing = {name for name, value in values.items() if name in before and essence(before[name]) != essence(value)}
+    told = differing if known is not None and action is Action.UPDATED else {*differing, *_set(values)}
     return [
-        FieldChange(name, known.values[name], value)
+        FieldChange(name, before[name], value) if name in differing else FieldChange(name, None, value, had=False)
         for name, value in values.items()
-        if name in known.values and essence(known.values[name]) != essence(value)
+        if name in told
     ]
+
+
+def _set(values: Mapping[str, Any]) -> set[str]:
+    return {name for name, value in values.items() if value not in (None, [], "")}

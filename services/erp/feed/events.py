@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from sutler.events import Event
 from sutler.ids import derive
 from sutler.open_data import too_deep, too_large
+from sutler.validation import MAX_OPEN_DEPTH
 
 from services.erp.feed.model import Change, Detection
 from services.erp.subscriptions import Action, Subscription, Transition
@@ -32,7 +34,8 @@ def events_of(
     if not subscription.spec.actions or change.action in subscription.spec.actions:
         types.append(f"{entity}.{change.action.lower()}")
     types += [one.event_type for one in transitions if _is_transition(one, change)]
-    return [_event(subscription, change, kind) for kind in dict.fromkeys(types)]
+    data = event_data(change) if types else {}
+    return [_event(subscription, change, kind, data) for kind in dict.fromkeys(types)]
 
 
 def _is_transition(transition: Transition, change: Change) -> bool:
@@ -41,11 +44,11 @@ def _is_transition(transition: Transition, change: Change) -> bool:
     after = change.record.values.get(transition.field)
     if change.first_seen:
         return transition.matches(None, after, first_seen=True)
-    differing = next((one for one in change.changes if one.field == transition.field), None)
+    differing = next((one for one in change.changes if one.field == transition.field and one.had), None)
     return differing is not None and transition.matches(differing.before, differing.after, first_seen=False)
 
 
-def _event(subscription: Subscription, change: Change, kind: str) -> Event:
+def _event(subscription: Subscription, change: Change, kind: str, data: Mapping[str, Any]) -> Event:
     record = change.record
     return Event(
         id=derive(change.change_id, f"{subscription.uid}/{kind}"),
@@ -53,7 +56,7 @@ def _event(subscription: Subscription, change: Change, kind: str) -> Event:
         type=kind,
         subject=f"{change.connection}/{record.model}/{record.id}",
         time=datetime.fromtimestamp(change.observe_time, UTC),
-        data=fitting(event_data(change) | {"event_type": kind, "subscription": subscription.name}),
+        data=fitting({**data, "event_type": kind, "subscription": subscription.name}),
         tenant=subscription.tenant,
         correlation_id=change.correlation_id,
         actor=change.actor or subscription.creator,
@@ -106,7 +109,10 @@ def fitting(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exceeds(data: Mapping[str, Any]) -> bool:
-    return too_deep(data) or too_large(data, MAX_DATA_BYTES)
+    text = orjson.dumps(data)
+    # What has few objects and lists at all cannot be deep: to count them is quicker than to look into each.
+    many = text.count(b"{") + text.count(b"[") > MAX_OPEN_DEPTH
+    return (many and too_deep(data)) or too_large(data, MAX_DATA_BYTES)
 
 
 def _time(seconds: float) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from sutler.auth import decode_principal
 from sutler.context import ANONYMOUS, Principal
+from sutler.errors import PermissionDenied
 
 from services.erp.connections import FeedPolicy
 from services.erp.feed.comparing import compare
-from services.erp.feed.model import Cursor, Detection, Feed, FeedSpec, Observation
+from services.erp.feed.model import Cursor, Detection, Feed, FeedSpec, Observation, Phase
 from services.erp.links import Link
 from services.erp.reach import WATCH
 from services.erp.reading import Reading
-from services.erp.records import DISPLAY_NAME, Row
+from services.erp.records import DISPLAY_NAME, Row, key_of
 from services.erp.selecting import Selector
 from services.erp.wanting import View, Wanted
 
@@ -68,9 +69,14 @@ class Look:
     async def rows(self, selector: Selector, *, fields: bool = True, limit: int = 0) -> list[Row]:
         """Returns records by id, at most ``limit`` or a page, with the watched fields or with nothing but ids."""
         names = list(dict.fromkeys([*self.view.columns, DISPLAY_NAME])) if fields else ["id"]
-        return await self.link.driver.search(
-            self.view.ask, self.view.schema, selector, fields=names, limit=limit or PAGE
+        return list(
+            await self.link.driver.search(self.view.ask, self.view.schema, selector, fields=names, limit=limit or PAGE)
         )
+
+    @property
+    def viewer(self) -> tuple[str, str]:
+        """As which user of the ERP, and in which context, as hashes."""
+        return self.view.ask.identity, key_of(asdict(self.view.ask.context))
 
     def erp_time(self) -> float:
         """Returns the time by the ERP's clock, as far as that is known, in epoch seconds."""
@@ -95,6 +101,14 @@ def principal_of(encoded: str) -> Principal:
     return decode_principal(encoded) if encoded else ANONYMOUS
 
 
+def identity(link: Link, principal: Principal) -> str:
+    """Returns as which user of the ERP a principal works now; empty for none."""
+    try:
+        return link.ask(principal).identity
+    except PermissionDenied:
+        return ""
+
+
 async def begin(view: Look, feed: Feed, timing: Timing, latest_touch: int) -> tuple[Feed, list[Observation]]:
     """Returns a feed that begins now, and what it knows from the start.
 
@@ -105,7 +119,7 @@ async def begin(view: Look, feed: Feed, timing: Timing, latest_touch: int) -> tu
         SutlerError: Why the ERP cannot be read; then see :func:`begin_unseen`.
     """
     since = math.floor(view.erp_time() - timing.lag)
-    begun = replace(feed, cursor=beginning(since, latest_touch))
+    begun = replace(feed, cursor=as_seen(beginning(since, latest_touch), view))
     known: list[Observation] = []
     selector = replace(view.selector, since=since)
     while True:
@@ -127,6 +141,36 @@ def beginning(now: float, latest_touch: int) -> Cursor:
     """Returns the cursor of a feed that begins at a time by the ERP's clock, which tells whole seconds only."""
     since = float(math.floor(now))
     return Cursor(baseline_time=since, high=since, closed=since, touch=latest_touch)
+
+
+def as_seen(cursor: Cursor, view: Look) -> Cursor:
+    """Returns a cursor that remembers as whom the ERP is read."""
+    identity, context = view.viewer
+    return replace(cursor, identity=identity, context=context)
+
+
+def again(cursor: Cursor) -> Cursor:
+    """Returns the cursor of a feed that looks otherwise now: a new silent baseline at the old position."""
+    return replace(
+        cursor,
+        phase=Phase.BASELINE,
+        baseline_time=float(math.floor(cursor.high)),
+        baseline_last=0,
+        generation=cursor.generation + 1,
+        replay=False,
+    )
+
+
+def with_other_eyes(cursor: Cursor, view: Look) -> Cursor:
+    """Returns the cursor of a feed that another user reads now, or in another context: what they see is a baseline."""
+    return replace(as_seen(again(cursor), view), replay=cursor.replay, viewer_changed=True)
+
+
+def begun_elsewhere(feed: Feed, now: float, latest_touch: int) -> Feed:
+    """Returns a feed whose connection leads to other data from now on: what exists there is its baseline."""
+    before = feed.cursor
+    cursor = replace(beginning(now, latest_touch), identity=before.identity, context=before.context)
+    return replace(feed, epoch=feed.epoch + 1, cursor=cursor, error=b"", record_count=0)
 
 
 def watched_fields(spec_fields: tuple[str, ...], more: tuple[str, ...], archive_field: str) -> FeedSpec:

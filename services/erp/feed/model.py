@@ -69,6 +69,11 @@ class Cursor:
         reconciled: When ids were last compared.
         reconcile_last: The last id that a comparison under way has compared; 0 if none is.
         touch: The number of the last write through the gateway that was looked at.
+        identity: As which user of the ERP it reads; empty before the first time.
+        context: In which context, as a hash.
+        viewer_changed: Whether the baseline is that of another user or context: what only they make differ is silent.
+        missing: How many records the last comparison has missed that are not told as deleted yet.
+        missing_since: Since when such are missed, in epoch seconds by the gateway's clock; 0 if none are.
     """
 
     phase: Phase = Phase.BASELINE
@@ -81,6 +86,11 @@ class Cursor:
     reconciled: float = 0.0
     reconcile_last: int = 0
     touch: int = 0
+    identity: str = ""
+    context: str = ""
+    viewer_changed: bool = False
+    missing: int = 0
+    missing_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +106,14 @@ class Feed:
         spec: What it reads.
         principal: On whose behalf, encoded.
         revision: Counts the changes of what it reads.
+        epoch: Counts its beginnings: with each, what it knew before is of other data and does not count any more.
         cursor: How far it has read.
         poll_time: When it last read the ERP with success, in epoch seconds; None before.
         error: Why it cannot read now, as a serialised status; empty if it can.
+        creator: The subject of the principal that first watched.
+        rest_time: Until when a watch's feed is read unless somebody goes on watching; None for a subscription's.
         expire_time: When a watch's feed ends that nobody watches; None for a subscription's.
+        record_count: How many records it knows.
     """
 
     uid: str
@@ -110,15 +124,24 @@ class Feed:
     spec: FeedSpec
     principal: str = ""
     revision: int = 1
+    epoch: int = 0
     cursor: Cursor = field(default_factory=Cursor)
     poll_time: float | None = None
     error: bytes = b""
+    creator: str = ""
+    rest_time: float | None = None
     expire_time: float | None = None
+    record_count: int = 0
 
     @property
     def connection_name(self) -> str:
         """The resource name of the connection."""
         return f"connections/{self.connection}"
+
+    @property
+    def memory(self) -> str:
+        """The key of what it knows: another one in each epoch, so that all is forgotten at once."""
+        return f"{self.uid}/{self.epoch}" if self.epoch else self.uid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +156,8 @@ class Observation:
         values: The watched values.
         display_name: Its title.
         generation: The baseline that last saw it.
+        away_time: When it went out of view, in epoch seconds; None while it is in view. It may come back, and is then
+            compared with how it was.
     """
 
     record_id: int
@@ -142,6 +167,7 @@ class Observation:
     values: Mapping[str, Any] = field(default_factory=dict)
     display_name: str = ""
     generation: int = 1
+    away_time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +195,7 @@ class Change:
         observe_time: When, in epoch seconds.
         correlation_id: That of the write through the gateway, else a new one.
         actor: Who wrote through the gateway; empty for any other change.
-        first_seen: Whether nobody saw the record before, so that its values may have been anything.
+        first_seen: Whether nobody ever saw the record before, so that its values may have been anything.
     """
 
     change_id: str

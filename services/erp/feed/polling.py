@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.erp.feed.comparing import went
-from services.erp.feed.looking import PAGE
+from services.erp.feed.looking import PAGE, as_seen, with_other_eyes
 from services.erp.feed.model import Detection, Phase
 from services.erp.feed.settling import Settler
+from services.erp.feed.vanishing import is_mass
 from services.erp.selecting import Selector
 
 OVERLAP_SECONDS = 5.0
@@ -29,6 +30,13 @@ IDS = 1000
 
 class Poller(Settler):
     """Reads one feed: the arguments are those of :class:`Settler`."""
+
+    async def recognise(self) -> None:
+        """Begins a new silent baseline if the ERP is read as another user than before, or in another context."""
+        cursor = self.feed.cursor
+        if (cursor.identity, cursor.context) != self._look.viewer:
+            known = bool(cursor.identity)
+            await self._move(with_other_eyes(cursor, self._look) if known else as_seen(cursor, self._look))
 
     async def open_window(self) -> None:
         """Reads what has changed since the last poll; an ERP whose clock was set back is read from there on."""
@@ -61,7 +69,7 @@ class Poller(Settler):
                 continue
             await self._settle(rows, (), Detection.POLL, cursor)
             await self._left_over()
-            await self._move(replace(self.feed.cursor, phase=Phase.LIVE, replay=False))
+            await self._move(replace(self.feed.cursor, phase=Phase.LIVE, replay=False, viewer_changed=False))
 
     async def touched(self) -> None:
         """Looks at the records that were written through the gateway."""
@@ -75,24 +83,29 @@ class Poller(Settler):
         """Goes on comparing ids and times, if it is time, until all are or the monotonic clock shows ``until``.
 
         What the ERP does not select any more went. What is not known, or not at that time, is looked at: it was missed,
-        or came into view by a change of another record. What has just changed is left to the next poll.
+        or came into view by a change of another record. What has just changed is left to the next poll. Where very many
+        are gone at once, it is more likely that they are hidden: they are told after a second look, some time later.
         """
         cursor, now = self.feed.cursor, self._look.erp_time()
         if cursor.phase is Phase.BASELINE or not self._timing.reconcile:
             return
         if not cursor.reconcile_last and 0 <= now - cursor.reconciled < self._timing.reconcile:
             return
+        if not cursor.reconcile_last:
+            await self._move(replace(cursor, missing=0), store=False)
         while last := await self._compare_ids(self.feed.cursor.reconcile_last):
             await self._move(replace(self.feed.cursor, reconcile_last=last), store=False)
             if time.monotonic() >= until:
                 return
-        await self._move(replace(self.feed.cursor, reconciled=now, reconcile_last=0))
+        cursor = self.feed.cursor
+        since = cursor.missing_since if cursor.missing else 0.0
+        await self._move(replace(cursor, reconciled=now, reconcile_last=0, missing_since=since))
 
     async def _compare_ids(self, after: int) -> int:
         """Compares the next ids; returns the last of them, or 0 if there are no more."""
         rows = await self._look.rows(replace(self._look.selector, after_id=after), fields=False, limit=IDS)
         there = {row.id: row.update_time or 0.0 for row in rows}
-        known = await self._store.known_times(self.feed.uid, after, IDS)
+        known = await self._store.known_times(self.feed, after, IDS)
         ends = [max(page) for page in (there, known) if len(page) == IDS]
         last, recent = min(ends, default=0), self.feed.cursor.high - OVERLAP_SECONDS
         differing = sorted(
@@ -100,9 +113,32 @@ class Poller(Settler):
             for one in there.keys() | known.keys()
             if there.get(one) != known.get(one) and there.get(one, 0.0) < recent and (one <= last or not last)
         )
+        held = await self._held([one for one in differing if one not in there], len(known))
+        differing = [one for one in differing if one not in held]
         for start in range(0, len(differing), PAGE):
             await self._look_at(differing[start : start + PAGE], Detection.RECONCILIATION)
         return last
+
+    async def _held(self, missed: Sequence[int], known: int) -> set[int]:
+        """Returns those of the missed records that are not told as deleted yet, because so many went at once."""
+        if not is_mass(len(missed), known):
+            return set()
+        hidden = set(missed) - await self._visible(missed)
+        cursor, now = self.feed.cursor, time.time()
+        since = cursor.missing_since or now
+        if not is_mass(len(hidden), known) or now - since >= self._hold:
+            return set()
+        missing = cursor.missing + len(hidden)
+        await self._move(replace(cursor, missing=missing, missing_since=since), store=False)
+        return hidden
+
+    async def _visible(self, ids: Sequence[int]) -> set[int]:
+        """Returns which records the user of the ERP sees, selected or not."""
+        found: set[int] = set()
+        for start in range(0, len(ids), PAGE):
+            anywhere = Selector(ids=tuple(ids[start : start + PAGE]), archived=True)
+            found |= {row.id for row in await self._look.rows(anywhere, fields=False)}
+        return found
 
     async def _scan(self, window: Selector, detection: Detection) -> None:
         """Reads a window page by page in the order of ids, which does not shift while it is read."""
@@ -127,16 +163,18 @@ class Poller(Settler):
         await self._settle(rows, ids, detection, self.feed.cursor)
 
     async def _left_over(self) -> None:
-        """Settles what an earlier baseline knew and this one has not seen: gone, or just no longer asked for."""
-        generation = self.feed.cursor.generation
-        while ids := await self._store.left_over(self.feed.uid, generation, PAGE):
-            anywhere = Selector(ids=tuple(ids), archived=True)
-            exist = {row.id for row in await self._look.rows(anywhere, fields=False)}
-            known = await self._store.observations(self.feed.uid, ids)
-            now = time.time()
-            changes = [
-                went(self.feed, known[one], Detection.RECONCILIATION, now)
-                for one in ids
-                if one not in exist and one in known
-            ]
-            await self._commit(self.feed.cursor, (), ids, changes)
+        """Settles what an earlier baseline knew and this one has not seen: gone, or just no longer asked for.
+
+        What another user saw is out of view. Very many that are gone at once are left to the comparison of ids.
+        """
+        cursor = self.feed.cursor
+        while ids := await self._store.left_over(self.feed, PAGE):
+            known = await self._store.observations(self.feed, ids)
+            gone = set() if cursor.viewer_changed else set(ids) - await self._visible(ids)
+            if is_mass(len(gone), len(ids)):
+                kept = [replace(known[one], generation=cursor.generation) for one in gone]
+                others = [one for one in ids if one not in gone]
+                await self._commit(replace(cursor, reconciled=0.0), kept, others, growth=-len(others))
+                continue
+            changes = [went(self.feed, known[one], Detection.RECONCILIATION, time.time()) for one in ids if one in gone]
+            await self._commit(self.feed.cursor, (), ids, changes, growth=-len(ids))

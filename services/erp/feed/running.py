@@ -15,16 +15,17 @@ from sutler.status import to_status
 from sutler.store.holding import Lease
 
 from services.erp.caching import Answers
-from services.erp.feed.looking import look, principal_of, timing
-from services.erp.feed.model import Feed, Phase
+from services.erp.feed import faults
+from services.erp.feed.looking import identity, look, principal_of, timing
+from services.erp.feed.model import Feed, Kind, Phase
 from services.erp.feed.polling import Poller
+from services.erp.feed.vanishing import DOMAIN
 from services.erp.links import Links
 from services.erp.ports import FeedStore, SubscriptionStore
 from services.erp.reading import Reading
 
 log = structlog.get_logger("erp.feed")
 
-DOMAIN = "erp.sutler.dev"
 IDLE_SECONDS = 5.0
 SETTLE_SECONDS = 0.01
 """How long the runner rests after it was woken: commits come in bursts."""
@@ -38,12 +39,12 @@ class _Following:
     """A feed that is being followed.
 
     Attributes:
-        revision: Of what it reads.
+        feed: As it was when that began.
         task: Follows it.
         wake: Set when something was written through the gateway.
     """
 
-    revision: int
+    feed: Feed
     task: asyncio.Task[None]
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,6 +59,7 @@ class FeedRunner:
         reading: Makes records.
         answers: The cache, which drops what has changed.
         poll_seconds: The pause between two polls where a connection says nothing else.
+        hold_seconds: For how long records that went all at once are not told as deleted.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class FeedRunner:
         reading: Reading,
         answers: Answers,
         poll_seconds: float,
+        hold_seconds: float,
     ) -> None:
         self._store = store
         self._subscriptions = subscriptions
@@ -75,6 +78,7 @@ class FeedRunner:
         self._reading = reading
         self._answers = answers
         self._poll_seconds = poll_seconds
+        self._hold_seconds = hold_seconds
 
     async def work(self, lease: Lease) -> None:
         """Follows feeds until it is cancelled; for :func:`sutler.store.holding.lead`."""
@@ -86,7 +90,7 @@ class FeedRunner:
                 current = await self._store.version()
                 if current != version or time.monotonic() - looked >= IDLE_SECONDS or _ended(following):
                     version, looked = current, time.monotonic()
-                    self._adjust(following, await self._store.all(), lease)
+                    self._adjust(following, await self._store.to_follow(), lease)
                 latest = await self._store.latest_touch()
                 if latest != touch:
                     touch = latest
@@ -108,12 +112,12 @@ class FeedRunner:
             if uid not in following:
                 wake = asyncio.Event()
                 task = asyncio.create_task(self._follow(feed, wake, lease), name=f"feed {uid}")
-                following[uid] = _Following(feed.revision, task, wake)
+                following[uid] = _Following(feed, task, wake)
 
     async def _follow(self, feed: Feed, wake: asyncio.Event, lease: Lease) -> None:
         """Polls one feed for ever; ends when it has changed or gone, or the lease is lost."""
         set_current(Call("feed", principal_of(feed.principal), feed.tenant))
-        poller = Poller(feed, self._store, self._reading, self._answers, lease.fence)
+        poller = Poller(feed, self._store, self._reading, self._answers, lease.fence, self._hold_seconds)
         due, failures, told = time.monotonic(), 0, ""
         while True:
             wake.clear()
@@ -147,14 +151,19 @@ class FeedRunner:
             return IDLE_SECONDS
         times = timing(link.connection.spec.feed_policy, self._poll_seconds)
         began = time.monotonic()
-        poller.aim(await look(link, self._reading, feed, principal_of(feed.principal)), subscription, times)
-        await poller.touched()
-        if full:
-            await poller.open_window()
-            if poller.feed.cursor.phase is Phase.BASELINE:
-                await poller.baseline(began + times.poll)
-            await poller.closed_window()
-            await poller.reconcile(began + times.poll)
+        principal = principal_of(feed.principal)
+        if feed.kind is Kind.WATCH and identity(link, principal) != feed.cursor.identity:
+            raise faults.erp_user_changed(link.name, principal.actor)
+        with link.catalogue.doubted(feed.spec.model):
+            poller.aim(await look(link, self._reading, feed, principal), subscription, times)
+            await poller.recognise()
+            await poller.touched()
+            if full:
+                await poller.open_window()
+                if poller.feed.cursor.phase is Phase.BASELINE:
+                    await poller.baseline(began + times.poll)
+                await poller.closed_window()
+                await poller.reconcile(began + times.poll)
         return times.poll
 
     async def _tell(self, feed: Feed, error: SutlerError, lease: Lease) -> None:
@@ -172,7 +181,7 @@ def _ended(following: dict[str, _Following]) -> bool:
 
 
 def _other(one: _Following, feed: Feed | None) -> bool:
-    return feed is None or feed.revision != one.revision
+    return feed is None or (feed.revision, feed.epoch) != (one.feed.revision, one.feed.epoch)
 
 
 async def _rest(wake: asyncio.Event, seconds: float) -> None:

@@ -27,6 +27,7 @@ class Settler:
         reading: Makes records.
         answers: The cache, which drops what has changed.
         fence: The lease's fencing number.
+        hold: For how many seconds records that went all at once are not told as deleted.
 
     Attributes:
         feed: The feed, with how far it has read.
@@ -36,8 +37,11 @@ class Settler:
     _timing: Timing
     _subscription: Subscription | None
 
-    def __init__(self, feed: Feed, store: FeedStore, reading: Reading, answers: Answers, fence: int) -> None:
+    def __init__(
+        self, feed: Feed, store: FeedStore, reading: Reading, answers: Answers, fence: int, hold: float = 0.0
+    ) -> None:
         self.feed = feed
+        self._hold = hold
         self._store = store
         self._reading = reading
         self._answers = answers
@@ -70,14 +74,16 @@ class Settler:
         last = {touch.record_id: touch for touch in touches}
         now = time.time()
         found = {row.id for row in rows}
-        known = await self._store.observations(self.feed.uid, [*found, *(one for one in looked_at if one not in found)])
+        known = await self._store.observations(self.feed, [*found, *(one for one in looked_at if one not in found)])
         compared = [
             compare(self.feed, row, known.get(row.id), detection, now, (last if row.id in known else first).get(row.id))
             for row in rows
         ]
-        gone = [one for one in looked_at if one not in found and one in known]
+        gone = [one for one in looked_at if one not in found and _in_view(known.get(one))]
         changes = await self._with_values(rows, compared)
-        changes += [went(self.feed, known[one], detection, now, last.get(one)) for one in gone]
+        changes += [
+            went(self.feed, known[one], detection, now, last.get(one)) for one in gone if self._was_seen(known[one])
+        ]
         observed = [one.observation for one in compared if one.observation is not None]
         if not observed and not gone and cursor == self.feed.cursor:
             return
@@ -86,7 +92,13 @@ class Settler:
         stale += [change.record.id for change in changes if change.first_seen]
         if stale:
             await self._answers.changed(self._look.link, self.feed.spec.model, stale)
-        await self._commit(cursor, observed, gone, changes)
+        growth = sum(not _in_view(known.get(one.record_id)) for one in observed) - len(gone)
+        await self._commit(cursor, observed, gone, changes, growth=growth)
+
+    def _was_seen(self, known: Observation) -> bool:
+        """Returns whether whoever reads now has seen a record; what another has seen may just be hidden."""
+        cursor = self.feed.cursor
+        return not cursor.viewer_changed or known.generation == cursor.generation
 
     async def _with_values(self, rows: Sequence[Row], compared: Sequence[Compared]) -> list[Change]:
         """Returns the changes with all asked fields: relations are followed for those records only."""
@@ -99,7 +111,13 @@ class Settler:
         ]
 
     async def _commit(
-        self, cursor: Cursor, observed: Sequence[Observation], gone: Sequence[int], changes: Sequence[Change]
+        self,
+        cursor: Cursor,
+        observed: Sequence[Observation] = (),
+        gone: Sequence[int] = (),
+        changes: Sequence[Change] = (),
+        *,
+        growth: int = 0,
     ) -> None:
         driver, subscription = self._look.link.driver, self._subscription
         events = []
@@ -112,6 +130,7 @@ class Settler:
             cursor=cursor,
             observed=observed,
             gone=gone,
+            growth=growth,
             changes=changes if self.feed.kind is Kind.WATCH else (),
             events=events,
         )
@@ -129,6 +148,10 @@ class Settler:
     async def _move(self, cursor: Cursor, *, store: bool = True) -> None:
         """Moves the cursor; one that is not stored is read again after a restart, which harms nothing."""
         if store:
-            await self._commit(cursor, (), (), ())
+            await self._commit(cursor)
         else:
             self.feed = replace(self.feed, cursor=cursor)
+
+
+def _in_view(known: Observation | None) -> bool:
+    return known is not None and known.away_time is None

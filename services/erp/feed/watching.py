@@ -4,26 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sutler.auth import encode_principal
 from sutler.context import Principal
-from sutler.errors import Unavailable
+from sutler.errors import SutlerError, Unavailable
 from sutler.ids import derive, new_id
 from sutler.watch import Batch, Watcher
 
-from services.erp.feed.looking import PAGE, Look, begin, begin_unseen, look, timing, watched_fields
+from services.erp.feed import faults
+from services.erp.feed.looking import (
+    PAGE,
+    Look,
+    as_seen,
+    begin,
+    begin_unseen,
+    identity,
+    look,
+    principal_of,
+    timing,
+    watched_fields,
+)
 from services.erp.feed.messages import Size, messages
 from services.erp.feed.model import Change, Detection, Feed, FeedSpec, FieldChange, Kind
-from services.erp.links import Link
+from services.erp.links import Link, Links
 from services.erp.ports import FeedStore
 from services.erp.reading import Reading
 from services.erp.records import Record, key_of
 from services.erp.subscriptions import Action
 
-ALIVE_SECONDS = 30.0
+ALIVE_SECONDS = 10.0
+REST_SECONDS = 30.0
+"""How long a feed is read whose readers died with their process."""
+
 REPLAY = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long, and how many feeds of watches are kept.
+
+    Attributes:
+        idle_seconds: How long one is kept that nobody watches, so that a watch can be resumed.
+        most: How many a caller may have of one connection.
+    """
+
+    idle_seconds: float
+    most: int
+
+
+Checked = tuple[int, str] | None
+"""For which revision of the connection and which principal a watch was checked; None for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,27 +105,31 @@ class Watching:
 
     Args:
         store: Where feeds are stored.
+        links: Opens connections.
         reading: Makes records.
         watcher: Makes batches of logs.
         poll_seconds: The pause between two polls where a connection says nothing else.
-        idle_seconds: For how long a feed goes on that nobody watches, so that a watch can be resumed.
+        keeping: How long, and how many feeds are kept.
         size: Tells how many bytes a change takes on the wire.
     """
 
     def __init__(
         self,
         store: FeedStore,
+        links: Links,
         reading: Reading,
         watcher: Watcher,
         poll_seconds: float,
-        idle_seconds: float,
+        keeping: Keeping,
         size: Size,
     ) -> None:
         self._store = store
+        self._links = links
         self._reading = reading
         self._watcher = watcher
         self._poll_seconds = poll_seconds
-        self._idle_seconds = idle_seconds
+        self._keeping = keeping
+        self._readers: Counter[str] = Counter()
         self._size = size
 
     async def watch(
@@ -104,7 +142,9 @@ class Watching:
         """
         feed, view = await self._feed(link, principal, spec)
         name = f"{feed.tenant}/{feed.uid}"
-        alive = asyncio.create_task(self._keep_alive(feed.uid))
+        alive = asyncio.create_task(self._keep_alive(feed))
+        self._readers[feed.uid] += 1
+        checked: Checked = None
         try:
             token = spec.resume_token
             position = self._replay_position(name, token)
@@ -113,14 +153,24 @@ class Watching:
             if position is not None:
                 async for batch in self._replay(view, feed, name, position):
                     token = batch.resume_token
+                    checked = await self._check(feed, principal, checked)
                     yield batch, feed
             log = _FeedLog(self._store, feed.uid, self._size)
             async for batch in self._watcher.watch(
                 log, self._store.signal, name=name, resume_token=token, see=lambda change: change
             ):
-                yield batch, await self._store.get(feed.uid) or feed
+                feed = await self._store.get(feed.uid) or feed
+                if (feed.rest_time or 0.0) <= time.time():  # the last reader of another process left
+                    await self._store.keep_alive(self._kept(feed))
+                checked = await self._check(feed, principal, checked)
+                yield batch, feed
         finally:
             alive.cancel()
+            self._readers[feed.uid] -= 1
+            if not self._readers[feed.uid]:
+                del self._readers[feed.uid]
+                with suppress(SutlerError):  # it rests a little later by itself
+                    await self._store.rest(feed.uid)
 
     async def _feed(self, link: Link, principal: Principal, spec: WatchSpec) -> tuple[Feed, Look]:
         """Returns the feed of a watch, a new one if there is none, and the way to its records."""
@@ -136,26 +186,61 @@ class Watching:
             connection_uid=connection.uid,
             kind=Kind.WATCH,
             spec=fields,
-            principal=encode_principal(replace(principal.on_behalf_of or principal, tenant=connection.tenant)),
-            expire_time=time.time() + self._idle_seconds,
+            principal=_encoded(principal, connection.tenant),
+            creator=principal.actor,
         )
+        feed = self._kept(feed)
         touch = await self._store.latest_touch()
         view = await look(link, self._reading, feed, principal)  # what others watch needs the permissions too
         known = await self._store.get(feed.uid)
         if known is not None:
-            await self._store.keep_alive(feed.uid, time.time() + self._idle_seconds)
+            await self._store.keep_alive(feed)
             return known, view
+
+        def check(count: int) -> None:
+            if count >= self._keeping.most:
+                raise faults.watches_limited(link.name, feed.creator, self._keeping.most)
+
+        check(await self._store.watched(feed.connection_uid, feed.creator))
         times = timing(connection.spec.feed_policy, self._poll_seconds)
         try:
-            feed, observations = await begin(view, feed, times, touch)
+            begun, observations = await begin(view, feed, times, touch)
         except Unavailable:
-            feed, observations = begin_unseen(feed, touch, link.clock_skew), []
-        return await self._store.ensure(feed, observations), view
+            begun, observations = begin_unseen(feed, touch, link.clock_skew), []
+        begun = replace(begun, cursor=as_seen(begun.cursor, view))
+        return await self._store.ensure(begun, observations, check), view
 
-    async def _keep_alive(self, uid: str) -> None:
+    def _kept(self, feed: Feed) -> Feed:
+        """Returns a feed that somebody watches now."""
+        now = time.time()
+        return replace(feed, rest_time=now + REST_SECONDS, expire_time=now + self._keeping.idle_seconds)
+
+    async def _keep_alive(self, feed: Feed) -> None:
         while True:
             await asyncio.sleep(ALIVE_SECONDS)
-            await self._store.keep_alive(uid, time.time() + self._idle_seconds)
+            await self._store.keep_alive(self._kept(feed))
+
+    async def _check(self, feed: Feed, principal: Principal, checked: Checked) -> Checked:
+        """Checks that a caller still works as the user of the ERP that its feed reads as.
+
+        If whoever the feed is read on behalf of does not any more, it is read on behalf of this caller.
+
+        Returns:
+            What was checked: nothing more is to be done until that changes.
+
+        Raises:
+            Conflict: If the caller works as another user now (ERP_USER_CHANGED).
+            NotFound: If the connection is gone.
+        """
+        link = await self._links.find(feed.tenant, feed.connection)
+        now = (link.connection.revision, feed.principal)
+        if now == checked or link.connection.spec.disabled:
+            return checked
+        if identity(link, principal) != feed.cursor.identity:
+            raise faults.erp_user_changed(link.name, principal.actor)
+        if identity(link, principal_of(feed.principal)) != feed.cursor.identity:
+            await self._store.adopt(feed, _encoded(principal, feed.tenant))
+        return now
 
     def _replay_position(self, name: str, token: str) -> tuple[int, int] | None:
         """Returns the position in the log and the last id of a replay that a token goes on with."""
@@ -187,6 +272,10 @@ class Watching:
 def _uid(tenant: str, connection_uid: str, epoch: int, identity: str, spec: FeedSpec) -> str:
     told = [tenant, epoch, identity, spec.model, spec.filter, spec.domain, sorted(spec.watched), sorted(spec.extra)]
     return derive(connection_uid, f"watch/{key_of(told)}")
+
+
+def _encoded(principal: Principal, tenant: str) -> str:
+    return encode_principal(replace(principal.on_behalf_of or principal, tenant=tenant))
 
 
 def _existing(feed: Feed, record: Record) -> Change:

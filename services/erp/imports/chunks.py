@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sutler.context import current
-from sutler.errors import Invalid, SutlerError
+from sutler.errors import SutlerError
+from sutler.incidents import known
 from sutler.status import to_status
 
 from services.erp.attempts import DOMAIN
@@ -15,10 +16,12 @@ from services.erp.creating import NewRecord
 from services.erp.imports import faults
 from services.erp.imports.model import Asked, Held, ImportSpec, Outcome, RowResult
 from services.erp.journal import Entry
+from services.erp.keyed import claim
 from services.erp.links import Link
-from services.erp.ports import Prepared
+from services.erp.ports import Claim, Prepared
 from services.erp.schemas import ModelSchema
 from services.erp.selecting import SchemaSource
+from services.erp.transactions.passing import passes
 from services.erp.users import Ask
 
 TURN = 20
@@ -45,16 +48,32 @@ class Target:
     related: SchemaSource
     models: set[str] = field(default_factory=set)
 
+    def own_keys(self, chunk: Chunk) -> list[str]:
+        """Returns the callers' own keys of the rows that have no result."""
+        given = (chunk.rows[index].external_id for index in chunk.open())
+        return list(dict.fromkeys(self.link.driver.same_key(own) for own in given if own))
+
+    def claim(self, chunk: Chunk, keys: Iterable[str]) -> Claim:
+        """Returns what an import needs to hold while it creates records under keys."""
+        return claim(self.link, self.spec.model, keys, chunk.held.now.uid)
+
     async def prepare(self, chunk: Chunk) -> dict[int, Prepared]:
-        """Returns the rows in the ERP's forms; those that do not fit get their result."""
+        """Returns the rows in the ERP's forms; those that cannot be brought into them get their result.
+
+        Raises:
+            SutlerError: If the ERP cannot be asked now.
+        """
         prepared: dict[int, Prepared] = {}
         for index in chunk.open():
             try:
                 prepared[index] = await self.link.driver.prepare(
                     self.ask, self.schema, chunk.rows[index].values, self.related
                 )
-            except Invalid as error:
-                chunk.fail(index, error)
+            except Exception as error:
+                told = known(error, current())
+                if passes(told):
+                    raise
+                chunk.fail(index, told)
             if not index % TURN:
                 await asyncio.sleep(0)
         return prepared

@@ -18,7 +18,7 @@ from services.erp.imports.chunks import Chunk, Target
 from services.erp.imports.model import ImportStore, Outcome
 from services.erp.journal import Kind, State
 from services.erp.keyed import KEY_MODULE
-from services.erp.ports import JournalStore, Prepared
+from services.erp.ports import HeldKeys, JournalStore, KeyStore, Prepared
 
 
 class CreatedRows:
@@ -28,12 +28,14 @@ class CreatedRows:
         imports: Stores what the ERP will be asked for.
         journal: Tells of rows without a key.
         attempts: Keeps the journal around these.
+        keys: Keeps other writes away from the callers' own keys.
     """
 
-    def __init__(self, imports: ImportStore, journal: JournalStore, attempts: Attempts) -> None:
+    def __init__(self, imports: ImportStore, journal: JournalStore, attempts: Attempts, keys: KeyStore) -> None:
         self._imports = imports
         self._journal = journal
         self._attempts = attempts
+        self._key_store = keys
 
     async def write(self, target: Target, chunk: Chunk) -> None:
         """Gives each row of a chunk that has none a result.
@@ -44,19 +46,28 @@ class CreatedRows:
         """
         prepared = await target.prepare(chunk)
         await self.settle(target, chunk)
-        await self.create(target, chunk, prepared)
+        async with self._key_store.hold(target.claim(chunk, target.own_keys(chunk))) as held:
+            await self.create(target, chunk, prepared, held)
 
-    async def create(self, target: Target, chunk: Chunk, prepared: Mapping[int, Prepared]) -> None:
-        """Creates the records of those rows that have no result. Raises as :meth:`write`."""
+    async def create(self, target: Target, chunk: Chunk, prepared: Mapping[int, Prepared], held: HeldKeys) -> None:
+        """Creates the records of those rows that have no result. Raises as :meth:`write`.
+
+        Args:
+            target: Where they go to.
+            chunk: The rows.
+            prepared: The same, prepared.
+            held: The callers' own keys among those that the import holds.
+        """
         for index in chunk.open():
             if chunk.rows[index].external_id and not prepared[index].keyed:
                 chunk.fail(index, faults.external_id_impossible(target.spec.model))
         keys = self._keys(target, chunk, {index: one for index, one in prepared.items() if one.keyed})
-        asked = chunk.asked.extended(chunk.until, await self._look(target, chunk, keys))
+        asked = chunk.asked.extended(chunk.until, await self._look(target, chunk, keys, held))
         keyed = [index for index in chunk.open() if index in keys]
         unkeyed = [index for index in chunk.open() if index not in keys]
         if keyed or unkeyed:
             await self._imports.ask(chunk.held, asked)
+            await held.ask(target.own_keys(chunk))
         for shape in dict.fromkeys(prepared[one].shape for one in keyed):
             await _load(target, chunk, prepared, keys, [one for one in keyed if prepared[one].shape == shape])
         if unkeyed:
@@ -65,17 +76,20 @@ class CreatedRows:
     def _keys(self, target: Target, chunk: Chunk, prepared: Mapping[int, Prepared]) -> dict[int, str]:
         """Returns the key of each row; a second row of the chunk with the same one fails."""
         keys: dict[int, str] = {}
+        seen: set[str] = set()
         for index in chunk.open():
             if index not in prepared:
                 continue
             own = chunk.rows[index].external_id
-            if own and own in keys.values():
+            if own and (key := target.link.driver.same_key(own)) in seen:
                 chunk.fail(index, faults.external_id_repeated(target.link.name, own))
                 continue
+            if own:
+                seen.add(key)
             keys[index] = own or f"{KEY_MODULE}.{derive(chunk.held.now.uid, f'{target.spec.model}/{index}')}"
         return keys
 
-    async def _look(self, target: Target, chunk: Chunk, keys: Mapping[int, str]) -> frozenset[int]:
+    async def _look(self, target: Target, chunk: Chunk, keys: Mapping[int, str], held: HeldKeys) -> frozenset[int]:
         """Finds what was created before, and returns the rows whose external id another record has."""
         asked, taken = chunk.asked, set[int]()
         wanted = [one for one in keys if one < asked.until or chunk.rows[one].external_id]
@@ -83,7 +97,9 @@ class CreatedRows:
         for index in wanted:
             if keys[index] not in found:
                 continue
-            if index < asked.until and index not in asked.taken:
+            own = chunk.rows[index].external_id
+            mine = not own or target.link.driver.same_key(own) in held.asked
+            if mine and index < asked.until and index not in asked.taken:
                 chunk.put(index, Outcome.CREATED, found[keys[index]])
             else:
                 taken.add(index)

@@ -139,6 +139,14 @@ def differs(name: str, fields: Sequence[str]) -> Invalid:
     )
 
 
+def of_another(name: str) -> PermissionDenied:
+    """Somebody else began the import, or its creator works as another user of the ERP now."""
+    return PermissionDenied(
+        f"{name} was begun by another caller, or as another user of the ERP; take another import_id",
+        metadata={"target": name},
+    )
+
+
 def gap(name: str, next_index: int) -> Invalid:
     """The rows begin behind the first one that has no result."""
     return invalid(

@@ -114,6 +114,7 @@ class Import:
     Attributes:
         connection: The id of the connection.
         asked: What the ERP may have been asked for.
+        username: The login in the ERP as which its rows are written.
         error: The serialised status that it ended with; empty if it did not, or after success.
         failed_rows: The first rows that failed, by index; only where an import is shown.
         revision: Counts its changes.
@@ -136,6 +137,7 @@ class Import:
     update_time: float = 0.0
     end_time: float | None = None
     creator: str = ""
+    username: str = ""
     correlation_id: str = ""
     error: bytes = b""
     revision: int = 1

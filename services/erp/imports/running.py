@@ -98,8 +98,9 @@ class Importing:
             SutlerError: As the contract says of ImportRecords.
         """
         target = await self._target(link, principal, spec)
-        async with self._imports.hold(_new(link, principal, import_id, spec)) as held:
-            _check_same(held.now, spec)
+        new = _new(target, principal, import_id)
+        async with self._imports.hold(new) as held:
+            _check_same(held.now, new)
             if held.now.state.ended:
                 raise faults.ended(held.now.name, held.now.state)
             yield Progress(held.now)
@@ -187,22 +188,26 @@ async def _whole(work: Awaitable[T]) -> T:
         raise
 
 
-def _new(link: Link, principal: Principal, import_id: str, spec: ImportSpec) -> Import:
+def _new(target: Target, principal: Principal, import_id: str) -> Import:
+    connection = target.link.connection
     return Import(
-        tenant=link.connection.tenant,
-        connection=link.connection.id,
-        connection_uid=link.connection.uid,
+        tenant=connection.tenant,
+        connection=connection.id,
+        connection_uid=connection.uid,
         id=import_id,
         uid=new_id(),
-        spec=spec,
+        spec=target.spec,
         creator=principal.actor,
+        username=target.ask.username,
         correlation_id=current().correlation_id,
     )
 
 
-def _check_same(known: Import, spec: ImportSpec) -> None:
-    """Checks that a first message is the one that the import began with."""
-    before, now = asdict(known.spec), asdict(spec)
+def _check_same(known: Import, new: Import) -> None:
+    """Checks that an import is gone on with by its creator, as the same user of the ERP, and with its first message."""
+    if (known.creator, known.username) != (new.creator, new.username):
+        raise faults.of_another(known.name)
+    before, now = asdict(known.spec), asdict(new.spec)
     different = [one.name for one in fields(ImportSpec) if before[one.name] != now[one.name]]
     if different:
         raise faults.differs(known.name, different)

@@ -8,25 +8,28 @@ from collections.abc import Mapping, Sequence
 from sutler.errors import SutlerError
 
 from services.erp.attempts import Attempts
-from services.erp.batches.finding import Rows, check_keys, find
+from services.erp.batches.finding import Rows, check_keys, find, found_by
 from services.erp.faults import AnswerLostError, rows_invalid
 from services.erp.imports import faults
 from services.erp.imports.chunks import Chunk, Target
 from services.erp.imports.creating import CreatedRows
 from services.erp.imports.model import ImportStore, Outcome
 from services.erp.journal import Kind
-from services.erp.ports import JournalStore, Prepared
+from services.erp.ports import HeldKeys, JournalStore, KeyStore, Prepared
 from services.erp.records import key_of
 
 
 class UpsertedRows:
     """Changes or creates the records of rows. See :class:`services.erp.imports.creating.CreatedRows`."""
 
-    def __init__(self, imports: ImportStore, journal: JournalStore, attempts: Attempts, created: CreatedRows) -> None:
+    def __init__(
+        self, imports: ImportStore, journal: JournalStore, attempts: Attempts, created: CreatedRows, keys: KeyStore
+    ) -> None:
         self._imports = imports
         self._journal = journal
         self._attempts = attempts
         self._created = created
+        self._keys = keys
 
     async def write(self, target: Target, chunk: Chunk) -> None:
         """Gives each row of a chunk that has none a result.
@@ -37,6 +40,12 @@ class UpsertedRows:
         """
         prepared = await target.prepare(chunk)
         await self._created.settle(target, chunk)
+        _check(target, chunk, prepared)
+        keys = [*found_by(target.link, _rows(target, chunk, prepared)), *target.own_keys(chunk)]
+        async with self._keys.hold(target.claim(chunk, keys)) as held:
+            await self._write(target, chunk, prepared, held)
+
+    async def _write(self, target: Target, chunk: Chunk, prepared: Mapping[int, Prepared], held: HeldKeys) -> None:
         changing = await _find(target, chunk, prepared)
         writes: dict[str, list[int]] = {}
         for index in changing:
@@ -54,7 +63,7 @@ class UpsertedRows:
         for index in changing:
             if not prepared[index].repeatable:
                 await self._change(target, chunk, prepared, [index], changing)
-        await self._created.create(target, chunk, prepared)
+        await self._created.create(target, chunk, prepared, held)
 
     async def _change(
         self,
@@ -67,7 +76,7 @@ class UpsertedRows:
         """Writes the same values to the records of some rows."""
         ids, one = [found[index] for index in rows], prepared[rows[0]]
         try:
-            async with target.link.locks.hold(target.spec.model, ids):
+            async with target.link.hold(target.spec.model, ids):
                 if one.repeatable:
                     await _write(target, ids, one)
                 else:
@@ -94,21 +103,26 @@ class UpsertedRows:
         chunk.journal[entry.uid] = entry
 
 
-async def _find(target: Target, chunk: Chunk, prepared: Mapping[int, Prepared]) -> dict[int, int]:
-    """Returns the record of each row that is to change one; others that need no more get their result."""
+def _rows(target: Target, chunk: Chunk, prepared: Mapping[int, Prepared]) -> Rows:
+    """Returns the rows without a result."""
+    given = [chunk.rows[index] for index in chunk.open()]
+    return Rows(target.schema, given, [prepared[index] for index in chunk.open()], target.spec.key_fields)
 
-    def rows() -> Rows:
-        given = [chunk.rows[index] for index in chunk.open()]
-        return Rows(target.schema, given, [prepared[index] for index in chunk.open()], target.spec.key_fields)
 
+def _check(target: Target, chunk: Chunk, prepared: Mapping[int, Prepared]) -> None:
+    """Gives rows that cannot be told apart their result."""
     for index in chunk.open():
         if not target.spec.key_fields and not chunk.rows[index].external_id:
             chunk.fail(index, faults.external_id_missing(target.spec.model))
-    wrong = check_keys(rows())
+    wrong = check_keys(_rows(target, chunk, prepared))
     if wrong:
         chunk.refuse(rows_invalid(target.spec.model, wrong), chunk.open(), last=False)
+
+
+async def _find(target: Target, chunk: Chunk, prepared: Mapping[int, Prepared]) -> dict[int, int]:
+    """Returns the record of each row that is to change one; others that need no more get their result."""
     open_rows, changing = chunk.open(), dict[int, int]()
-    found = await find(target.link, target.ask, rows()) if open_rows else []
+    found = await find(target.link, target.ask, _rows(target, chunk, prepared)) if open_rows else []
     for index, one in zip(open_rows, found, strict=True):
         if one.error is not None:
             chunk.fail(index, faults.key_not_unique(one.error, index, open_rows))

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from sutler.errors import invalid
 from sutler.paging import Order
 
 from services.erp.aggregates import Aggregation, Group
-from services.erp.connections import Connection
+from services.erp.connections import Connection, ErpContext
 from services.erp.customers.view import CustomerView
 from services.erp.gate import Gate
 from services.erp.records import Row
@@ -34,13 +35,27 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverInfo:
-    """What a driver says of itself. The attributes are those of the contract's Driver."""
+    """What a driver says of itself. The attributes are those of the contract's Driver, and ``context_keys``: which keys
+    of the ERP's own context stand for which fields of an ErpContext."""
 
     driver: str
     display_name: str
     erp_versions: str
     capabilities: tuple[Capability, ...] = ()
     options_schema: Mapping[str, Any] = field(default_factory=dict)
+    context_keys: Mapping[str, str] = field(default_factory=dict)
+
+    def check_context(self, context: ErpContext, place: str) -> None:
+        """Checks that ``extra`` has nothing that has a field of its own, past which checks and etags would not see it.
+
+        Raises:
+            Invalid: If it has (CONTEXT_INVALID).
+        """
+        for key, name in self.context_keys.items():
+            if key in context.extra:
+                where = f"{place}.extra.{key}"
+                told = {"field": where, "value": str(context.extra[key])[:200]}
+                raise invalid(where, f"has a field of its own: {place}.{name}", reason="CONTEXT_INVALID", metadata=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,10 @@ class Driver(Protocol):
         """Returns the models that the user may read, by name."""
         ...
 
+    async def model(self, ask: Ask, model: str) -> Model | None:
+        """Returns one of them with its title, in a call or two; None if the ERP does not list it."""
+        ...
+
     async def schema(self, ask: Ask, model: str) -> ModelSchema:
         """Returns a model with its fields."""
         ...
@@ -116,7 +135,11 @@ class Driver(Protocol):
     async def read(
         self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool = False
     ) -> list[Row]:
-        """Reads records, archived ones too; those that do not exist or are hidden are left out."""
+        """Reads records, archived ones too; those that do not exist are left out.
+
+        Raises:
+            PermissionDenied: If one of them is hidden (ERP_ACCESS_DENIED), unless the ERP leaves those out too.
+        """
         ...
 
     async def search(
@@ -130,7 +153,7 @@ class Driver(Protocol):
         offset: int = 0,
         limit: int = 0,
         binaries: bool = False,
-    ) -> list[Row]:
+    ) -> Sequence[Row]:
         """Finds and reads records, all of them if ``limit`` is 0."""
         ...
 
@@ -174,6 +197,10 @@ class Driver(Protocol):
 
     async def find_externals(self, ask: Ask, model: str, external_ids: Sequence[str]) -> dict[str, int]:
         """Returns the records behind external ids, of those that are records of this model."""
+        ...
+
+    def same_key(self, external_id: str) -> str:
+        """Returns an external id in the one form that all of its spellings share."""
         ...
 
     async def external_ids(self, ask: Ask, model: str, ids: Sequence[int]) -> dict[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,8 +15,8 @@ from services.erp.feed.model import Change, Cursor, Feed, Observation, Touch
 class FeedStore(Protocol):
     """Feeds: what they know, and how far they have read."""
 
-    async def all(self) -> list[Feed]:
-        """Returns all feeds of all tenants."""
+    async def to_follow(self) -> list[Feed]:
+        """Returns the feeds of all tenants that are for somebody now: of subscriptions, and watches with a reader."""
         ...
 
     async def version(self) -> int:
@@ -27,24 +27,39 @@ class FeedStore(Protocol):
         """Returns a feed; None if it is gone."""
         ...
 
-    async def ensure(self, feed: Feed, observations: Sequence[Observation]) -> Feed:
-        """Stores a watch's feed unless one of its uid is there, keeps it alive, and returns the one that is there."""
+    async def ensure(self, feed: Feed, observations: Sequence[Observation], check: Callable[[int], None]) -> Feed:
+        """Stores a watch's feed unless one of its uid is there, keeps it alive, and returns the one that is there.
+
+        ``check`` is given :meth:`watched`, and may refuse another one.
+        """
         ...
 
-    async def keep_alive(self, uid: str, until: float) -> None:
-        """Keeps a watch's feed until a time in epoch seconds."""
+    async def watched(self, connection_uid: str, creator: str) -> int:
+        """Returns how many feeds of a connection watches of one principal have begun that did not end yet."""
         ...
 
-    async def observations(self, uid: str, ids: Sequence[int]) -> dict[int, Observation]:
-        """Returns what a feed knows of records."""
+    async def keep_alive(self, feed: Feed) -> None:
+        """Keeps a watch's feed until its ``rest_time`` and ``expire_time``."""
         ...
 
-    async def known_times(self, uid: str, after_id: int, limit: int) -> dict[int, float]:
-        """Returns when records that a feed knows last changed, by id and in the order of ids."""
+    async def rest(self, uid: str) -> None:
+        """Lets a watch's feed rest until somebody keeps it alive."""
         ...
 
-    async def left_over(self, uid: str, generation: int, limit: int) -> list[int]:
-        """Returns ids of records that the last baseline has not seen."""
+    async def adopt(self, feed: Feed, principal: str) -> None:
+        """Lets a watch's feed be read on behalf of another principal from now on, unless another one did so before."""
+        ...
+
+    async def observations(self, feed: Feed, ids: Sequence[int]) -> dict[int, Observation]:
+        """Returns what a feed knows of records, also of those that are out of view."""
+        ...
+
+    async def known_times(self, feed: Feed, after_id: int, limit: int) -> dict[int, float]:
+        """Returns when records that a feed has in view last changed, by id and in the order of ids."""
+        ...
+
+    async def left_over(self, feed: Feed, limit: int) -> list[int]:
+        """Returns ids of records in view that the last baseline has not seen."""
         ...
 
     async def commit(self, feed: Feed, step: Step, fence: int) -> None:
@@ -63,12 +78,12 @@ class FeedStore(Protocol):
         """Returns writes through the gateway that a feed has not looked at yet, in order."""
         ...
 
-    async def latest_touch(self) -> int:
-        """Returns the number of the last write through the gateway."""
+    async def clear(self) -> None:
+        """Deletes, a piece at a time, what feeds knew and told that are gone or have begun anew."""
         ...
 
-    async def count(self, uid: str) -> int:
-        """Returns how many records a feed knows."""
+    async def latest_touch(self) -> int:
+        """Returns the number of the last write through the gateway."""
         ...
 
     async def log_bounds(self, uid: str) -> tuple[int, int]:
@@ -92,7 +107,8 @@ class Step:
     Attributes:
         cursor: How far the feed has read now.
         observed: What is known of records now.
-        gone: Records that are no longer known.
+        gone: Records that are out of view now; what is known of them stays.
+        growth: How many more records are known now.
         changes: What a watch shows.
         events: What a subscription tells.
         read: Whether the ERP was read with success.
@@ -101,6 +117,7 @@ class Step:
     cursor: Cursor
     observed: Sequence[Observation] = ()
     gone: Sequence[int] = ()
+    growth: int = 0
     changes: Sequence[Change] = ()
     events: Sequence[Event] = ()
     read: bool = True

@@ -65,6 +65,8 @@ class ConnectionStore(Protocol):
         If its epoch changes, its feeds begin anew with a silent baseline.
 
         Raises:
+            Conflict: If its epoch would change while a write is under way (OPERATION_IN_PROGRESS), unless it is
+                switched off.
             AlreadyExists: If there is one whose id differs in case only.
             SutlerError: Whatever ``edit`` raises; it may run more than once.
         """
@@ -142,8 +144,8 @@ class JournalStore(Protocol):
         """Stores an entry, unless one of the same request is there: then returns that and stores nothing."""
         ...
 
-    async def take(self, entry: Entry, lease_time: float, owner: str) -> None:
-        """Makes this process the owner of an entry, until ``lease_time``."""
+    async def take(self, entry: Entry, lease_time: float, owner: str) -> bool:
+        """Makes this process the owner of an entry, until ``lease_time``; returns whether it has not ended yet."""
         ...
 
     async def done(self, entry: Entry, record_ids: Sequence[int], touched: Sequence[Touch]) -> None:

@@ -19,8 +19,10 @@ class WriteRpcs(Rpcs):
     async def CreateRecord(self, request: erp_pb2.CreateRecordRequest, context: Any) -> erp_pb2.Record:
         """See the contract."""
         link = await self.gateway.link(request.connection)
-        made = await self.gateway.creating.create(link, current().principal, wire.creation(request), once(wire.record))
-        return wire.record(made[0])
+        made = await self.gateway.creating.create(
+            link, current().principal, wire.creation(request), once(wire.created_one)
+        )
+        return wire.created_one(made)
 
     async def UpdateRecord(self, request: erp_pb2.UpdateRecordRequest, context: Any) -> erp_pb2.Record:
         """See the contract."""

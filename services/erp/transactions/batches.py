@@ -46,10 +46,14 @@ class Batches:
         specs: Sequence[StepSpec],
         once: Once | None,
         more: Mapping[str, Any] | None = None,
+        uid: str = "",
     ) -> Transaction:
-        """Begins a batch; ``more`` is kept with it, as JSON data, for the answer."""
+        """Begins a batch, or returns the one that the same request began before.
+
+        ``more`` is kept with it, as JSON data, for the answer; ``uid`` is that of what holds its keys already.
+        """
         entry = entry_of(self._attempts, link, ask, context, once, kept=len(specs) > 1)
-        entry = replace(entry, payload={**entry.payload, **(more or {})})
+        entry = replace(entry, uid=uid or entry.uid, payload={**entry.payload, **(more or {})})
         return await self._running.begin(entry, specs)
 
     async def ended(self, transaction: Transaction) -> Transaction:

@@ -13,7 +13,6 @@ from services.erp.faults import AnswerLostError
 from services.erp.transactions.faults import step_unknown
 from services.erp.transactions.model import MethodCall, Step, StepSpec, StepState
 from services.erp.transactions.ways import Scene, Way, ids_of
-from services.erp.writing import forget_models
 
 REPEATABLE = (Effect.READ_ONLY, Effect.IDEMPOTENT)
 
@@ -80,13 +79,11 @@ async def _call(scene: Scene, model: str, ids: Sequence[int], call: MethodCall) 
         results.append(await scene.link.driver.call(*args))
 
     try:
-        if rule.effect in REPEATABLE:
-            await repeated(scene.link, scene.attempt(), ask, _never)
-        else:
-            await ask()
+        async with scene.answers.asking(scene.link, model, ids, rule.changed_models):
+            await (repeated(scene.link, scene.attempt(), ask, _never) if rule.effect in REPEATABLE else ask())
     finally:
         if rule.effect is not Effect.READ_ONLY:
-            await forget_models(scene.answers, scene.link, rule.changed_models)
+            await scene.answers.changed_somewhere(scene.link, rule.changed_models)
     return results[-1]
 
 

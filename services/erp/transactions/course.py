@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
+from sutler.context import current
 from sutler.errors import SutlerError
+from sutler.incidents import known
 from sutler.status import from_stored, to_status
 
 from services.erp.attempts import DOMAIN
@@ -17,11 +19,15 @@ from services.erp.journal import State
 from services.erp.links import Link
 from services.erp.transactions import faults, taking
 from services.erp.transactions.model import Step, StepState, Transaction
-from services.erp.transactions.run import JournalLost, Run, Scenes
+from services.erp.transactions.run import Halted, Run, Scenes
 from services.erp.transactions.store import TransactionStore
 
 UPDATE = "erp.records.update"
 """What reading what an etag covers needs; it was checked before."""
+
+
+Undo = Callable[[Run, Scenes, Step], Awaitable[None]]
+"""See :func:`services.erp.transactions.taking.undo`."""
 
 
 class Course:
@@ -38,26 +44,47 @@ class Course:
         self._scenes = scenes
         self._etags = etags
 
-    async def run(self, transaction: Transaction, fence: int) -> Transaction:
-        """Takes a transaction to its end and returns it. The locks of its records are held meanwhile.
+    async def run(self, transaction: Transaction, fence: int, halt: asyncio.Event) -> Transaction:
+        """Takes a transaction to its end, or to where it halts, and returns it.
+
+        The locks of its records are held meanwhile.
 
         Raises:
-            Conflict: If another process is at it now (LEASE_LOST).
-            Unavailable: If the store does not answer.
+            JournalLost: If that cannot be stored now, or another process is at it.
         """
-        run = Run(transaction.entry, list(transaction.steps), fence, self._store)
+        run = Run(transaction.entry, list(transaction.steps), fence, self._store, halt)
         link = await self._scenes.links.find(run.entry.tenant, run.entry.connection)
         async with _locked(link, run.steps):
-            if any(one.state in (StepState.RUNNING, StepState.UNDOING) and one.repeatable for one in run.steps):
-                # The ERP may still be at what the process before has asked.
-                await asyncio.sleep(link.connection.spec.timeout_seconds)
             try:
+                if any(one.state in (StepState.RUNNING, StepState.UNDOING) and one.repeatable for one in run.steps):
+                    # The ERP may still be at what the process before has asked.
+                    await run.rest(link.connection.spec.timeout_seconds)
                 if run.entry.state is State.RUNNING:
                     await self._forward(run)
                 if run.entry.state is State.UNDOING:
                     await self._back(run)
-            except JournalLost as lost:
-                raise lost.error from lost
+            except Halted:
+                pass
+        return run.transaction
+
+    async def give_up(self, transaction: Transaction, fence: int, error: SutlerError) -> Transaction:
+        """Ends a transaction that cannot go on, as it stands, and returns it: the ERP is not asked any more.
+
+        Raises:
+            JournalLost: If that cannot be stored now, or another process is at it.
+        """
+        run = Run(transaction.entry, list(transaction.steps), fence, self._store, asyncio.Event())
+        under_way = next((one for one in run.steps if one.state is StepState.RUNNING), None)
+        if under_way is not None:
+            await self._unknown(run, under_way)
+        elif run.entry.state is State.RUNNING:
+            await self._failed(run, next(one for one in run.steps if one.state is StepState.PENDING), error)
+
+        async def cannot(run: Run, scenes: Scenes, step: Step) -> None:
+            raise error
+
+        if run.entry.state is State.UNDOING:
+            await self._back(run, cannot)
         return run.transaction
 
     async def _forward(self, run: Run) -> None:
@@ -70,6 +97,7 @@ class Course:
         for position in range(len(run.steps)):
             if run.steps[position].state is StepState.SUCCEEDED:
                 continue
+            run.check_halt()
             try:
                 done = await taking.take(run, self._scenes, run.steps[position])
             except taking.UnknownOutcome:
@@ -82,12 +110,13 @@ class Course:
             last = position == len(run.steps) - 1
             await run.save(done, entry=replace(run.entry, state=State.SUCCEEDED) if last else None, touching=done)
 
-    async def _back(self, run: Run) -> None:
+    async def _back(self, run: Run, undo: Undo = taking.undo) -> None:
         for step in reversed(run.steps):
             if step.state not in (StepState.SUCCEEDED, StepState.UNDOING):
                 continue
+            run.check_halt()
             try:
-                await taking.undo(run, self._scenes, step)
+                await undo(run, self._scenes, step)
             except SutlerError as error:
                 after = replace(step, state=StepState.UNDO_FAILED, undo_error=_status(error), undo_time=time.time())
             else:
@@ -116,8 +145,8 @@ class Course:
                         if scene is not None and etag
                     )
                 )  # fmt: skip
-            except SutlerError as error:
-                return step, error
+            except Exception as error:
+                return step, known(error, current())
         return None
 
     async def _failed(self, run: Run, step: Step, error: SutlerError) -> None:

@@ -9,7 +9,7 @@ from sutler.errors import NotFound, SutlerError, Unimplemented
 from sutler.ids import derive
 
 from services.erp.attempts import repeated
-from services.erp.keyed import KEY_MODULE, create_once
+from services.erp.keyed import KEY_MODULE, claim, create_once
 from services.erp.ports import Capability, Prepared
 from services.erp.schemas import ModelSchema
 from services.erp.transactions.model import CreateUndo, Step, StepSpec, StepState
@@ -32,14 +32,18 @@ class Create:
         """Creates the records, or finds those of an earlier try."""
         scene, step = self.scene, self.step
         attempt = scene.attempt(again=self.again, keys=step.keys)
-        made = await create_once(
-            scene.link, scene.ask, self.schema, self.rows, [one for one in step.spec.external_ids if one], attempt
-        )
+        own = [one for one in step.spec.external_ids if one]
+        made = await create_once(scene.keys, scene.link, scene.ask, self.schema, self.rows, own, attempt)
         return replace(step, record_ids=tuple(made))
 
     async def look(self) -> Step | None:
-        """Finds the records by their keys; they were stored together."""
-        known = await self.scene.link.driver.find_externals(self.scene.ask, self.schema.name, self.step.keys)
+        """Finds the records by their keys; they were stored together, and not before the ERP was asked for all."""
+        driver = self.scene.link.driver
+        own = [driver.same_key(one) for one in self.step.spec.external_ids if one]
+        asked = await self.scene.keys.asked(claim(self.scene.link, self.schema.name, own, self.scene.entry.uid))
+        if not asked.issuperset(own):
+            return None
+        known = await driver.find_externals(self.scene.ask, self.schema.name, self.step.keys)
         if not known:
             return None
         return replace(self.step, record_ids=tuple(known.get(key, 0) for key in self.step.keys))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sutler.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, SutlerError, Violation, invalid_fields
 
@@ -57,6 +59,14 @@ def undo_failed(transaction: str, step_ids: Sequence[str], cause: SutlerError) -
     )
 
 
+def moved(connection: str, transaction: str) -> FailedPrecondition:
+    """The connection leads to other data than when a transaction began, where its ids are those of other records."""
+    return FailedPrecondition(
+        f"{connection} leads to another database since {transaction} began; what it wrote is in the one before",
+        metadata={"connection": connection, "transaction": transaction},
+    )
+
+
 def changed_since(connection: str, model: str, ids: Iterable[int]) -> Conflict:
     """Values that would be restored were changed by somebody else meanwhile."""
     shown = ", ".join(str(one) for one in list(ids)[:SHOWN])
@@ -67,17 +77,25 @@ def changed_since(connection: str, model: str, ids: Iterable[int]) -> Conflict:
     )
 
 
+def of_checked_step(error: SutlerError, index: int, spec: StepSpec) -> SutlerError:
+    """Returns why a step is refused before anything is written, with its place among the steps."""
+    placed = _with(error, {"step": spec.step_id})
+    if isinstance(error, Invalid):
+        placed.violations = tuple(
+            replace(one, field=f"steps[{index}].{spec.kind}.{one.field}") for one in error.violations
+        )
+    return placed
+
+
 def of_step(error: SutlerError, transaction: str, spec: StepSpec) -> SutlerError:
     """Returns why a step failed, with its place; of a batch, with the rows that it is about."""
     if not spec.rows:
-        error.metadata |= _place(transaction, spec)
-        return error
+        return _with(error, _place(transaction, spec))
     if isinstance(error, Invalid) and error.violations:
         return faults.rows_invalid(
             spec.model, [placed for one in error.violations for placed in _placed(one, error, spec)]
         )
-    error.metadata["rows"] = ", ".join(str(row) for row in spec.rows[:SHOWN])
-    return error
+    return _with(error, {"rows": ", ".join(str(row) for row in spec.rows[:SHOWN])})
 
 
 def not_shown(connection: str, model: str, ids: Iterable[int]) -> FailedPrecondition:
@@ -88,6 +106,13 @@ def not_shown(connection: str, model: str, ids: Iterable[int]) -> FailedPrecondi
         reason="STEP_NOT_UNDOABLE",
         metadata={"connection": connection, "model": model, "ids": shown, "cause": "values that cannot be read"},
     )
+
+
+def _with(error: SutlerError, metadata: Mapping[str, str]) -> SutlerError:
+    """Returns a copy that says more: callers whose reads were joined get one and the same error."""
+    more = copy.copy(error)
+    more.metadata = {**error.metadata, **metadata}
+    return more
 
 
 def _placed(broken: Violation, error: Invalid, spec: StepSpec) -> list[Violation]:

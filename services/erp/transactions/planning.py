@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sutler.auth import authorize
-from sutler.errors import Invalid, PermissionDenied, SutlerError, Violation, invalid_fields
+from sutler.errors import PermissionDenied, SutlerError, Violation, invalid_fields
 
 from services.erp.etags import Etags
 from services.erp.journal import Kind
@@ -49,9 +49,9 @@ async def check(scene: Scene, wish: Wish, etags: Etags) -> None:
     check_references(wish.steps)
     for spec in wish.steps:
         authorize(scene.principal, PERMISSIONS[spec.kind], [f"{scene.link.connection.id}/{spec.model}"])
-    placeholders = {spec.step_id: SOME_ID for spec in wish.steps if spec.kind is Kind.CREATE}
+    supposed = {spec.step_id: SOME_ID for spec in wish.steps if spec.kind is Kind.CREATE}
     for index, spec in enumerate(wish.steps):
-        cause = await _checked(scene, index, resolved(spec, placeholders))
+        cause = await _checked(scene, index, resolved(spec, supposed))
         if cause and spec is not wish.steps[-1]:
             raise faults.not_undoable(spec.step_id, cause)
         for target, etag in zip(spec.targets, spec.etags, strict=False):
@@ -91,15 +91,8 @@ async def _checked(scene: Scene, index: int, spec: StepSpec) -> str:
     allowed = reachable(scene.link, scene.ask, scene.principal, PERMISSIONS[spec.kind])
     try:
         return await WAYS[spec.kind].check(replace(scene, reachable=allowed), spec)
-    except Invalid as error:
-        error.violations = tuple(
-            replace(one, field=f"steps[{index}].{spec.kind}.{one.field}") for one in error.violations
-        )
-        error.metadata["step"] = spec.step_id
-        raise
     except SutlerError as error:
-        error.metadata["step"] = spec.step_id
-        raise
+        raise faults.of_checked_step(error, index, spec) from error
 
 
 async def _check_rights(scene: Scene, spec: StepSpec) -> None:

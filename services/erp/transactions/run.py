@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,8 @@ from services.erp.connections import ErpContext
 from services.erp.feed.model import Touch
 from services.erp.journal import Entry, Kind
 from services.erp.links import Links
+from services.erp.ports import KeyStore
+from services.erp.transactions import faults
 from services.erp.transactions.model import ENDED, Step, StepSpec, Transaction
 from services.erp.transactions.references import resolved
 from services.erp.transactions.store import TransactionStore
@@ -37,6 +40,10 @@ class JournalLost(Exception):
         self.error = error
 
 
+class Halted(Exception):
+    """The process is asked to stop: the transaction goes on in the next one."""
+
+
 @dataclass(slots=True)
 class Run:
     """A transaction while a process is at it.
@@ -46,7 +53,9 @@ class Run:
         steps: Where its steps stand.
         fence: Tells this process from a later one.
         store: Where all that is stored.
+        halt: Set when the process is asked to stop.
         failures: How often something had to be waited for.
+        surprises: How many exceptions came that nobody expected.
         known: Values of the records of a batch, read with one call.
     """
 
@@ -54,7 +63,9 @@ class Run:
     steps: list[Step]
     fence: int
     store: TransactionStore
+    halt: asyncio.Event
     failures: int = 0
+    surprises: int = 0
     known: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -94,10 +105,25 @@ class Run:
             self.steps[one.position] = one
 
     async def pause(self) -> None:
-        """Waits, longer each time."""
+        """Waits, longer each time. Raises as :meth:`check_halt`."""
         self.failures += 1
         longest = min(LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(self.failures, 10))
-        await asyncio.sleep(longest * random.uniform(0.5, 1))
+        await self.rest(longest * random.uniform(0.5, 1))
+
+    async def rest(self, seconds: float) -> None:
+        """Waits. Raises as :meth:`check_halt`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.halt.wait(), seconds)
+        self.check_halt()
+
+    def check_halt(self) -> None:
+        """Stops between two questions to the ERP: one that is under way is waited for, so that its answer is known.
+
+        Raises:
+            Halted: If the process is asked to stop.
+        """
+        if self.halt.is_set():
+            raise Halted
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +133,12 @@ class Scenes:
     Attributes:
         links: Opens connections, with the settings of the moment.
         answers: The cache.
+        keys: Keeps other writes away from the keys of creates.
     """
 
     links: Links
     answers: Answers
+    keys: KeyStore
 
     async def known(self, run: Run) -> Mapping[int, Mapping[str, Any]]:
         """Returns values of the records that a batch is to change; none of others, which may write one twice."""
@@ -133,13 +161,17 @@ class Scenes:
         """Returns the scene of a transaction that was checked before it began.
 
         Raises:
+            FailedPrecondition: If the connection leads to other data than when it began (STATE_INVALID).
             SutlerError: Why the connection cannot be used now.
         """
         principal = Principal(entry.creator, entry.tenant, ("*.*.*",))
         link = await self.links.find(entry.tenant, entry.connection)
+        now = link.connection
+        if (now.uid, now.epoch) != (entry.connection_uid, entry.payload.get("epoch", now.epoch)):
+            raise faults.moved(link.name, entry.name)
         context = context_of(entry.payload.get("context"))
         ask = link.ask(principal, context)
-        return Scene(link, ask, principal, context, entry, self.answers, link.schemas(ask))
+        return Scene(link, ask, principal, context, entry, self.answers, self.keys, link.schemas(ask))
 
 
 def context_of(stored: Mapping[str, Any] | None) -> ErpContext | None:

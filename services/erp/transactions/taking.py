@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from sutler.errors import SutlerError
+from sutler.context import current
+from sutler.errors import Internal, SutlerError
+from sutler.incidents import known
 
 from services.erp.faults import AnswerLostError
 from services.erp.journal import Kind
@@ -21,6 +23,8 @@ from services.erp.transactions.ways import Act, Scene
 WAYS = {Kind.CREATE: CREATE, Kind.UPDATE: UPDATE, Kind.DELETE: DELETE, Kind.CALL: CALL}
 GIVE_UP_SECONDS = 86_400.0
 """How long an ERP that does not tell is waited for before somebody has to look."""
+MAX_SURPRISES = 3
+"""After so many exceptions that nobody expected somebody has to look: they may come again and again."""
 
 
 class UnknownOutcome(Exception):
@@ -45,21 +49,24 @@ async def take(run: Run, scenes: Scenes, step: Step) -> Step:
             scene = replace(await scenes.of(run.entry), known=run.known)
             act = await WAYS[step.spec.kind].ready(scene, replace(step, spec=run.spec(step)))
             found = await _look(act) if again else None
-        except SutlerError as error:
+        except Exception as error:
             if not again:
-                raise
-            await _wait(run, step, error)
+                raise _told(error) from error
+            await _wait(run, step, _told(error))
             continue
         if not again:
+            run.check_halt()
             step = replace(act.step, state=StepState.RUNNING, start_time=time.time())
             await run.save(step)
         try:
             done = replace(found or await act.take(), start_time=step.start_time)
-        except AnswerLostError as lost:
-            await _tell(scene, act.step)
+        except SutlerError:
+            raise
+        except Exception as error:  # lost, or one that nobody expected: it may be done
+            await scene.answers.lost(scene.link, act.step.spec.model, act.step.record_ids, scene.related)
             again = True
             if step.repeatable:
-                await _wait(run, step, lost.error)
+                await _wait(run, step, _told(error))
         else:
             await _tell(scene, done)
             return done
@@ -86,12 +93,11 @@ async def undo(run: Run, scenes: Scenes, step: Step) -> None:
             finally:
                 await _tell(scene, bound)
             return
-        except AnswerLostError as lost:
-            again, last = True, lost.error
-        except SutlerError as refused:
-            if not passes(refused):
-                raise
-            last = refused
+        except Exception as error:
+            again = again or not isinstance(error, SutlerError)
+            last = _told(error)
+            if not _may_pass(run, last):
+                raise last from error
         if time.time() - began > GIVE_UP_SECONDS:
             raise last
         await run.pause()
@@ -109,9 +115,21 @@ async def _look(act: Act) -> Step | None:
 
 async def _wait(run: Run, step: Step, error: SutlerError) -> None:
     overdue = time.time() - (step.start_time or 0.0) > GIVE_UP_SECONDS
-    if overdue or not passes(error):
+    if overdue or not _may_pass(run, error):
         raise UnknownOutcome from error
     await run.pause()
+
+
+def _told(error: Exception) -> SutlerError:
+    """Returns what is told of an exception; the log has one that nobody expected."""
+    return error.error if isinstance(error, AnswerLostError) else known(error, current())
+
+
+def _may_pass(run: Run, error: SutlerError) -> bool:
+    if isinstance(error, Internal):
+        run.surprises += 1
+        return run.surprises < MAX_SURPRISES
+    return passes(error)
 
 
 async def _tell(scene: Scene, step: Step) -> None:

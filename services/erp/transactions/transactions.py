@@ -14,6 +14,7 @@ from services.erp.connections import ErpContext
 from services.erp.etags import Etags
 from services.erp.journal import Entry, Kind
 from services.erp.links import Link
+from services.erp.ports import KeyStore
 from services.erp.transactions.model import Transaction, Wish
 from services.erp.transactions.planning import check
 from services.erp.transactions.run import steps_of
@@ -32,16 +33,24 @@ class Transactions:
         attempts: Makes their entries in the journal.
         answers: The cache.
         etags: Checks etags.
+        keys: Keeps other writes away from the keys of creates.
     """
 
     def __init__(
-        self, store: TransactionStore, running: Running, attempts: Attempts, answers: Answers, etags: Etags
+        self,
+        store: TransactionStore,
+        running: Running,
+        attempts: Attempts,
+        answers: Answers,
+        etags: Etags,
+        keys: KeyStore,
     ) -> None:
         self._store = store
         self._running = running
         self._attempts = attempts
         self._answers = answers
         self._etags = etags
+        self._keys = keys
 
     async def run(self, link: Link, principal: Principal, wish: Wish, once: Once | None) -> Transaction:
         """Runs a transaction and returns it after its end, or if it is detached as it begins.
@@ -54,7 +63,7 @@ class Transactions:
             ask = link.ask(principal, wish.context)
             entry = entry_of(self._attempts, link, ask, wish.context, once, kept=True)
             entry = replace(entry, id=wish.transaction_id)
-            scene = Scene(link, ask, principal, wish.context, entry, self._answers, link.schemas(ask))
+            scene = Scene(link, ask, principal, wish.context, entry, self._answers, self._keys, link.schemas(ask))
             await check(scene, wish, self._etags)
             if wish.validate_only:
                 return Transaction(entry, tuple(steps_of(wish.steps)))
@@ -77,5 +86,5 @@ def entry_of(
     attempts: Attempts, link: Link, ask: Ask, context: ErpContext | None, once: Once | None, *, kept: bool
 ) -> Entry:
     """Returns the entry of a transaction of the current call; one that is not kept is for nobody to read."""
-    payload = {"context": asdict(context) if context else None}
+    payload = {"context": asdict(context) if context else None, "epoch": link.connection.epoch}
     return attempts.entry(link, ask, Kind.STEPS, "", once, repeatable=not kept, payload=payload)

@@ -14,6 +14,7 @@ from services.erp.caching import Answers
 from services.erp.connections import ErpContext
 from services.erp.journal import Entry
 from services.erp.links import Link
+from services.erp.ports import KeyStore
 from services.erp.reach import noting
 from services.erp.schemas import ModelSchema
 from services.erp.selecting import SchemaSource
@@ -32,6 +33,7 @@ class Scene:
         context: The context that the caller gave.
         entry: The transaction.
         answers: The cache.
+        keys: Keeps other writes away from the keys of creates.
         reachable: Gives the models behind relations; while steps are checked it refuses those that may not be reached.
         related: The models behind relations of which records are written too.
         known: Values of records that were read under their locks and that no earlier step has written.
@@ -43,6 +45,7 @@ class Scene:
     context: ErpContext | None
     entry: Entry
     answers: Answers
+    keys: KeyStore
     reachable: SchemaSource
     related: set[str] = field(default_factory=set)
     known: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)

@@ -36,5 +36,5 @@ class HotRecords:
             known = one.values, message
         found = erp_pb2.Record()
         found.CopyFrom(known[1])
-        found.source.CopyFrom(wire.source(one.source))
+        wire.put_source(found.source, one.source)
         return found

@@ -13,13 +13,14 @@ from sutler.wire import (
     duration,
     from_struct,
     from_value,
+    put_duration,
     put_struct,
     put_timestamp,
     seconds,
-    timestamp,
     to_value,
 )
 
+from services.erp.batches.batching import Batched
 from services.erp.catalogue import Kept
 from services.erp.connections import ErpContext
 from services.erp.creating import Creation, NewRecord
@@ -32,6 +33,8 @@ from services.erp.wire.plain import fill
 from services.erp.writing import Answer, Invocation, Write
 
 DOMAIN = "erp.sutler.dev"
+
+_ORIGINS = {one: erp_pb2.DataSource.Origin.Value(f"ORIGIN_{one}") for one in Origin}
 
 
 def record(one: Record) -> erp_pb2.Record:
@@ -50,20 +53,24 @@ def record(one: Record) -> erp_pb2.Record:
     if one.update_time is not None:
         put_timestamp(message.update_time, one.update_time)
     if one.source is not None:
-        message.source.CopyFrom(source(one.source))
+        put_source(message.source, one.source)
     return message
+
+
+def put_source(target: erp_pb2.DataSource, one: DataSource) -> None:
+    """Sets, in place, where an answer comes from."""
+    target.origin = _ORIGINS[one.origin]
+    put_timestamp(target.read_time, one.read_time)
+    put_duration(target.age, max(0.0, time.time() - one.read_time))
+    target.stale = one.stale
+    if one.error is not None:
+        target.error.CopyFrom(to_status(one.error, DOMAIN, current().correlation_id))
 
 
 def source(one: DataSource) -> erp_pb2.DataSource:
     """Returns where an answer comes from."""
-    message = erp_pb2.DataSource(
-        origin=erp_pb2.DataSource.Origin.Value(f"ORIGIN_{one.origin}"),
-        read_time=timestamp(one.read_time),
-        age=duration(max(0.0, time.time() - one.read_time)),
-        stale=one.stale,
-    )
-    if one.error is not None:
-        message.error.CopyFrom(to_status(one.error, DOMAIN, current().correlation_id))
+    message = erp_pb2.DataSource()
+    put_source(message, one)
     return message
 
 
@@ -197,6 +204,13 @@ def answer(one: Answer) -> erp_pb2.CallMethodResponse:
     return erp_pb2.CallMethodResponse(result=to_value(one.result), latency=duration(one.latency))
 
 
-def created(records: Iterable[Record]) -> erp_pb2.BatchCreateRecordsResponse:
+def created_one(batch: Batched) -> erp_pb2.Record:
+    """Returns the only new record."""
+    return record(batch.records[0])
+
+
+def created(batch: Batched) -> erp_pb2.BatchCreateRecordsResponse:
     """Returns new records in the order of their rows."""
-    return erp_pb2.BatchCreateRecordsResponse(records=[record(one) for one in records])
+    return erp_pb2.BatchCreateRecordsResponse(
+        records=[record(one) for one in batch.records], transaction=batch.transaction
+    )

@@ -10,6 +10,7 @@ from sutler.watch import Batch
 from sutler.wire import from_value, timestamp, to_value
 
 from services.erp.feed.model import Change, Feed, FieldChange
+from services.erp.feed.vanishing import trouble
 from services.erp.feed.watching import WatchSpec
 from services.erp.standing import Standing
 from services.erp.subscriptions import Subscription, SubscriptionSpec
@@ -100,6 +101,6 @@ def watched(batch: Batch[Change], feed: Feed) -> erp_pb2.WatchRecordsResponse:
     )
     if feed.poll_time is not None:
         message.poll_time.CopyFrom(timestamp(feed.poll_time))
-    if feed.error:
-        message.feed_error.CopyFrom(Status.FromString(feed.error))
+    if error := trouble(feed):
+        message.feed_error.CopyFrom(Status.FromString(error))
     return message

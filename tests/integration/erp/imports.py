@@ -83,11 +83,13 @@ class Stream:
             yield message
 
 
-async def run(client: Sutler, *messages: erp_pb2.ImportRecordsRequest) -> list[erp_pb2.ImportRecordsResponse]:
+async def run(
+    client: Sutler, *messages: erp_pb2.ImportRecordsRequest, metadata: Mapping[str, str] | None = None
+) -> list[erp_pb2.ImportRecordsResponse]:
     """Sends messages without waiting for answers, and returns all answers."""
 
     async def sent() -> AsyncIterator[erp_pb2.ImportRecordsRequest]:
         for message in messages:
             yield message
 
-    return [one async for one in client.erp.ImportRecords(sent())]
+    return [one async for one in client.erp.ImportRecords(sent(), metadata=metadata)]

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.integration.erp.asked import Call, receive
@@ -52,7 +52,8 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
         assert task is not None
         tasks.add(task)
         try:
-            reply = await answer(await receive(reader))
+            call = await receive(reader)
+            reply = _numbered(await answer(call), call)
             await asyncio.sleep(reply.delay)
             if not reply.silent:
                 await _send(writer, reply)
@@ -70,6 +71,13 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _numbered(reply: Reply, call: Call) -> Reply:
+    """Gives a result that has no number that of the call that it answers; errors may go without."""
+    if not isinstance(call.number, int) or b'"id": null' not in reply.body or "error" in json.loads(reply.body):
+        return reply
+    return replace(reply, body=reply.body.replace(b'"id": null', b'"id": %d' % call.number, 1))
 
 
 async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:

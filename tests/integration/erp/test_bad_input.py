@@ -33,7 +33,7 @@ from google.protobuf.struct_pb2 import ListValue
 from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
 from sutler.errors import Code, FailedPrecondition, Invalid, NotFound, SutlerError
-from sutler.wire import duration, to_value
+from sutler.wire import duration, to_struct, to_value
 
 from tests.conformance.sandbox.processes import SandboxProcess, started
 from tests.integration.erp.conftest import MAIN, RULES, connect, connection_in_state, gateway
@@ -132,6 +132,28 @@ async def test_a_field_that_was_removed_is_refused_once(lossy: tuple[Sutler, Pro
         with pytest.raises(Invalid) as caught:
             await client.erp.GetRecord(named)
         assert caught.value.reason == "FIELD_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("asking", "method"),
+    [
+        (erp_pb2.ExportRecordsRequest(fields=["x_removed"]), "search_read"),
+        (erp_pb2.SearchNamesRequest(query="a", filter='x_removed = "a"'), "name_search"),
+        (erp_pb2.AggregateRecordsRequest(groupings=[erp_pb2.Grouping(field="x_removed")]), "read_group"),
+        (erp_pb2.UpdateRecordRequest(id=10, values=to_struct({"x_removed": "a"})), "write"),
+    ],
+)
+async def test_a_field_that_was_removed_is_asked_for_once(
+    lossy: tuple[Sutler, Proxy], asking: Any, method: str
+) -> None:
+    client, proxy = lossy
+    asking.connection, asking.model = MAIN, "res.partner"
+    proxy.alter("fields_get", _with_field("x_removed"))
+    for _ in range(2):
+        with pytest.raises(Invalid) as caught:
+            await _ask(client, asking)
+        assert caught.value.reason in ("FIELD_NOT_FOUND", "FILTER_INVALID")
+    assert proxy.count(method) == 1
 
 
 async def test_a_model_that_was_removed_is_not_there(lossy: tuple[Sutler, Proxy]) -> None:
@@ -244,6 +266,15 @@ async def test_a_clock_that_is_wrong_is_told_and_disturbs_no_write(sqlite: str, 
 
 def _among(ids: Sequence[int]) -> ListValue:
     return to_value(["&", ["id", "in", list(ids)], ["name", "=", "Alder Hosting"]]).list_value
+
+
+async def _ask(client: Sutler, asking: Any) -> None:
+    answer = getattr(client.erp, type(asking).__name__.removesuffix("Request"))(asking)
+    if isinstance(asking, erp_pb2.ExportRecordsRequest):
+        async for _ in answer:
+            pass
+    else:
+        await answer
 
 
 def _with_field(name: str) -> Callable[[Reply], Reply]:

@@ -13,14 +13,14 @@ from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
 from sutler.errors import SutlerError
 from sutler.testing import ServiceProcess, serve, wait_until
-from sutler.wire import from_struct, to_struct
+from sutler.wire import duration, from_struct, to_struct
 
 from services.cache.app import app as cache_app
 from services.cache.settings import Settings as CacheSettings
 from tests.conformance.sandbox.processes import SandboxProcess
 from tests.integration.erp.conftest import MAIN, RULES, connect, gateway
 from tests.integration.erp.requests import request_id
-from tests.integration.erp.servers import Proxy
+from tests.integration.erp.servers import Call, Proxy, Reply, serving
 
 CACHED = {erp_pb2.DataSource.ORIGIN_CACHE_SERVICE, erp_pb2.DataSource.ORIGIN_NEAR_CACHE}
 COUNTRY = 233
@@ -91,6 +91,32 @@ async def test_a_write_whose_answer_is_lost_leaves_nothing_older(
     with pytest.raises(SutlerError):
         await update(client, one, {"name": "after"})
     assert (await read(client, one))[0] == "after"
+
+
+async def test_a_write_that_happens_after_its_timeout_is_seen(
+    sqlite: str, proxy: tuple[Proxy, str], sandbox: SandboxProcess
+) -> None:
+    late: list[Call] = []
+
+    async def answer(call: Call) -> Reply:
+        if call.method != "write":
+            return await proxy[0].answer(call)
+        late.append(call)
+        return Reply(silent=True)
+
+    once = erp_pb2.RetryPolicy(max_attempts=1)
+    async with serving(answer) as url, gateway(sqlite, alone=True) as client:
+        await connect(client, url, retry_policy=once, timeout=duration(0.3))
+        one = partner(sandbox, "before")
+        with pytest.raises(SutlerError):
+            await update(client, one, {"name": "after"})
+        assert await kept(client, one) == "before"
+        await proxy[0].answer(late[0])
+
+        async def seen() -> bool:
+            return (await read(client, one))[0] == "after"
+
+        await wait_until(seen, 10)
 
 
 async def test_the_title_of_a_related_record_is_that_of_its_last_write(client: Sutler, sandbox: SandboxProcess) -> None:

@@ -14,6 +14,7 @@ from sutler.testing import serve
 from sutler.wire import from_struct
 
 from services.erp.app import app
+from services.erp.customers import order_reading
 from services.erp.settings import Settings
 from tests.conformance.sandbox.processes import SandboxProcess
 from tests.integration.erp.conftest import KEY, MAIN, connect, gateway
@@ -77,6 +78,29 @@ async def test_a_customer_with_its_orders_and_those_of_its_contacts(erp: Sutler,
     assert [(row.customer_id, [one.id for one in row.orders]) for row in rows][1] == (company, [first])
     with pytest.raises(NotFound):
         await erp.erp.GetCustomer(erp_pb2.GetCustomerRequest(connection=MAIN, id=987_654_321))
+
+
+async def test_orders_of_many_years_are_read_in_parts(
+    sqlite: str, proxy: tuple[Proxy, str], sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_reading, "PAGE", 2)
+    lossy, url = proxy
+    company = partner(sandbox, "Yew", is_company=True)
+    contact = partner(sandbox, "Ann of Yew", parent_id=company)
+    newest = order(sandbox, company, 1.0, "sale", 28)
+    later = [order(sandbox, one, 1.0, "sale", day) for day, one in enumerate([contact, company, contact, contact], 1)]
+    async with gateway(sqlite) as client:
+        await connect(client, url)
+        request = erp_pb2.GetCustomerRequest(connection=MAIN, id=company, order_limit=2)
+        await client.erp.GetCustomer(request)  # learns the models
+        lossy.calls.clear()
+        found = (await client.erp.GetCustomer(request)).orders
+        assert [one.id for one in found.orders] == [newest, later[-1]]
+        assert (found.truncated, found.total_orders, found.total_amounts[0].units) == (True, 5, 5)
+        assert (lossy.count("read"), lossy.count("search_read")) == (1, 3)
+        rows = erp_pb2.ListCustomerOrdersRequest(parent=MAIN, customer_ids=[contact, company], order_limit=1)
+        each = (await client.erp.ListCustomerOrders(rows)).customer_orders
+        assert [(one.total_orders, one.orders[0].id) for one in each] == [(3, later[-1]), (5, newest)]
 
 
 async def test_three_calls_however_many_customers(

@@ -102,7 +102,7 @@ async def test_an_erp_that_fails_is_never_not_found(sqlite: str, reply: Reply, r
 
     async with serving(answer) as url, gateway(sqlite) as client:
         once = erp_pb2.RetryPolicy(max_attempts=1)
-        await connect(client, url, timeout=duration(0.5), retry_policy=once)
+        await connect(client, url, timeout=duration(2), retry_policy=once)
         with pytest.raises(SutlerError) as caught:
             await client.erp.GetRecord(erp_pb2.GetRecordRequest(connection=MAIN, model="res.partner", id=10))
         error = caught.value

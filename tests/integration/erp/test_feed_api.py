@@ -248,8 +248,55 @@ async def test_a_connection_that_leads_elsewhere_takes_a_new_baseline(sqlite: st
             # An ERP tells whole seconds, and what happened in the second of the change counts as after it.
             await until(lambda: int(time.time()) > int(confirmed))
             await client.erp.UpdateConnection(
-                erp_pb2.UpdateConnectionRequest(connection=erp_pb2.Connection(name=MAIN, url=second.url))
+                erp_pb2.UpdateConnectionRequest(
+                    connection=erp_pb2.Connection(name=MAIN, url=second.url, secret="admin")
+                )
             )
             order = an_order(second)
             await until(lambda: recorder.types(order) == ["order.created"])
             assert len(recorder.order) == told + 1
+
+
+async def test_what_only_another_user_sees_or_does_not_is_no_change(sqlite: str, sandbox: SandboxProcess) -> None:
+    recorder = Recorder()
+    orders = [an_order(sandbox) for _ in range(2)]
+    for order in orders:
+        sandbox.call("sale.order", "action_confirm", [order])
+    async with recording(recorder) as address, gateway(sqlite, rule_address=address) as client:
+        quick = erp_pb2.FeedPolicy(window_lag=duration(1), reconcile_interval=duration(0.2))
+        await connect(client, sandbox.url, feed_policy=quick)
+        await subscribe(client, fields=["name", "state"])
+        known = (await in_state(client, Subscription.STATE_ACTIVE)).record_count
+        before = len(recorder.order)
+        for user, seen in (("portal", 0), ("admin", known)):
+            change = erp_pb2.Connection(name=MAIN, username=user, secret=user)
+            await client.erp.UpdateConnection(erp_pb2.UpdateConnectionRequest(connection=change))
+
+            async def counted(seen: int = seen) -> bool:
+                found = await get(client)
+                return (found.record_count, found.state) == (seen, Subscription.STATE_ACTIVE)
+
+            await wait_until(counted, 20)
+            since = (await get(client)).reconcile_time.ToNanoseconds()
+
+            async def compared(since: int = since) -> bool:
+                return (await get(client)).reconcile_time.ToNanoseconds() > since
+
+            await wait_until(compared, 20)
+        sandbox.call("sale.order", "action_cancel", [orders[0]], context={"disable_cancel_warning": True})
+        await until(lambda: "order.cancelled" in recorder.types(orders[0]))
+    assert [event.type for event in recorder.order[before:]] == ["order.updated", "order.cancelled"]
+
+
+async def test_an_order_that_comes_back_into_the_filter_is_not_confirmed_again(
+    fed: tuple[Sutler, Recorder], sandbox: SandboxProcess
+) -> None:
+    client, recorder = fed
+    order = an_order(sandbox)
+    sandbox.call("sale.order", "action_confirm", [order])
+    await subscribe(client, fields=["name", "state"], filter='client_order_ref = "vip"')
+    told = ["order.created", "order.confirmed"]
+    for ref, more in (("vip", []), ("no", ["order.deleted"]), ("vip", ["order.created"]), ("no", ["order.deleted"])):
+        told = [*told, *more]
+        sandbox.call("sale.order", "write", [order], {"client_order_ref": ref})
+        await until(lambda wanted=told: recorder.types(order) == wanted)  # type: ignore[misc]

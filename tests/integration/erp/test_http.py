@@ -89,8 +89,7 @@ async def test_an_answer_that_never_ends_is_cut_off_and_not_asked_for_again(monk
     async with listening(pour) as address, driving(f"http://{address}") as (driver, _gate):
         with pytest.raises(SutlerError) as caught:
             await driver.rights(ASK, "res.partner")
-        assert caught.value.reason == "ERP_ANSWER_INVALID"
-        assert caught.value.metadata["cause"] == "too large"
+        assert caught.value.reason == "TOO_LARGE"
         assert asked == 1
         assert sent < 50_000_000
 
@@ -136,6 +135,31 @@ async def test_connections_are_opened_before_they_are_needed(wanted: int) -> Non
             await gate.idle()
             await asyncio.gather(*(driver.version() for _ in range(3)))
             assert opened == 3
+
+
+async def test_each_erp_is_touched_at_a_path_of_its_own() -> None:
+    asked: list[bytes] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            asked.append(head.partition(b"\r\n")[0])
+            writer.write(HEAD.replace(b"\r\n\r\n", b"\r\ncontent-length: 2\r\n\r\n{}"))
+            await writer.drain()
+
+    async def touched() -> bool:
+        return len(asked) > 1
+
+    async with listening(note) as address, driving(f"http://{address}") as (_, gate):
+        made = Connection(tenant="default", id="main", uid="u", spec=ConnectionSpec(url=f"http://{address}"))
+        exchanges = http.Http(made, gate, "/alive")
+        try:
+            async with exchanges.turn() as turn:
+                await exchanges.get(turn, "/first")
+            exchanges.warm()
+            await wait_until(touched, 5)
+        finally:
+            await exchanges.close()
+    assert asked == [b"GET /first HTTP/1.1", b"GET /alive HTTP/1.1"]
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -128,6 +128,42 @@ async def test_an_update_whose_answer_is_lost_is_looked_at_and_not_repeated(
     assert entries(sqlite) == []
 
 
+async def test_what_was_written_is_known_whatever_form_it_was_given_in(
+    lossy: tuple[Sutler, Proxy], sandbox: SandboxProcess
+) -> None:
+    client, server = lossy
+    tags = sandbox.call("res.partner.category", "search_read", [], ["id"], limit=1)
+    [partner] = sandbox.call("res.partner", "create", [{"name": "before"}])
+    server.lose("write")
+    await client.erp.UpdateRecord(update(partner, {"comment": "", "category_id": [{"id": tags[0]["id"]}]}))
+    assert server.count("write") == 1
+    assert sandbox.call("res.partner", "read", [partner], ["category_id"])[0]["category_id"] == [tags[0]["id"]]
+
+
+async def test_a_repeat_of_an_update_knows_its_own_write_behind_an_etag(
+    lossy: tuple[Sutler, Proxy], sandbox: SandboxProcess
+) -> None:
+    client, server = lossy
+    [partner] = sandbox.call("res.partner", "create", [{"name": "guarded"}])
+    await client.erp.UpdateConnection(
+        erp_pb2.UpdateConnectionRequest(
+            connection=erp_pb2.Connection(name=MAIN, retry_policy=erp_pb2.RetryPolicy(max_attempts=1))
+        )
+    )
+    known = await client.erp.GetRecord(
+        erp_pb2.GetRecordRequest(connection=MAIN, model="res.partner", id=partner, fields=["name", "ref"])
+    )
+    request = update(partner, {"ref": "mine"}, etag=known.etag, request_id=request_id())
+    server.lose("write")
+    with pytest.raises(Unavailable):
+        await client.erp.UpdateRecord(request)
+    await client.erp.UpdateRecord(request)
+    assert server.count("write") == 1
+    with pytest.raises(Conflict) as caught:
+        await client.erp.UpdateRecord(update(partner, {"ref": "other"}, etag=known.etag))
+    assert caught.value.reason == "ETAG_MISMATCH"
+
+
 async def test_an_update_that_creates_lines_is_never_repeated(
     lossy: tuple[Sutler, Proxy], sandbox: SandboxProcess
 ) -> None:

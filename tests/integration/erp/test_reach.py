@@ -225,3 +225,20 @@ async def test_who_acts_for_another_tenant_does_so_later_too(
     with sqlite3.connect(sqlite.removeprefix("sqlite:///")) as store:
         stored = store.execute("SELECT principal FROM feeds UNION ALL SELECT principal FROM subscriptions").fetchall()
     assert [decode_principal(one).tenant for (one,) in stored] == ["other"] * 3
+
+
+async def test_an_external_id_tells_nothing_of_a_model_that_is_out_of_reach(
+    admin: Sutler, sandbox: SandboxProcess
+) -> None:
+    order = an_order(sandbox)
+    await admin.erp.CreateRecord(
+        pb.CreateRecordRequest(
+            connection=MAIN, model="res.partner", values=to_struct({"name": "Secret"}), external_id="crm.secret"
+        )
+    )
+    for name in ("crm.secret", "crm.nothing"):
+        values = to_struct({"partner_id": {"external_id": name}})
+        change = pb.UpdateRecordRequest(connection=MAIN, model=ORDER, id=order, values=values, validate_only=True)
+        assert await refused(admin, "UpdateRecord", change, f"erp.records.update:main/{ORDER}") == (
+            "PERMISSION_MISSING", "erp.records.update", "main/res.partner",
+        )  # fmt: skip

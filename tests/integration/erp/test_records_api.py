@@ -13,7 +13,7 @@ from sutler.wire import duration, from_struct, to_struct, to_value
 
 from tests.conformance.sandbox.processes import SandboxProcess
 from tests.integration.erp.conftest import MAIN, connect, gateway
-from tests.integration.erp.servers import Proxy
+from tests.integration.erp.servers import Proxy, failure
 
 
 def domain(*terms: Any) -> Any:
@@ -265,6 +265,28 @@ async def test_wrong_questions(erp: Sutler, request_: Any, kind: type[SutlerErro
     with pytest.raises(kind) as caught:
         await getattr(erp.erp, method)(request_)
     assert caught.value.reason == reason
+
+
+async def test_models_take_few_calls_however_many_there_are(lossy: tuple[Sutler, Proxy]) -> None:
+    client, proxy = lossy
+    described = await client.erp.DescribeModel(erp_pb2.DescribeModelRequest(connection=MAIN, model="sale.order"))
+    assert described.model.display_name == "Sales Order"
+    assert proxy.count("check_access_rights") == 4
+    proxy.calls.clear()
+    listed = await client.erp.ListModels(erp_pb2.ListModelsRequest(parent=MAIN))
+    assert len(listed.models) > 10
+    assert [call.method for call in proxy.calls] == ["search_read", "get_available_models"]
+
+
+async def test_an_older_odoo_is_asked_for_each_model(lossy: tuple[Sutler, Proxy]) -> None:
+    client, proxy = lossy
+    newer = await client.erp.ListModels(erp_pb2.ListModelsRequest(parent=MAIN))
+    none = failure("builtins.AttributeError", "The method 'ir.model.get_available_models' does not exist")
+    proxy.replace("get_available_models", none)
+    anew = erp_pb2.ReadOptions(max_staleness=duration(0))
+    older = await client.erp.ListModels(erp_pb2.ListModelsRequest(parent=MAIN, read_options=anew))
+    assert list(older.models) == list(newer.models)
+    assert proxy.count("check_access_rights") == len(older.models)
 
 
 async def test_what_the_erp_forbids(sqlite: str, sandbox: SandboxProcess) -> None:

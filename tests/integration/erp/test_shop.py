@@ -88,6 +88,11 @@ async def sells(http: httpx.AsyncClient) -> None:
     assert (missing.status_code, missing.json()["reason"]) == (404, "NOT_FOUND")
     wrong = await http.post("/orders", json={**wanted, "customer": 99_999_999}, headers={**key, "idempotency-key": "x"})
     assert (wrong.status_code, wrong.json()["reason"]) == (400, "FIELD_INVALID")
+    for body in ("{", "[]", "7", '{"customer": 10}', '{"customer": 10, "lines": [1]}'):
+        wrong = await http.post("/orders", content=body, headers={**key, "idempotency-key": str(uuid.uuid4())})
+        assert (wrong.status_code, wrong.json()["reason"]) == (400, "FIELD_INVALID"), body
+    unkeyed = await http.post("/orders", json=wanted)
+    assert (unkeyed.status_code, unkeyed.json()["reason"]) == (400, "FIELD_INVALID")
 
 
 async def degrades(http: httpx.AsyncClient, before: dict[str, object]) -> None:

@@ -18,7 +18,7 @@ from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
 from sutler.errors import AlreadyExists, Cancelled, Conflict, DeadlineExceeded, Unavailable
 from sutler.testing import ServiceProcess, postgresql_schema, wait_until
-from sutler.wire import duration
+from sutler.wire import duration, to_struct
 
 from tests.conformance.sandbox.processes import SandboxProcess
 from tests.integration.erp.conftest import KEY, MAIN, RULES, connect
@@ -246,3 +246,54 @@ async def get_patiently(client: Sutler, name: str) -> erp_pb2.Transaction:
             return await get(client, name)
         except BROKEN:
             await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("reached", [False, True])
+async def test_a_batch_of_several_calls_is_finished_after_a_kill(
+    reached: bool, tmp_path: Path, sandbox: SandboxProcess, proxy: tuple[Proxy, str]
+) -> None:
+    server, url = proxy
+    ref = f"crash-{uuid.uuid4().hex}"
+    rows = [{"name": "a", "ref": ref}, {"name": "b", "ref": ref, "type": "delivery"}, {"name": "c", "ref": ref}]
+    asked = erp_pb2.BatchCreateRecordsRequest(
+        connection=MAIN,
+        model="res.partner",
+        rows=[erp_pb2.RecordInput(external_id=f"{ref}.{row['name']}", values=to_struct(row)) for row in rows],
+        request_id=request_id(),
+    )
+
+    async def stored() -> list[str]:
+        found = await asyncio.to_thread(sandbox.call, "res.partner", "search_read", [["ref", "=", ref]], ["name"])
+        return sorted(one["name"] for one in found)
+
+    async with killable(tmp_path, f"sqlite:///{tmp_path}/erp.db", url) as (process, client):
+        silence = Reply(silent=True, delay=30)
+        if reached:
+            server.altered["load"] = [lambda reply: reply, lambda _: silence]
+        else:
+            server.replace("load", silence, after=1)
+        work = asyncio.ensure_future(client.erp.BatchCreateRecords(asked))
+        await wait_until(lambda: server.count("load") == 2 and not server.open)
+        assert await stored() == (["a", "b", "c"] if reached else ["a", "c"])
+        process.kill()
+        server.instead.clear()
+        process.start()
+        await process.serving()
+        await asyncio.gather(work, return_exceptions=True)
+        listing = erp_pb2.ListTransactionsRequest(parent=MAIN)
+
+        async def finished() -> str:
+            try:
+                [listed] = (await client.erp.ListTransactions(listing)).transactions
+            except BROKEN:
+                return ""
+            return listed.name if listed.state == State.STATE_SUCCEEDED else ""
+
+        name = await wait_until(finished, 40)
+        assert await stored() == ["a", "b", "c"]
+        told = await client.erp.BatchCreateRecords(asked)
+        names = await asyncio.to_thread(sandbox.call, "res.partner", "read", [one.id for one in told.records], ["name"])
+        assert [one["name"] for one in names] == ["a", "b", "c"]
+        assert told.transaction == name
+        assert await stored() == ["a", "b", "c"]

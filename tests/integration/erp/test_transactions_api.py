@@ -382,3 +382,19 @@ async def test_an_undo_that_the_erp_refuses_is_told(lossy: tuple[Sutler, Proxy],
     assert states(standing) == ["UNDONE", "UNDO_FAILED", "FAILED"]
     assert standing.steps[1].undo_error.message.endswith("No way back.")
     assert read(sandbox, "sale.order", order, "state") == ["cancel"]
+
+
+async def test_callers_whose_reads_were_joined_learn_nothing_of_each_other(lossy: tuple[Sutler, Proxy]) -> None:
+    client, server = lossy
+    await client.erp.CheckConnection(erp_pb2.CheckConnectionRequest(name=MAIN))
+    asked = server.count("fields_get")
+    server.slow("fields_get", 0.3)
+    told = await asyncio.gather(
+        run(client, create({"name": "a"}, "no.such", "first")),
+        client.erp.GetRecord(erp_pb2.GetRecordRequest(connection=MAIN, model="no.such", id=1)),
+        run(client, create({"name": "b"}, "no.such", "second")),
+        return_exceptions=True,
+    )
+    assert server.count("fields_get") == asked + 1
+    assert all(isinstance(one, NotFound) and one.reason == "MODEL_NOT_FOUND" for one in told)
+    assert [one.metadata.get("step") for one in told if isinstance(one, NotFound)] == ["first", None, "second"]

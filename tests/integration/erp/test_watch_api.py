@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import sutler.client
+from sutler.auth import make_token
 from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
-from sutler.errors import Exhausted, Invalid, OutOfRange, Unavailable
+from sutler.errors import Conflict, Exhausted, Invalid, OutOfRange, SutlerError, Unavailable
 from sutler.store import open_database
 from sutler.testing import serve, wait_until
 from sutler.wire import from_struct
@@ -18,9 +20,12 @@ from sutler.wire import from_struct
 from services.erp.adapters.schema import MIGRATIONS
 from services.erp.adapters.stored_feeds import StoredFeeds
 from services.erp.app import app
+from services.erp.feed import watching
+from services.erp.feed.looking import principal_of
 from services.erp.settings import Settings
 from tests.conformance.sandbox.processes import SandboxProcess
-from tests.integration.erp.conftest import KEY, MAIN, connect
+from tests.integration.erp.conftest import KEY, MAIN, connect, gateway
+from tests.integration.erp.feeds import an_order
 from tests.integration.erp.rules import Recorder
 from tests.integration.erp.servers import Proxy, Reply
 
@@ -232,3 +237,117 @@ async def forget_changes(url: str) -> None:
     """Deletes all kept changes, as the housekeeping does with old ones."""
     async with open_database(url, name="erp", migrations=MIGRATIONS) as database:
         await StoredFeeds(database).forget_log(-60.0)
+
+
+SECRET = "x" * 32
+
+
+def as_caller(caller: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {make_token(SECRET, caller, permissions=('erp.records.watch',))}"}
+
+
+@dataclass
+class Reader:
+    """Reads a watch of partners until it ends."""
+
+    stream: Any
+    seen: list[str] = field(default_factory=list)
+    error: SutlerError | None = None
+
+    async def read(self) -> None:
+        try:
+            async for message in self.stream:
+                self.seen += [change.record.values["name"] for change in message.changes]
+        except SutlerError as error:
+            self.error = error
+
+
+async def test_a_watch_sees_what_its_own_user_of_the_erp_sees_however_others_are_mapped(
+    sqlite: str, sandbox: SandboxProcess
+) -> None:
+    settings = {"secret_keys": KEY, "poll_interval_seconds": 0.1, "auth_secret": SECRET}
+    async with serve(app, Settings, data=sqlite, **settings) as (client, _):
+        low = erp_pb2.UserMapping(caller="user:*", username="portal", secret="portal")
+        await connect(client, sandbox.url, user_mappings=[low])
+        request = erp_pb2.WatchRecordsRequest(connection=MAIN, model="sale.order", fields=["name"])
+        readers = {}
+        async with asyncio.TaskGroup() as tasks:
+            for caller in ("user:p", "user:q"):
+                reader = Reader(client.erp.WatchRecords(request, metadata=as_caller(caller)))
+                await anext(aiter(reader.stream))
+                readers[caller] = reader
+            for reader in readers.values():
+                tasks.create_task(reader.read())
+            high = erp_pb2.UserMapping(caller="user:p", username="admin", secret="admin")
+            change = erp_pb2.Connection(name=MAIN, user_mappings=[high, low])
+            await client.erp.UpdateConnection(erp_pb2.UpdateConnectionRequest(connection=change))
+            an_order(sandbox)
+
+            async def ended() -> bool:
+                return readers["user:p"].error is not None
+
+            await wait_until(ended, 20)
+            await adopted(sqlite, "user:q")
+            change = erp_pb2.Connection(name=MAIN, user_mappings=[high])
+            await client.erp.UpdateConnection(erp_pb2.UpdateConnectionRequest(connection=change))
+        ends = {caller: reader.error for caller, reader in readers.items()}
+    assert all(isinstance(error, Conflict) and error.reason == "ERP_USER_CHANGED" for error in ends.values())
+    assert [reader.seen for reader in readers.values()] == [[], []]
+
+
+async def adopted(url: str, caller: str) -> None:
+    """Waits until the only feed is read on behalf of a caller, and without an error."""
+    async with open_database(url, name="erp", migrations=MIGRATIONS) as database:
+
+        async def done() -> bool:
+            [feed] = await StoredFeeds(database).to_follow()
+            return principal_of(feed.principal).actor == caller and not feed.error
+
+        await wait_until(done, 20)
+
+
+@pytest.mark.parametrize("rest", [1.0, 600.0])
+async def test_a_caller_has_a_bounded_number_of_watches_and_those_without_a_reader_rest(
+    sqlite: str, proxy: tuple[Proxy, str], sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch, rest: float
+) -> None:
+    monkeypatch.setattr(watching, "ALIVE_SECONDS", 0.2)
+    monkeypatch.setattr(watching, "REST_SECONDS", rest)
+    erp, url = proxy
+    async with gateway(sqlite, max_watches=3) as client:
+        await connect(client, url)
+        more: dict[str, Any] = {"model": "res.partner", "fields": ["name"]}
+        tokens = {}
+        for number in range(3):
+            stream = await watched(client, **more, filter=f"id > {number}")
+            tokens[number] = (await anext(stream)).resume_token
+            await stream.aclose()
+        with pytest.raises(Exhausted) as caught:
+            await anext(await watched(client, **more, filter="id > 3"))
+        assert (caught.value.reason, caught.value.metadata["limit"]) == ("WATCHES_LIMITED", "3")
+
+        async def resting() -> bool:
+            before = erp.count("search_read")
+            await asyncio.sleep(0.5)
+            return erp.count("search_read") == before
+
+        await wait_until(resting, 20)
+        [one] = sandbox.call("res.partner", "create", [{"name": "while it rested"}])
+        stream = await watched(client, **more, filter="id > 1", resume_token=tokens[1])
+        changes, _ = await _changes(stream, 1)
+        assert [(change.id, change.action) for change in changes] == [(one, erp_pb2.RecordChange.ACTION_CREATED)]
+        await asyncio.sleep(1.2)
+        [two] = sandbox.call("res.partner", "create", [{"name": "while it is read"}])
+        changes, _ = await _changes(stream, 1)
+        assert changes[0].id == two
+        await leave_elsewhere(sqlite)
+        [three] = sandbox.call("res.partner", "create", [{"name": "while nobody else reads it"}])
+        changes, _ = await _changes(stream, 1)
+        assert changes[0].id == three
+        await stream.aclose()
+
+
+async def leave_elsewhere(url: str) -> None:
+    """Lets all feeds rest, as the last reader of another process does."""
+    async with open_database(url, name="erp", migrations=MIGRATIONS) as database:
+        for feed in await StoredFeeds(database).to_follow():
+            await StoredFeeds(database).rest(feed.uid)

@@ -11,14 +11,17 @@ from sutler.erp.v1 import erp_pb2
 from sutler.errors import (
     AlreadyExists,
     Conflict,
+    Exhausted,
     FailedPrecondition,
     Invalid,
     NotFound,
     PermissionDenied,
     SutlerError,
 )
-from sutler.wire import from_struct, from_value, to_struct, to_value
+from sutler.testing import wait_until
+from sutler.wire import duration, from_struct, from_value, to_struct, to_value
 
+from services.erp import attempts
 from tests.conformance.sandbox.processes import SandboxProcess
 from tests.integration.erp.conftest import MAIN, RULES, connect, gateway
 from tests.integration.erp.requests import LINES, call, create, entries, request_id, update
@@ -153,6 +156,30 @@ async def test_one_writer_for_each_record(lossy: tuple[Sutler, Proxy], sandbox: 
     assert server.most == 1
 
 
+async def test_a_write_waits_for_another_of_its_record_no_longer_than_for_a_turn(
+    sqlite: str, lossy: tuple[Sutler, Proxy], sandbox: SandboxProcess
+) -> None:
+    client, server = lossy
+    busy, free = sandbox.call("res.partner", "create", [{"name": "held"}, {"name": "free"}])
+    connection = erp_pb2.Connection(name=MAIN, max_queue_wait=duration(0.2))
+    await client.erp.UpdateConnection(erp_pb2.UpdateConnectionRequest(connection=connection))
+    server.slow("write", 2.0)
+    first = asyncio.create_task(client.erp.UpdateRecord(update(busy, {"color": 1})))
+
+    async def held() -> bool:
+        return server.slowed == 1
+
+    await wait_until(held, 10)
+    with pytest.raises(Exhausted) as caught:
+        await client.erp.UpdateRecord(update(busy, {"color": 2}))
+    assert (caught.value.reason, caught.value.metadata["queue"]) == ("OVERLOADED", f"res.partner/{busy}")
+    assert not first.done()
+    await client.erp.UpdateRecord(update(free, {"color": 2}))
+    await first
+    assert sandbox.call("res.partner", "read", [busy], ["color"])[0]["color"] == 1
+    assert entries(sqlite) == []
+
+
 async def test_batches_are_created_together_or_not_at_all(lossy: tuple[Sutler, Proxy], sandbox: SandboxProcess) -> None:
     client, server = lossy
     rows = [erp_pb2.RecordInput(values=to_struct({"name": f"b{i}", "ref": "batch-create"})) for i in range(4)]
@@ -223,3 +250,35 @@ async def test_values_travel_both_ways(erp: Sutler, sandbox: SandboxProcess) -> 
     assert (line["product_uom_qty"], line["price_unit"]) == (1.5, 99.5)
     assert line["tax_id"] == [{"id": 1, "display_name": "15%"}]
     assert to_value(told["partner_id"]) == to_value({"id": 10, "display_name": "Alder Hosting"})
+
+
+async def test_a_call_that_counts_as_unknown_is_not_made_any_more(
+    sqlite: str, lossy: tuple[Sutler, Proxy], sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, server = lossy
+    [order] = sandbox.call("sale.order", "create", [{"partner_id": 10}])
+    server.slow("write", 2.5)
+    holding = update(order, {"client_order_ref": "held"})
+    holding.model = "sale.order"
+    first = asyncio.create_task(client.erp.UpdateRecord(holding))
+    await wait_until(lambda: server.slowed == 1)
+    monkeypatch.setattr(attempts, "_longest", lambda spec: 0.3)
+    second = asyncio.create_task(client.erp.CallMethod(call("action_confirm", order, request_id=request_id())))
+
+    async def unknown() -> bool:
+        listed = await client.erp.ListTransactions(erp_pb2.ListTransactionsRequest(parent=MAIN))
+        return [one.state for one in listed.transactions] == [erp_pb2.Transaction.STATE_OUTCOME_UNKNOWN]
+
+    await wait_until(unknown)
+    with pytest.raises(Exhausted) as caught:
+        await second
+    await first
+    assert caught.value.reason == "OVERLOADED"
+    assert server.count("action_confirm") == 0
+    assert entries(sqlite) == []
+
+
+async def test_a_create_says_which_values(erp: Sutler) -> None:
+    with pytest.raises(Invalid) as caught:
+        await erp.erp.CreateRecord(erp_pb2.CreateRecordRequest(connection=MAIN, model="res.partner"))
+    assert [one.field for one in caught.value.violations] == ["values"]

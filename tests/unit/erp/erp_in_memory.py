@@ -27,6 +27,7 @@ from services.erp.feed.model import Feed, FeedSpec, Kind
 from services.erp.feed.polling import Poller
 from services.erp.links import Link
 from services.erp.locks import RecordLocks
+from services.erp.ports import DriverInfo
 from services.erp.reading import Reading
 from services.erp.records import Row
 from services.erp.schemas import Model, ModelSchema
@@ -41,10 +42,15 @@ KEEP = timedelta(days=1)
 
 @dataclass
 class MemoryErp:
-    """Orders with a state. ``now`` is its clock; a change bears the time when its transaction began."""
+    """Orders with a state. ``now`` is its clock; a change bears the time when its transaction began.
 
+    The feed's user does not see what is ``hidden``.
+    """
+
+    info = DriverInfo(driver="memory", display_name="Memory", erp_versions="1")
     now: float = 10_000.0
     rows: dict[int, tuple[float, float, str]] = field(default_factory=dict)
+    hidden: set[int] = field(default_factory=set)
     searches: int = 0
     server_version: str = "1"
 
@@ -78,6 +84,7 @@ class MemoryErp:
             self._row(one)
             for one, (_, changed, state) in sorted(self.rows.items())
             if passes({"state": state})
+            and one not in self.hidden
             and (selector.ids is None or one in selector.ids)
             and (selector.after_id is None or one > selector.after_id)
             and (selector.since is None or changed >= selector.since)
@@ -120,10 +127,17 @@ class Fed:
 
     async def poll(self) -> None:
         """One turn of the runner."""
+        await self.poller.recognise()
         await self.poller.open_window()
         await self.poller.baseline(time.monotonic() + 60)
         await self.poller.closed_window()
         await self.poller.reconcile(time.monotonic() + 60)
+
+    def as_user(self, identity: str) -> None:
+        """Lets the feed read as another user of the ERP."""
+        view = self.poller._look.view
+        seen = replace(self.look, view=replace(view, ask=replace(view.ask, identity=identity)))
+        self.poller.aim(seen, self.poller._subscription, self.poller._timing)
 
     async def touch(self, record_id: int, correlation_id: str) -> None:
         """Notes a write through the gateway."""
@@ -165,6 +179,7 @@ async def feeding(
     lag: float = 30.0,
     reconcile: float = 0.0,
     rate: int = 100_000,
+    hold: float = 0.0,
 ) -> AsyncIterator[Fed]:
     """A subscription to orders that begins now."""
     async with open_database("sqlite:///:memory:", name="erp", migrations=MIGRATIONS) as database:
@@ -207,6 +222,6 @@ async def feeding(
         await subscriptions.save(connection, "orders", lambda _, now: (subscription, feed), known, None)
         fence = await database.write(lambda tx: leases.acquire(tx, LEASE, "test", timedelta(hours=1)))
         assert fence is not None
-        poller = Poller(feed, feeds, reading, Answers(None), fence)
+        poller = Poller(feed, feeds, reading, Answers(None), fence, hold)
         poller.aim(seen, subscription, times)
         yield Fed(erp, database, feeds, poller, seen)

@@ -11,11 +11,10 @@ from services.erp.adapters.odoo.views import transitions
 from services.erp.connections import FeedPolicy
 from services.erp.feed.comparing import compare, went
 from services.erp.feed.events import MAX_DATA_BYTES, event_data, events_of, fitting
-from services.erp.feed.looking import timing, watched_fields
+from services.erp.feed.looking import again, timing, watched_fields
 from services.erp.feed.model import Change, Cursor, Detection, Feed, FeedSpec, Kind, Observation, Phase, Touch
 from services.erp.records import Record, Row
 from services.erp.standing import standing
-from services.erp.subscribing import again
 from services.erp.subscriptions import Action, State, Subscription, SubscriptionSpec, Transition
 from tests.unit.erp.test_connections import a_connection
 
@@ -251,7 +250,7 @@ def test_a_changed_feed_takes_a_new_baseline_at_its_old_position() -> None:
     ],
 )
 def test_how_a_subscription_stands(feed: Feed | None, more: dict[str, Any], state: State) -> None:
-    told = {"target": "127.0.0.1:1", "failure": "", "pending": 0, "records": 3, "now": NOW, **more}
+    told = {"target": "127.0.0.1:1", "failure": "", "pending": 0, "now": NOW, **more}
     found = standing(SUBSCRIPTION, feed, a_connection(), timing(FeedPolicy(), 1.0), **told)
     assert found.state is state
     assert bool(found.reason) == (state is not State.ACTIVE)
@@ -259,7 +258,7 @@ def test_how_a_subscription_stands(feed: Feed | None, more: dict[str, Any], stat
 
 def test_what_is_switched_off_is_stopped() -> None:
     off = replace(SUBSCRIPTION, spec=SubscriptionSpec(disabled=True))
-    told: dict[str, Any] = {"target": "", "failure": "", "pending": 0, "records": 0, "now": NOW}
+    told: dict[str, Any] = {"target": "", "failure": "", "pending": 0, "now": NOW}
     assert standing(off, a_feed(), a_connection(), timing(None, 1.0), **told).state is State.STOPPED
     assert (
         standing(SUBSCRIPTION, a_feed(), a_connection(disabled=True), timing(None, 1.0), **told).state is State.STOPPED

@@ -63,7 +63,7 @@ async def test_the_gate_bounds_calls_and_the_wait_for_them() -> None:
 async def test_the_gate_leaves_an_erp_alone_that_fails_and_probes_once() -> None:
     told: list[Any] = []
     gate = a_gate(told, breaker_policy=BreakerPolicy(failure_limit=2, open_duration=0.05))
-    for error in (Unavailable("x"), AnswerLostError(Unavailable("y"))):
+    for error in (Unavailable("x"), AnswerLostError(Unavailable("the answer was lost"))):
         with pytest.raises((Unavailable, AnswerLostError)):
             async with gate.turn():
                 raise error
@@ -72,6 +72,7 @@ async def test_the_gate_leaves_an_erp_alone_that_fails_and_probes_once() -> None
         async with gate.turn():
             pytest.fail("was let through")
     assert caught.value.reason == "BREAKER_OPEN"
+    assert caught.value.message.endswith("; at last the answer was lost")
     assert caught.value.retry_after is not None
     async with gate.turn(probe=True):
         pass
@@ -169,3 +170,19 @@ async def test_one_wait_bounds_place_and_rate_together() -> None:
     assert caught.value.reason == "RATE_LIMITED"
     assert caught.value.retry_after is not None
     await holding
+
+
+async def test_large_answers_of_all_connections_share_the_room_of_the_process() -> None:
+    room = asyncio.Semaphore(1)
+    one, other = (Gate(name, a_connection().spec, lambda error, is_open: None, room=room) for name in ("one", "other"))
+    async with other.turn() as small, one.turn() as first:
+        await first.make_room()
+        await first.make_room()
+        waiting = asyncio.create_task(small.make_room())
+        await asyncio.sleep(0)
+        async with one.turn():
+            assert not waiting.done()
+        first.end()
+        await waiting
+        assert room.locked()
+    assert not room.locked()

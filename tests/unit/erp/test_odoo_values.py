@@ -12,7 +12,6 @@ from services.erp.adapters.odoo.loading import to_cells, to_table
 from services.erp.adapters.odoo.reading import byte_size, to_row, to_value
 from services.erp.adapters.odoo.writing import Encoder
 from services.erp.schemas import FieldType
-from services.erp.writing import equal
 from tests.unit.erp.models import ORDER, schemas
 
 
@@ -169,23 +168,6 @@ async def test_a_record_with_lines_becomes_rows_of_a_table() -> None:
 async def test_what_a_table_cannot_say_is_created_without_a_key(values: dict[str, Any]) -> None:
     encoded, _ = await encode(values)
     assert await to_cells(ORDER, encoded, schemas) is None
-
-
-@pytest.mark.parametrize(
-    ("kind", "found", "wanted", "same"),
-    [
-        (FieldType.STRING, "a", "a", True),
-        (FieldType.STRING, None, False, True),
-        (FieldType.MANY_TO_ONE, {"id": 7, "display_name": "x"}, 7, True),
-        (FieldType.MANY_TO_ONE, {"id": 8, "display_name": "x"}, 7, False),
-        (FieldType.MONETARY, "12.5", 12.50, True),
-        (FieldType.DATETIME, "2026-11-21T09:30:00Z", "2026-11-21 09:30:00", True),
-        (FieldType.BOOLEAN, False, False, True),
-        (FieldType.BOOLEAN, True, False, False),
-    ],
-)
-def test_whether_a_value_was_written(kind: FieldType, found: Any, wanted: Any, same: bool) -> None:
-    assert equal(kind, found, wanted) is same
 
 
 def test_a_schema_from_what_odoo_tells() -> None:

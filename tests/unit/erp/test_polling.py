@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sutler.errors import Conflict
@@ -15,6 +18,7 @@ from sutler.errors import Conflict
 from services.erp.feed import looking, polling
 from services.erp.feed.model import Phase
 from services.erp.feed.polling import OVERLAP_SECONDS
+from services.erp.feed.vanishing import trouble
 from tests.unit.erp.erp_in_memory import Fed, MemoryErp, feeding
 
 
@@ -149,6 +153,129 @@ async def test_records_that_leave_the_filter_go() -> None:
             ("order.created", 2, "sale"),
             ("order.deleted", 1, "sale"),
         ]
+
+
+async def test_a_record_that_comes_back_is_told_and_none_of_its_transitions_twice() -> None:
+    erp = MemoryErp()
+    erp.write(1, "draft", began=9_000.0)
+    async with feeding(erp, filter='state != "sent"') as fed:
+        await fed.poll()
+        for state in ("sale", "sent", "sale", "sent", "cancel", "sent", "sale"):
+            erp.now += 1
+            erp.write(1, state)
+            await fed.poll()
+        assert [kind for kind, _, _ in await fed.told()] == [
+            "order.updated", "order.confirmed",
+            "order.deleted", "order.created",
+            "order.deleted", "order.created", "order.cancelled",
+            "order.deleted", "order.created", "order.confirmed",
+        ]  # fmt: skip
+        assert len(set(await fed.ids())) == 10
+        data = await fed.database.read(lambda tx: tx.all("SELECT data FROM outbox ORDER BY seq"))
+        assert json.loads(data[6][0])["old_values"] == {"state": "sale"}
+        assert (await fed.stored()).record_count == 1
+
+
+async def test_what_a_related_record_hides_within_a_second_comes_back_under_another_id() -> None:
+    erp = MemoryErp()
+    erp.write(1, "sale", began=9_000.0)
+    erp.write(2, "draft", began=9_000.0)
+    async with feeding(erp, reconcile=5.0) as fed:
+        await fed.poll()
+        for hidden in ({1}, set(), {1}, set()):
+            erp.hidden = hidden
+            erp.now += 6
+            await fed.poll()
+        assert [kind for kind, _, _ in await fed.told()] == ["order.deleted", "order.created"] * 2
+        assert len(set(await fed.ids())) == 4
+
+
+async def test_another_user_of_the_feed_begins_a_silent_baseline() -> None:
+    erp = MemoryErp()
+    for one in range(1, 31):
+        erp.write(one, "sale", began=9_000.0)
+    async with feeding(erp, reconcile=5.0) as fed:
+        await fed.poll()
+        for identity, hidden in (("portal", set(range(1, 30))), ("admin", set()), ("portal", {30}), ("admin", set())):
+            fed.as_user(identity)
+            erp.hidden = hidden
+            for _ in range(3):
+                erp.now += 6
+                await fed.poll()
+            assert await fed.told() == []
+            stored = await fed.stored()
+            assert (stored.cursor.phase, stored.record_count) == (Phase.LIVE, 30 - len(hidden))
+        fed.as_user("portal")
+        erp.now += 1
+        erp.write(1, "cancel")
+        erp.write(31, "sale")
+        await fed.poll()
+        assert [(kind, one) for kind, one, _ in await fed.told()] == [
+            ("order.updated", 1), ("order.cancelled", 1), ("order.created", 31), ("order.confirmed", 31),
+        ]  # fmt: skip
+
+
+async def test_another_user_within_the_second_of_a_change_tells_it_once() -> None:
+    erp = MemoryErp()
+    async with feeding(erp) as fed:
+        await fed.poll()
+        erp.write(1, "sale")
+        erp.now += 0.1
+        await fed.poll()
+        told = await fed.told()
+        for identity, hidden in (("portal", {1}), ("admin", set())):
+            fed.as_user(identity)
+            erp.hidden = hidden
+            erp.now += 0.1
+            await fed.poll()
+        assert await fed.told() == told == [("order.created", 1, "sale"), ("order.confirmed", 1, "sale")]
+
+
+async def test_records_that_go_all_at_once_are_told_after_a_second_look() -> None:
+    erp = MemoryErp()
+    for one in range(1, 41):
+        erp.write(one, "sale", began=9_000.0)
+    async with feeding(erp, reconcile=5.0, hold=60.0) as fed:
+        await fed.poll()
+        erp.hidden = set(range(1, 21))
+        for _ in range(3):
+            erp.now += 6
+            erp.write(40, "cancel" if erp.rows[40][2] == "sale" else "sale")
+            await fed.poll()
+            [error] = Status.FromString(trouble(await fed.stored())).details
+            assert b"RECORDS_MISSING" in error.value
+        told = await fed.told()
+        assert {one for _, one, _ in told} == {40}
+        erp.hidden = set()
+        erp.now += 6
+        await fed.poll()
+        assert (await fed.told(), trouble(await fed.stored())) == (told, b"")
+        erp.hidden = set(range(1, 21))
+        erp.now += 6
+        await fed.poll()
+        cursor = fed.poller.feed.cursor
+        fed.poller.feed = replace(fed.poller.feed, cursor=replace(cursor, missing_since=cursor.missing_since - 61))
+        erp.now += 6
+        await fed.poll()
+        assert {one for kind, one, _ in await fed.told() if kind == "order.deleted"} == erp.hidden
+        assert trouble(await fed.stored()) == b""
+
+
+async def test_many_that_only_leave_the_filter_or_are_deleted_through_the_gateway_go_at_once() -> None:
+    erp = MemoryErp()
+    for one in range(1, 61):
+        erp.write(one, "sale", began=9_000.0)
+    async with feeding(erp, filter='state = "sale"', reconcile=5.0, hold=60.0) as fed:
+        await fed.poll()
+        for one in range(1, 21):
+            erp.write(one, "cancel", began=9_100.0)  # behind all windows
+        for one in range(21, 41):
+            del erp.rows[one]
+            await fed.touch(one, "deleted")
+        erp.now += 6
+        await fed.poller.touched()
+        await fed.poll()
+        assert {one for kind, one, _ in await fed.told() if kind == "order.deleted"} == set(range(1, 41))
 
 
 async def test_deleted_records_are_found_by_their_absence() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,6 +89,14 @@ async def test_a_hundred_reads_that_come_together_are_one_call() -> None:
     assert driver.calls == [("sale.order", (30, 31, 32))]
     assert [list(one) for one in found[:3]] == [[30], [31], [32]]
     assert found[1][31].values == {"name": "S31"}
+
+
+async def test_what_a_caller_has_waited_already_is_part_of_the_window() -> None:
+    driver = FakeDriver()
+    joined = reads(driver, window=30.0)
+    async with asyncio.timeout(5):
+        found = await joined.read(ASK, ORDER, [30], ["name"], binaries=False, came=time.monotonic() - 31)
+    assert list(found) == [30]
 
 
 async def test_reads_of_other_users_fields_or_languages_are_not_joined() -> None:

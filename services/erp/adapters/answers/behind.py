@@ -13,6 +13,7 @@ from sutler.wire import duration
 
 from services.erp.adapters.answers.cache_calls import CacheCalls
 from services.erp.adapters.answers.nearby import MARK, NearAnswers, Nearby
+from services.erp.adapters.answers.sealed_values import SealedValues
 
 CONTENT_TYPE = "application/octet-stream"
 GATHER_SECONDS = 0.05
@@ -26,17 +27,17 @@ MARK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as CacheService keeps it: what is known of it, how many seconds it lives, and its sealed value."""
+    """An answer: what is known of it, how many seconds it lives, and its value as the text of JSON data."""
 
     entry: CacheEntry
     ttl: float
-    sealed: bytes
+    plain: bytes
 
-    def row(self, claim: cache_pb2.PutCondition) -> cache_pb2.PutEntryRow:
-        """Returns what puts it."""
+    def row(self, tenant: str, claim: cache_pb2.PutCondition, values: SealedValues) -> cache_pb2.PutEntryRow:
+        """Returns what puts it, sealed."""
         entry = cache_pb2.Entry(
             key=self.entry.key,
-            inline_value=self.sealed,
+            inline_value=values.seal(tenant, self.entry.key, self.plain),
             content_type=CONTENT_TYPE,
             tags=self.entry.tags,
             ttl=duration(self.ttl),
@@ -52,11 +53,13 @@ class Behind:
 
     Args:
         calls: The way to CacheService.
+        values: Seals what is put.
         nearby: Where the answers are.
     """
 
-    def __init__(self, calls: CacheCalls, nearby: Nearby) -> None:
+    def __init__(self, calls: CacheCalls, values: SealedValues, nearby: Nearby) -> None:
         self._calls = calls
+        self._values = values
         self._nearby = nearby
         self._mark = f"{MARK}{uuid.uuid4()}"
         self._waiting: dict[str, list[Answer]] = {}
@@ -95,7 +98,7 @@ class Behind:
         if not claims or not await self._marked(tenant, near):
             return
         current = [one for one in held if one.entry.key in claims and near.holds(one.entry)]
-        etags = await self._calls.put(tenant, [one.row(claims[one.entry.key]) for one in current])
+        etags = await self._calls.put(tenant, [one.row(tenant, claims[one.entry.key], self._values) for one in current])
         for one, etag in zip(current, etags, strict=True):
             if etag:
                 near.name(one.entry, etag)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 from sutler.cache.v1 import cache_pb2
 from sutler.client.cache.entries import CacheEntry, from_message
 from sutler.client.cache.near import MISSING
@@ -40,7 +41,7 @@ class CacheServiceCache:
         self._calls = calls
         self._values = values
         self._nearby = nearby
-        self._behind = Behind(calls, nearby)
+        self._behind = Behind(calls, values, nearby)
         self._pending: dict[str, dict[str, None]] = {}
         self._wake = asyncio.Event()
 
@@ -75,15 +76,10 @@ class CacheServiceCache:
         self._follow(tenant)
         return found
 
-    def sealed(self, tenant: str, key: str, value: Any) -> bytes:
-        """Returns an answer as it is kept; empty if it is too large."""
-        sealed = self._values.seal(tenant, key, value)
-        return sealed if len(sealed) <= MAX_VALUE_BYTES else b""
-
-    async def put(self, tenant: str, rows: Sequence[cache_pb2.PutEntryRow]) -> None:
-        """Puts answers in CacheService."""
+    async def put(self, tenant: str, answers: Sequence[tuple[Answer, cache_pb2.PutCondition]]) -> None:
+        """Puts answers in CacheService, each under its claim."""
         if tenant not in self._pending:
-            await self._calls.put(tenant, rows)
+            await self._calls.put(tenant, [one.row(tenant, claim, self._values) for one, claim in answers])
 
     def put_behind(self, tenant: str, answer: Answer) -> None:
         """Puts an answer that is near in CacheService, behind the call."""
@@ -177,16 +173,18 @@ class _Claimed:
     async def put(self, entries: Mapping[str, tuple[Any, Sequence[str]]], ttl: float) -> None:
         """Keeps answers near at once and in CacheService behind the call; what is not kept near is waited for."""
         leases = {} if self._leasing is None else await self._leasing
-        rows = list[cache_pb2.PutEntryRow]()
+        claimed = list[tuple[Answer, cache_pb2.PutCondition]]()
         for key, (value, tags) in entries.items():
-            sealed = self._cache.sealed(self._tenant, key, value)
-            answer = Answer(entry_of(key, tuple(tags), ttl), ttl, sealed)
-            kept = bool(sealed) and self._keep(answer.entry, value, len(sealed))
-            if key in leases and sealed:
-                rows.append(answer.row(leases[key]))
+            plain = orjson.dumps(value)
+            if len(plain) > MAX_VALUE_BYTES:
+                continue
+            answer = Answer(entry_of(key, tuple(tags), ttl), ttl, plain)
+            kept = self._keep(answer.entry, value, len(plain))
+            if key in leases:
+                claimed.append((answer, leases[key]))
             elif kept:
                 self._cache.put_behind(self._tenant, answer)
-        await self._cache.put(self._tenant, rows)
+        await self._cache.put(self._tenant, claimed)
 
     def end(self) -> None:
         """Gives up what was not put."""

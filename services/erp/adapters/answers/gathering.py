@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -10,8 +11,18 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 
+LOOK_SECONDS = 0.001
+"""The pause between two looks whether more questions come."""
+
+MOST_SECONDS = 0.01
+"""For how long questions are gathered that keep coming."""
+
+
 class Gathering(Generic[Q, A]):
-    """Gathers questions while a call is under way, and asks them all with the next one. Nobody waits for a timer.
+    """Gathers questions while a call is under way, and asks them all with the next one.
+
+    Who asks alone is asked for at once. Where others came meanwhile, more of a burst are waited for, as long as they
+    keep coming: a call for each few of them would take longer.
 
     Args:
         call: Answers many questions of one tenant, in their order.
@@ -35,14 +46,21 @@ class Gathering(Generic[Q, A]):
 
     async def _work(self, tenant: str) -> None:
         try:
-            while self._waiting.get(tenant):
-                await asyncio.sleep(0)  # those that came with this one join
-                waiting = self._waiting[tenant]
+            await self._gather(tenant)
+            while waiting := self._waiting.get(tenant):
                 turn, self._waiting[tenant] = waiting[: self._limit], waiting[self._limit :]
                 await self._answer(tenant, turn)
+                await self._gather(tenant)
         finally:
             self._waiting.pop(tenant, None)
             del self._working[tenant]
+
+    async def _gather(self, tenant: str) -> None:
+        """Returns when no more questions come, or those that came have waited long enough."""
+        known, ends = 0, time.monotonic() + MOST_SECONDS
+        while known < len(self._waiting[tenant]) and time.monotonic() < ends:
+            known = len(self._waiting[tenant])
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _answer(self, tenant: str, turn: Sequence[tuple[Q, asyncio.Future[A]]]) -> None:
         try:

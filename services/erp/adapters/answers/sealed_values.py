@@ -28,9 +28,9 @@ class SealedValues:
             "sutler_erp_cache_unreadable", unit="1", description="Values in the cache that no key of the gateway opened"
         )
 
-    def seal(self, tenant: str, key: str, value: Any) -> bytes:
-        """Returns JSON data sealed."""
-        return self._box.seal(orjson.dumps(value).decode(), owner=_owner(tenant, key))
+    def seal(self, tenant: str, key: str, plain: bytes) -> bytes:
+        """Returns the text of JSON data sealed."""
+        return self._box.seal(plain.decode(), owner=_owner(tenant, key))
 
     def open(self, tenant: str, key: str, sealed: bytes) -> Any | None:
         """Returns the JSON data; None, counted, if the gateway has not sealed them for this tenant and key."""

@@ -66,12 +66,13 @@ class Aggregator:
         plan = Plan(schema, wanted, domain, ZoneInfo(zone), joins)
         question = plan.question(0, MAX_JOINED + 1) if joins else plan.question(offset, limit)
         answers = await self._ask(ask, schema.name, question, {**context, "tz": zone}, version)
-        if not joins:
+        with self._client.understood():
             found = [plan.part(answer) for answer in answers]
+        if not joins:
             return [plan.group(part) for part in found or ([] if wanted.groupings else [Part({}, domain)])]
         if len(answers) > MAX_JOINED:
             raise _cannot(schema.name, f"weeks are made of more than {MAX_JOINED} days and keys; narrow the filter")
-        groups = [plan.group(part) for part in join(plan.part(answer) for answer in answers)]
+        groups = [plan.group(part) for part in join(found)]
         return ordered(groups, wanted.order, plan.exact())[offset:][: limit or None]
 
     async def _ask(
@@ -88,7 +89,9 @@ class Aggregator:
                     raise
                 self._missing.add(form.method)
             else:
-                return [form.answer(question, row) for row in self._client.shape(told, list, of=dict)]
+                rows = self._client.shape(told, list, of=dict)
+                with self._client.understood():
+                    return [form.answer(question, row) for row in rows]
         raise _cannot(model, "this version has no method that makes groups")
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-import tenacity
-from sutler.context import current
-from sutler.errors import Unavailable
+from sutler.errors import invalid
 
-from services.erp import faults
-from services.erp.adapters.http import TOO_LARGE
 from services.erp.adapters.meanings import Doing, Place
 from services.erp.adapters.odoo.exchange import Exchange, RpcError
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.session import Sessions
-from services.erp.connections import Connection, RetryPolicy
-from services.erp.faults import AnswerLostError
+from services.erp.adapters.repeats import Repeats
+from services.erp.adapters.shapes import shaped, understood
+from services.erp.connections import Connection
 from services.erp.users import Ask
+
+CONTEXT_KEYS = {"lang": "language", "tz": "time_zone", "allowed_company_ids": "company_ids"}
+"""What the fields of a context are called in Odoo's own."""
 
 
 class Client:
@@ -30,16 +30,11 @@ class Client:
     """
 
     def __init__(self, connection: Connection, exchange: Exchange) -> None:
-        policy = connection.spec.retry_policy or RetryPolicy()
         self.sessions = Sessions(connection, exchange)
         self._exchange = exchange
         self._name = connection.name
         self._database = connection.spec.database
-        self._attempts = policy.max_attempts or 3
-        self._pauses = tenacity.wait_random_exponential(
-            multiplier=0.2 if policy.initial_backoff is None else policy.initial_backoff,
-            max=10.0 if policy.max_backoff is None else policy.max_backoff,
-        )
+        self._repeats = Repeats(connection.spec.retry_policy, exchange.repeated)
 
     async def ask(
         self,
@@ -69,14 +64,9 @@ class Client:
         """
 
         async def once() -> Any:
-            try:
-                return await self.tell(
-                    ask, model, method, args, named, ids=ids, doing=doing, takes_context=takes_context
-                )
-            except AnswerLostError as lost:
-                raise lost.error from lost
+            return await self.tell(ask, model, method, args, named, ids=ids, doing=doing, takes_context=takes_context)
 
-        return await self._repeating()(once)
+        return await self._repeats.call(once)
 
     async def tell(
         self,
@@ -99,7 +89,11 @@ class Client:
         place = Place(self._name, self._database, ask.username, model, method, ids or (), doing)
         named = dict(named)
         if takes_context:
-            named["context"] = {**odoo_context(ask), **named.get("context", {})}
+            given = named.get("context") or {}
+            if not isinstance(given, Mapping):
+                about = {"model": model, "method": method}
+                raise invalid("named.context", "is an object", reason="ARGUMENTS_INVALID", metadata=about)
+            named["context"] = {**odoo_context(ask), **given}
         try:
             return await self._execute(ask, model, method, ids, args, named)
         except RpcError as error:
@@ -114,35 +108,12 @@ class Client:
             raise refusal(place, error.data) from error
 
     def shape(self, value: Any, kind: type, of: type = object) -> Any:
-        """Returns an answer that has the shape it must have.
+        """Returns an answer that has the shape it must have; see :func:`services.erp.adapters.shapes.shaped`."""
+        return shaped(self._name, value, kind, of)
 
-        Args:
-            value: The answer.
-            kind: What it must be.
-            of: What the elements of a list, or the values of an object, must be.
-
-        Raises:
-            Unavailable: If it has another (ERP_ANSWER_INVALID).
-        """
-        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        if not isinstance(value, kind) or not all(isinstance(part, of) for part in parts):
-            raise faults.answer_invalid(self._name, "neither result nor error" if value is None else "another shape")
-        return value
-
-    def _repeating(self) -> tenacity.AsyncRetrying:
-        ends = current().deadline
-
-        def stop(state: tenacity.RetryCallState) -> bool:
-            late = ends is not None and time.monotonic() + state.upcoming_sleep >= ends
-            return state.attempt_number >= self._attempts or late
-
-        return tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(_may_pass),
-            stop=stop,
-            wait=self._pauses,
-            reraise=True,
-            before_sleep=lambda _: self._exchange.repeated(),
-        )
+    def understood(self) -> AbstractContextManager[None]:
+        """Takes apart an answer; see :func:`services.erp.adapters.shapes.understood`."""
+        return understood(self._name)
 
     async def _execute(
         self,
@@ -168,9 +139,3 @@ def odoo_context(ask: Ask) -> dict[str, Any]:
     if given.company_ids:
         context["allowed_company_ids"] = list(given.company_ids)
     return context
-
-
-def _may_pass(error: BaseException) -> bool:
-    if not isinstance(error, Unavailable):
-        return False
-    return error.reason != "BREAKER_OPEN" and error.metadata.get("cause") != TOO_LARGE

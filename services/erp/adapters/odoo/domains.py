@@ -7,7 +7,6 @@ Odoo only knows "one of them"; its opposite, "none of them", has no common form,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from sutler.errors import invalid
 from sutler.filtering import Compare, Has, Match, Node, Not, Op, Pattern, Present, Ref
 from sutler.filtering.nodes import And, Or
 
-from services.erp import faults
+from services.erp import faults, literals
 from services.erp.adapters.odoo.reading import CHANGED, to_odoo_time
 from services.erp.records import EXTERNAL_ID
 from services.erp.schemas import NUMBERS, TEXTS, FieldType, ModelField
@@ -27,7 +26,6 @@ Domain = list[Any]
 ALWAYS: Domain = [["id", "!=", 0]]
 NEVER: Domain = [["id", "=", 0]]
 ARITY = {"!": 1, "&": 2, "|": 2}
-_DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +244,14 @@ def _native(ref: Ref, known: ModelField, value: Any) -> Any:
     """Returns a value as Odoo takes it.
 
     Raises:
-        Invalid: If it is no date and is compared with one.
+        Invalid: If it is no date or time and is compared with one.
     """
-    if known.type is FieldType.DATE and not _DAY.fullmatch(value):
-        raise _cannot(ref, "takes dates such as 2026-01-31 only")
-    return to_odoo_time(value) if known.type is FieldType.DATETIME else value
+    try:
+        if known.type is FieldType.DATE:
+            return literals.day(value).isoformat()
+        return to_odoo_time(value) if known.type is FieldType.DATETIME else value
+    except ValueError as error:
+        raise _cannot(ref, str(error)) from None
 
 
 def _cannot(ref: Ref, description: str) -> Exception:

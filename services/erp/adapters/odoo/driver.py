@@ -13,9 +13,10 @@ from services.erp import faults
 from services.erp.adapters.meanings import Place
 from services.erp.adapters.odoo import views
 from services.erp.adapters.odoo.loading import to_cells, to_table
-from services.erp.adapters.odoo.reader import OdooReader, split_external_id
+from services.erp.adapters.odoo.reader import OdooReader
 from services.erp.adapters.odoo.refusals import refusal
 from services.erp.adapters.odoo.writing import Encoder
+from services.erp.adapters.shapes import created_ids
 from services.erp.customers.view import CustomerView
 from services.erp.faults import AnswerLostError
 from services.erp.ports import Capability, Prepared
@@ -54,7 +55,7 @@ class OdooDriver(OdooReader):
             return await self._load(ask, schema, rows, keys)
         values = [dict(row.values) for row in rows]
         told = await self._client.tell(ask, schema.name, "create", [values], {}, doing="write")
-        return [told] if isinstance(told, int) else list(self._answered(told, list))
+        return created_ids(self._name, [told] if isinstance(told, int) else told, len(rows))
 
     async def stamps(self, ask: Ask, schema: ModelSchema, ids: Sequence[int]) -> Mapping[int, str]:
         """Returns nothing: Odoo cannot check versions in a write."""
@@ -120,25 +121,27 @@ class OdooDriver(OdooReader):
         await self._exchange.close()
 
     async def _load(self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], keys: Sequence[str]) -> list[int]:
-        columns, table = to_table([row.cells for row in rows], [".".join(split_external_id(key)) for key in keys])
+        columns, table = to_table([row.cells for row in rows], [self.same_key(key) for key in keys])
         named = {"context": {"tz": "UTC"}}  # Odoo reads times in a table as local ones
         told = await self._client.tell(ask, schema.name, "load", [columns, table], named, doing="write")
         answer = self._answered(told, dict)
-        if not answer.get("ids"):
-            raise self._refused_rows(ask, schema, rows, answer.get("messages") or [])
-        return [int(one) for one in answer["ids"]]
+        messages = answer.get("messages")
+        if not answer.get("ids") and isinstance(messages, list):
+            wrong = [one for one in messages if isinstance(one, dict) and one.get("type") == "error"]
+            if wrong:
+                raise self._refused_rows(ask, schema, rows, wrong)
+        return created_ids(self._name, answer.get("ids"), len(rows))
 
     def _refused_rows(
-        self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], messages: Sequence[Mapping[str, Any]]
+        self, ask: Ask, schema: ModelSchema, rows: Sequence[Prepared], wrong: Sequence[Mapping[str, Any]]
     ) -> SutlerError:
-        """Returns what the messages of a load mean: each is the text of an error, without its type."""
-        wrong = [one for one in messages if one.get("type") == "error"]
-        errors = [self._refused_row(ask, schema, one) for one in wrong] or [self._refused_row(ask, schema, {})]
+        """Returns what the errors among a load's messages mean: each is the text of one, without its type."""
+        errors = [self._refused_row(ask, schema, one) for one in wrong]
         starts = list(accumulate((len(row.cells.rows()) for row in rows), initial=0))
         violations = [
             Violation(f"rows[{_record(one, starts)}].{v.field}", v.description, v.reason or error.reason)
-            for one, error in zip(wrong, errors, strict=False)
-            if "record" in one or "rows" in one
+            for one, error in zip(wrong, errors, strict=True)
+            if _record(one, starts) is not None
             for v in _faults_of(error)
         ]
         return faults.rows_invalid(schema.name, violations) if len(rows) > 1 and violations else errors[0]
@@ -166,9 +169,13 @@ def _faults_of(error: SutlerError) -> Sequence[Violation]:
     return error.violations or [Violation(f"values.{field}" if field else "values", error.message, error.reason)]
 
 
-def _record(message: Mapping[str, Any], starts: Sequence[int]) -> int:
-    """Returns which record a message is about; some tell only the row of the table."""
-    if "record" in message:
-        return int(message["record"])
-    row = int((message.get("rows") or {}).get("from", 0))
-    return max(index for index, start in enumerate(starts) if start <= row)
+def _record(message: Mapping[str, Any], starts: Sequence[int]) -> int | None:
+    """Returns which record a message is about, as far as it tells; some tell only the row of the table."""
+    record = message.get("record")
+    if isinstance(record, int):
+        return record
+    rows = message.get("rows")
+    row = rows.get("from") if isinstance(rows, Mapping) else None
+    return (
+        max((index for index, start in enumerate(starts) if start <= row), default=0) if isinstance(row, int) else None
+    )

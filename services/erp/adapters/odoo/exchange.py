@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from sutler.errors import SutlerError
+
 from services.erp.users import Ask
+
+HEALTH = "/web/health"
+"""Where Odoo tells that it runs, without a database or a login."""
 
 
 class RpcError(Exception):
@@ -70,6 +75,10 @@ class Exchange(Protocol):
             args: Arguments by position, after the ids.
             named: Arguments by name, ``context`` among them.
         """
+        ...
+
+    def login_ended(self, ask: Ask, error: SutlerError | None) -> None:
+        """Takes note of how a login ended: with the ERP's refusal or without."""
         ...
 
     def repeated(self) -> None:

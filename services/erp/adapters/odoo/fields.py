@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from services.erp.schemas import FieldType, Model, ModelField, ModelSchema, SelectionOption
+from services.erp.schemas import TO_MANY, FieldType, Model, ModelField, ModelSchema, SelectionOption
 
 ATTRIBUTES = (
     "string",
@@ -23,6 +23,7 @@ ATTRIBUTES = (
     "selection",
     "size",
     "digits",
+    "depends",
 )
 
 TYPES = {
@@ -58,12 +59,26 @@ def to_schema(model: str, told: Mapping[str, Mapping[str, Any]]) -> ModelSchema:
         model: Its name.
         told: What ``fields_get`` answered.
     """
-    fields = {name: _field(name, told[name]) for name in sorted(told)}
+    fields = {name: _field(name, told[name], _made_of(name, told)) for name in sorted(told)}
     archive = next((name for name in ARCHIVE_FIELDS if name in fields), "")
     return ModelSchema(Model(model=model, archive_field=archive), fields, read_time=time.time())
 
 
-def _field(name: str, told: Mapping[str, Any]) -> ModelField:
+def _made_of(name: str, fields: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """Returns the models behind relations to many that a field depends on, also through other fields of its model."""
+    found, seen, left = set[str](), {name}, [name]
+    while left:
+        told = fields.get(left.pop(), {})
+        if TYPES.get(str(told.get("type"))) in TO_MANY:
+            found.add(_text(told, "relation", 128))
+        depends = told.get("depends")
+        below = {str(path).partition(".")[0] for path in depends} if isinstance(depends, list) else set[str]()
+        left += below - seen
+        seen |= below
+    return frozenset(found)
+
+
+def _field(name: str, told: Mapping[str, Any], made_of: frozenset[str]) -> ModelField:
     stored = bool(told.get("store", True))
     digits = told.get("digits")
     options = told.get("selection")
@@ -86,6 +101,7 @@ def _field(name: str, told: Mapping[str, Any]) -> ModelField:
         else (),
         max_length=int(told.get("size") or 0),
         scale=int(digits[1]) if isinstance(digits, list) and len(digits) == 2 else None,
+        made_of=made_of,
     )
 
 

@@ -35,11 +35,13 @@ async def follow(schema: ModelSchema, domain: Sequence[Any], schemas: SchemaSour
         if isinstance(term, str) or not isinstance(term[0], str):
             continue  # an operator, or one of the constants (1, "=", 1) and (0, "=", 1)
         path, operator, value = term
+        if not isinstance(operator, str):
+            raise faults.domain_invalid(schema.name, f"the operator of {path!r} is not a text")
         last = await _end(schema, path, schemas)
         if last is None or not last.related or _compares_ids(operator, value):
             continue
         related = await schemas(last.relation)
-        if str(operator).lower() in NESTED and isinstance(value, list | tuple):
+        if operator.lower() in NESTED and isinstance(value, list | tuple):
             await follow(related, value, schemas)
 
 
@@ -59,6 +61,6 @@ async def _end(schema: ModelSchema, path: str, schemas: SchemaSource) -> ModelFi
     return known
 
 
-def _compares_ids(operator: Any, value: Any) -> bool:
+def _compares_ids(operator: str, value: Any) -> bool:
     values = value if isinstance(value, list | tuple) else [value]
     return operator in BY_ID and all(one is None or isinstance(one, int | float) for one in values)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
+from sutler.errors import SutlerError
 
 from services.erp import faults
 from services.erp.adapters.http import Answer, Http
 from services.erp.adapters.odoo.arguments import IDS, by_name
+from services.erp.adapters.odoo.client import CONTEXT_KEYS
 from services.erp.adapters.odoo.driver import CAPABILITIES, OdooDriver
-from services.erp.adapters.odoo.exchange import RpcError
+from services.erp.adapters.odoo.exchange import HEALTH, RpcError
 from services.erp.adapters.redaction import without
 from services.erp.connections import Connection
 from services.erp.gate import Gate
@@ -24,6 +25,7 @@ INFO = DriverInfo(
     erp_versions="19.0 and later",
     capabilities=CAPABILITIES,
     options_schema={"type": "object", "additionalProperties": False},
+    context_keys=CONTEXT_KEYS,
 )
 
 UNAUTHORIZED = 401
@@ -55,7 +57,7 @@ class Json2:
     """
 
     def __init__(self, connection: Connection, gate: Gate) -> None:
-        self._http = Http(connection, gate)
+        self._http = Http(connection, gate, HEALTH)
         self._name = connection.name
         self._database = connection.spec.database
 
@@ -66,8 +68,8 @@ class Json2:
 
     async def version(self) -> Any:
         """Returns the server's version."""
-        async with self._http.turn(probe=True):
-            answer = await self._http.get("/web/version")
+        async with self._http.turn(probe=True) as turn:
+            answer = await self._http.get(turn, "/web/version")
             if answer.status != 200:
                 raise self._http.no_answer(answer)
             told = self._http.json(answer)
@@ -100,6 +102,10 @@ class Json2:
         body = by_name(model, method, args, named) | ({IDS: list(ids)} if ids else {})
         return self._result(*await self._post(ask, model, method, body))
 
+    def login_ended(self, ask: Ask, error: SutlerError | None) -> None:
+        """Takes note of how a login ended."""
+        self._http.login_ended(ask, error)
+
     def repeated(self) -> None:
         """Takes note that a call is made again."""
         self._http.repeated()
@@ -114,7 +120,7 @@ class Json2:
         headers = {"authorization": f"bearer {ask.secret}"}
         headers |= {"x-odoo-database": self._database} if self._database else {}
         async with self._http.turn(probe=probe, model=model, method=method) as turn:
-            answer = await self._http.post(f"/json/2/{model}/{method}", orjson.dumps(body), headers)
+            answer = await self._http.post(turn, f"/json/2/{model}/{method}", body, headers)
             told = self._parse(answer)
             turn.refused = answer.status != 200
         return answer.status, told if answer.status == 200 else without(told, ask.secret)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
-import orjson
+from sutler.errors import SutlerError
 
 from services.erp.adapters.http import Answer, Http
+from services.erp.adapters.odoo.client import CONTEXT_KEYS
 from services.erp.adapters.odoo.driver import CAPABILITIES, OdooDriver
-from services.erp.adapters.odoo.exchange import RpcError
+from services.erp.adapters.odoo.exchange import HEALTH, RpcError
 from services.erp.adapters.redaction import without
 from services.erp.connections import Connection
 from services.erp.gate import Gate
@@ -23,6 +24,7 @@ INFO = DriverInfo(
     erp_versions="8.0 to 19.0",
     capabilities=CAPABILITIES,
     options_schema={"type": "object", "additionalProperties": False},
+    context_keys=CONTEXT_KEYS,
 )
 
 
@@ -40,7 +42,7 @@ class JsonRpc:
     """
 
     def __init__(self, connection: Connection, gate: Gate) -> None:
-        self._http = Http(connection, gate)
+        self._http = Http(connection, gate, HEALTH)
         self._database = connection.spec.database
         self._ids = count(1)
 
@@ -82,6 +84,10 @@ class JsonRpc:
             "object", "execute_kw", [self._database, uid, ask.secret, model, method, given, dict(named)]
         )
 
+    def login_ended(self, ask: Ask, error: SutlerError | None) -> None:
+        """Takes note of how a login ended."""
+        self._http.login_ended(ask, error)
+
     def repeated(self) -> None:
         """Takes note that a call is made again."""
         self._http.repeated()
@@ -93,10 +99,10 @@ class JsonRpc:
     async def _call(self, service: str, method: str, args: Sequence[Any], *, probe: bool = False) -> Any:
         number = next(self._ids)
         params = {"service": service, "method": method, "args": list(args)}
-        body = orjson.dumps({"jsonrpc": "2.0", "method": "call", "id": number, "params": params})
+        content = {"jsonrpc": "2.0", "method": "call", "id": number, "params": params}
         model, called = args[3:5] if method == "execute_kw" else ("", method)
         async with self._http.turn(probe=probe, model=model, method=called) as turn:
-            answer = self._parse(await self._http.post("/jsonrpc", body), number)
+            answer = self._parse(await self._http.post(turn, "/jsonrpc", content), number)
             turn.refused = "error" in answer
         if "error" in answer:
             data = answer["error"].get("data") if isinstance(answer["error"], dict) else None
@@ -109,7 +115,8 @@ class JsonRpc:
         if answer.status != 200:
             raise self._http.no_answer(answer)
         told = self._http.json(answer)
-        if not isinstance(told, dict) or told.get("id") not in (number, None):
+        # An error may be told before the server knew which call it was about; a result never is.
+        if not isinstance(told, dict) or not (told.get("id") == number or (told.get("id") is None and "error" in told)):
             raise self._http.lost("not an answer to this call")
         return told
 

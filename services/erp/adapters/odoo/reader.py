@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
-from sutler.errors import NotFound, SutlerError
+from sutler.errors import Exhausted, NotFound, SutlerError
 from sutler.paging import Order
 
+from services.erp import faults
 from services.erp.adapters.meanings import Place
 from services.erp.adapters.odoo.aggregating import Aggregator
 from services.erp.adapters.odoo.client import Client
@@ -16,8 +17,9 @@ from services.erp.adapters.odoo.domains import named_external_ids, to_domain
 from services.erp.adapters.odoo.exchange import Exchange, RpcError
 from services.erp.adapters.odoo.fields import ATTRIBUTES, to_schema
 from services.erp.adapters.odoo.following import follow
-from services.erp.adapters.odoo.reading import CHANGED, CREATED, to_row
+from services.erp.adapters.odoo.reading import CHANGED, CREATED, Rows
 from services.erp.adapters.odoo.refusals import refusal
+from services.erp.adapters.shapes import id_of
 from services.erp.aggregates import Aggregation, Group
 from services.erp.connections import Connection
 from services.erp.faults import AnswerLostError
@@ -80,16 +82,18 @@ class OdooReader:
         uid = await self._client.sessions.uid(ask)
         fields = ["login", "name", "lang", "tz", "company_ids"]
         known = await self._ask(ask, "res.users", "fields_get", fields, attributes=["type"])
+        self._client.shape(known, dict)
         rows = await self._ask(ask, "res.users", "read", ids=[uid], fields=[name for name in fields if name in known])
-        told = rows[0] if rows else {}
-        return ErpUser(
-            id=uid,
-            username=str(told.get("login") or ask.username),
-            display_name=str(told.get("name") or ""),
-            language=str(told.get("lang") or ""),
-            time_zone=str(told.get("tz") or ""),
-            company_ids=tuple(told.get("company_ids") or ())[:CHUNK],
-        )
+        told = rows[0] if self._client.shape(rows, list, of=dict) else {}
+        with self._client.understood():
+            return ErpUser(
+                id=uid,
+                username=str(told.get("login") or ask.username),
+                display_name=str(told.get("name") or ""),
+                language=str(told.get("lang") or ""),
+                time_zone=str(told.get("tz") or ""),
+                company_ids=tuple(id_of(one) for one in told.get("company_ids") or ())[:CHUNK],
+            )
 
     async def rights(self, ask: Ask, model: str) -> ModelRights:
         """Returns what the user may do with a model."""
@@ -99,17 +103,25 @@ class OdooReader:
         )
 
     async def models(self, ask: Ask) -> list[Model]:
-        """Returns the models that the user may read."""
-        fields = ["model", "name", "transient", "modules"]
-        told = await self._ask(ask, "ir.model", "search_read", [], fields=fields, order="model")
-        rows = self._client.shape(told, list, of=dict)
-        readable = await asyncio.gather(*(self._allowed(ask, row["model"], "read") for row in rows))
-        return [_model(row) for row, seen in zip(rows, readable, strict=True) if seen]
+        """Returns the models that the user may read. Odoo 17 and later do not say which temporary ones: all then."""
+        rows = await self._listed(ask, [])
+        names = await self._readable(ask)
+        if names is None:
+            readable = await asyncio.gather(*(self._allowed(ask, row["model"], "read") for row in rows))
+            return [_model(row) for row, seen in zip(rows, readable, strict=True) if seen]
+        told = any(row["transient"] and row["model"] in names for row in rows)
+        return [_model(row) for row in rows if row["model"] in names or (row["transient"] and not told)]
+
+    async def model(self, ask: Ask, model: str) -> Model | None:
+        """Returns a model with its title."""
+        return next((_model(row) for row in await self._listed(ask, [["model", "=", model]])), None)
 
     async def schema(self, ask: Ask, model: str) -> ModelSchema:
         """Returns a model with its fields."""
         told = await self._ask(ask, model, "fields_get", attributes=list(ATTRIBUTES))
-        return to_schema(model, self._client.shape(told, dict, of=dict))
+        self._client.shape(told, dict, of=dict)
+        with self._client.understood():
+            return to_schema(model, told)
 
     async def read(
         self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool = False
@@ -117,9 +129,7 @@ class OdooReader:
         """Reads records by id, archived ones too."""
         rows: list[Row] = []
         for start in range(0, len(ids), CHUNK):
-            named = {"fields": _columns(schema, fields), "context": {"bin_size": not binaries, "active_test": False}}
-            told = await self._ask(ask, schema.name, "read", ids=ids[start : start + CHUNK], **named)
-            rows += [to_row(schema, raw, binaries=binaries) for raw in self._client.shape(told, list, of=dict)]
+            rows += await self._read(ask, schema, ids[start : start + CHUNK], fields, binaries=binaries)
         return rows
 
     async def search(
@@ -133,7 +143,7 @@ class OdooReader:
         offset: int = 0,
         limit: int = 0,
         binaries: bool = False,
-    ) -> list[Row]:
+    ) -> Sequence[Row]:
         """Finds and reads records."""
         domain = await self._domain(ask, schema, selector)
         named: dict[str, Any] = {
@@ -144,7 +154,7 @@ class OdooReader:
         named |= {"offset": offset} if offset else {}
         named |= {"limit": limit} if limit else {}
         told = await self._ask(ask, schema.name, "search_read", domain, doing="search", **named)
-        return [to_row(schema, raw, binaries=binaries) for raw in self._client.shape(told, list, of=dict)]
+        return self._rows(schema, told, fields, binaries=binaries)
 
     async def count(self, ask: Ask, schema: ModelSchema, selector: Selector, limit: int = 0) -> int:
         """Counts records."""
@@ -175,7 +185,9 @@ class OdooReader:
         domain = await self._domain(ask, schema, selector)
         named = {"args": domain, "operator": "ilike", "limit": limit, "context": _seeing(selector)}
         told = await self._ask(ask, schema.name, "name_search", name=query, doing="search", **named)
-        return [Row(id=one, values={}, display_name=str(name)) for one, name in self._client.shape(told, list, of=list)]
+        pairs = self._client.shape(told, list, of=list)
+        with self._client.understood():
+            return [Row(id=id_of(one), values={}, display_name=str(name)) for one, name in pairs]
 
     async def follow(self, schema: ModelSchema, domain: Sequence[Any], schemas: SchemaSource) -> None:
         """Asks for every model that a domain leads to."""
@@ -186,7 +198,9 @@ class OdooReader:
         module, name = split_external_id(external_id)
         domain = [["module", "=", module], ["name", "=", name], ["model", "=", model]]
         rows = await self._ask(ask, "ir.model.data", "search_read", domain, fields=["res_id"], limit=1)
-        return int(rows[0]["res_id"]) if self._client.shape(rows, list, of=dict) else None
+        self._client.shape(rows, list, of=dict)
+        with self._client.understood():
+            return id_of(rows[0]["res_id"]) if rows and rows[0]["res_id"] else None
 
     async def find_externals(self, ask: Ask, model: str, external_ids: Sequence[str]) -> dict[str, int]:
         """Returns the records behind external ids, with one call for each module that they name."""
@@ -198,8 +212,14 @@ class OdooReader:
         for module, names in given.items():
             domain = [["module", "=", module], ["name", "in", list(names)], ["model", "=", model]]
             rows = await self._ask(ask, "ir.model.data", "search_read", domain, fields=["name", "res_id"])
-            found |= {names[row["name"]]: int(row["res_id"]) for row in self._client.shape(rows, list, of=dict)}
+            self._client.shape(rows, list, of=dict)
+            with self._client.understood():
+                found |= {names[row["name"]]: id_of(row["res_id"]) for row in rows if row["res_id"]}
         return found
+
+    def same_key(self, external_id: str) -> str:
+        """Returns an external id with its module."""
+        return ".".join(split_external_id(external_id))
 
     async def external_ids(self, ask: Ask, model: str, ids: Sequence[int]) -> dict[int, str]:
         """Returns the external ids of records."""
@@ -207,10 +227,46 @@ class OdooReader:
         rows = await self._ask(
             ask, "ir.model.data", "search_read", domain, fields=["res_id", "module", "name"], order="id desc"
         )
-        return {
-            int(row["res_id"]): row["name"] if row["module"] == DEFAULT_MODULE else f"{row['module']}.{row['name']}"
-            for row in self._client.shape(rows, list, of=dict)
-        }
+        self._client.shape(rows, list, of=dict)
+        with self._client.understood():
+            return {
+                id_of(row["res_id"]): row["name"]
+                if row["module"] == DEFAULT_MODULE
+                else f"{row['module']}.{row['name']}"
+                for row in rows
+            }
+
+    async def _read(
+        self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool
+    ) -> list[Row]:
+        """Reads records with one call, or with several if the answer would be too large."""
+        named = {"fields": _columns(schema, fields), "context": {"bin_size": not binaries, "active_test": False}}
+        try:
+            told = await self._ask(ask, schema.name, "read", ids=ids, **named)
+        except Exhausted as error:
+            if not faults.too_large(error) or len(ids) == 1:
+                raise
+            half = len(ids) // 2
+            halves = [
+                await self._read(ask, schema, part, fields, binaries=binaries) for part in (ids[:half], ids[half:])
+            ]
+            return [*halves[0], *halves[1]]
+        return list(self._rows(schema, told, fields, binaries=binaries))
+
+    async def _listed(self, ask: Ask, domain: list[Any]) -> list[dict[str, Any]]:
+        fields = ["model", "name", "transient", "modules"]
+        told = await self._ask(ask, "ir.model", "search_read", domain, fields=fields, order="model")
+        return list(self._client.shape(told, list, of=dict))
+
+    async def _readable(self, ask: Ask) -> set[str] | None:
+        """Returns the names of the models that an internal user may read; None where Odoo (before 16) does not tell."""
+        try:
+            told = await self._ask(ask, "ir.model", "get_available_models", takes_context=False, doing="call")
+        except NotFound as error:
+            if error.reason != "METHOD_NOT_FOUND":
+                raise
+            return None
+        return {str(row["model"]) for row in self._client.shape(told, list, of=dict)} or None
 
     async def _allowed(self, ask: Ask, model: str, verb: str) -> bool:
         try:
@@ -228,6 +284,9 @@ class OdooReader:
 
     async def _ask(self, ask: Ask, model: str, method: str, *args: Any, **named: Any) -> Any:
         return await self._client.ask(ask, model, method, *args, **named)
+
+    def _rows(self, schema: ModelSchema, told: Any, fields: Sequence[str], *, binaries: bool) -> Rows:
+        return Rows(self._name, schema, self._client.shape(told, list, of=dict), frozenset(fields), binaries=binaries)
 
     async def _common(self, asked: Awaitable[Any]) -> Any:
         try:

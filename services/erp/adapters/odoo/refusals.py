@@ -19,6 +19,12 @@ from services.erp.adapters import meanings
 from services.erp.adapters.meanings import Make, Place
 
 ANY = r"(?s:.*)"
+ARGUMENTS = r"(?P<told>\w+\(\) (missing|got|takes) [^\n]*argument[^\n]*)"
+"""What Python says of arguments that do not fit a method; it names nothing but the method and its arguments."""
+
+INTERNAL = ("builtins.", "psycopg2.")
+"""Where the errors come from whose texts are not for people."""
+
 UNKNOWN_COMPANY = meanings.bad_context("context.company_ids")
 UNKNOWN_LANGUAGE = meanings.bad_context("context.language")
 RULES: tuple[tuple[str, str, Make], ...] = (
@@ -102,6 +108,12 @@ RULES: tuple[tuple[str, str, Make], ...] = (
         r"(invalid literal for int|could not convert string to float).*'(?P<value>.*)'",
         meanings.wrong_value,
     ),
+    (
+        r"builtins\.(ValueError|TypeError)",
+        r"(?P<told>Invalid (leaf|domain|operator|condition|comparator)\b[^\n]*)",
+        meanings.by_doing,
+    ),
+    (r"builtins\.TypeError", rf"(?s:.*?){ARGUMENTS}", meanings.by_doing),
     (r"builtins\.AttributeError", r"(?s:.*)(method|attribute) .*", meanings.no_method),
     (r"builtins\.KeyError", r"'?(?P<model>[a-z_]+(\.[\w-]+)+)'?$", meanings.no_model),
     (r"builtins\.(ValueError|TypeError|KeyError|AssertionError)", ANY, meanings.by_doing),
@@ -113,6 +125,11 @@ RULES: tuple[tuple[str, str, Make], ...] = (
         r"psycopg2\.errors\.(SerializationFailure|DeadlockDetected|LockNotAvailable)",
         ANY,
         meanings.refused(Conflict, "WRITE_CONFLICT"),
+    ),
+    (
+        r"psycopg2\.errors\.UniqueViolation",
+        r'(?s:.*)(?P<told>unique constraint "(?P<constraint>[^"]+)")',
+        meanings.refused(AlreadyExists, "UNIQUE_VIOLATION", constraint="constraint"),
     ),
     (r"psycopg2\.errors\.UniqueViolation", ANY, meanings.refused(AlreadyExists, "UNIQUE_VIOLATION")),
     (
@@ -140,7 +157,7 @@ def refusal(place: Place, data: Mapping[str, Any]) -> SutlerError:
         data: ``error.data`` of the answer.
     """
     name = str(data.get("name") or "")
-    place = replace(place, error=name)
+    place = replace(place, error=name, internal=name.startswith(INTERNAL))
     message = _text(name, data)
     for wanted, text, make in _COMPILED:
         if wanted.fullmatch(name):

@@ -24,7 +24,7 @@ class Sessions:
         self._name = connection.name
         self._database = connection.spec.database
         self._exchange = exchange
-        self._logins = Logins(connection, self._log_in)
+        self._logins = Logins(connection, self._log_in, exchange.login_ended)
 
     async def uid(self, ask: Ask, *, anew: bool = False) -> int:
         """Returns the user's id. Arguments and errors are those of :meth:`services.erp.adapters.logins.Logins.get`."""

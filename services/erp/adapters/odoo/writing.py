@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from typing import Any
 
 from sutler.errors import Violation
 
-from services.erp import faults
+from services.erp import faults, literals
 from services.erp.adapters.odoo.reading import SECONDS
 from services.erp.records import EXTERNAL_ID
-from services.erp.schemas import TEXTS, FieldType, ModelField, ModelSchema
+from services.erp.schemas import NUMBERS, TEXTS, FieldType, ModelField, ModelSchema
 from services.erp.selecting import SchemaSource
 
 FindExternal = Callable[[str, str], Awaitable[int | None]]
@@ -20,6 +19,7 @@ FindExternal = Callable[[str, str], Awaitable[int | None]]
 
 LINKS = frozenset({"create", "update", "add", "remove", "delete"})
 MAX_DEPTH = 4
+TIME = "a time with a zone such as 2026-11-21T09:30:00Z"
 
 
 class _WrongError(Exception):
@@ -40,7 +40,8 @@ class Encoder:
     """Brings the values of one write into Odoo's forms.
 
     Attributes:
-        schemas: Gives the models that relations lead to; asked for each whose records change, as it may refuse.
+        schemas: Gives the models that relations lead to; asked for each whose records change or
+            are found by an external id, as it may refuse.
         find_external: Resolves external ids.
         violations: What does not fit.
         repeatable: Whether writing it twice is the same as once.
@@ -90,6 +91,7 @@ class Encoder:
     async def _one(self, known: ModelField, value: Any) -> int:
         """Returns the id that a reference names: an id, ``{"id": 7}`` or ``{"external_id": "shop.anna"}``."""
         if isinstance(value, Mapping) and isinstance(value.get(EXTERNAL_ID), str):
+            await self.schemas(known.relation)  # who may not reach the model does not learn what it has
             found = await self.find_external(known.relation, value[EXTERNAL_ID])
             if found is None:
                 raise _WrongError(f"no {known.relation} has the external id {value[EXTERNAL_ID]!r}")
@@ -159,12 +161,8 @@ def plain(known: ModelField, value: Any) -> Any:
         if known.max_length and len(text) > known.max_length:
             raise _WrongError(f"has at most {known.max_length} characters")
         return text
-    if kind is FieldType.INTEGER:
-        return _integer(value)
-    if kind in (FieldType.FLOAT, FieldType.MONETARY, FieldType.DECIMAL):
-        return _number(value)
-    if kind in (FieldType.DATE, FieldType.DATETIME):
-        return _moment(value, whole_day=kind is FieldType.DATE)
+    if kind in NUMBERS or kind in (FieldType.DATE, FieldType.DATETIME):
+        return _literal(kind, value)
     if kind is FieldType.REFERENCE and isinstance(value, Mapping):
         return f"{value.get('model')},{value.get('id')}"
     return value
@@ -176,35 +174,13 @@ def _typed(value: Any, kind: type, name: str) -> Any:
     return value
 
 
-def _integer(value: Any) -> int:
-    if isinstance(value, str) and value.lstrip("-").isdecimal():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _WrongError("is a whole number")
-    return value
-
-
-def _number(value: Any) -> float | int:
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            raise _WrongError("is a number") from None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _WrongError("is a number")
-    return value
-
-
-def _moment(value: Any, *, whole_day: bool) -> str:
-    """Returns a date or RFC 3339 time; Odoo's times are in UTC and without a zone."""
-    text = _typed(value, str, "a date such as 2026-11-21" if whole_day else "a time such as 2026-11-21T09:30:00Z")
+def _literal(kind: FieldType, value: Any) -> Any:
+    """Returns a number, a date, or a time in UTC and without a zone."""
     try:
-        if whole_day:
-            return date.fromisoformat(text).isoformat()
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        form = "2026-11-21" if whole_day else "2026-11-21T09:30:00Z"
-        raise _WrongError(f"is not of the form {form}") from None
-    if moment.tzinfo is None:
-        raise _WrongError("is a time with a zone, such as 2026-11-21T09:30:00Z")
-    return moment.astimezone(UTC).strftime(SECONDS)
+        if kind is FieldType.DATE:
+            return literals.day(value).isoformat()
+        if kind is FieldType.DATETIME:
+            return literals.moment(_typed(value, str, TIME)).strftime(SECONDS)
+        return literals.whole(value) if kind is FieldType.INTEGER else literals.number(value)
+    except ValueError as error:
+        raise _WrongError(str(error)) from None

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Any
 
-import tenacity
-from sutler.context import current
-from sutler.errors import Unavailable, invalid
+from sutler.errors import invalid
 
-from services.erp import faults
 from services.erp.adapters.meanings import Doing, Place
+from services.erp.adapters.repeats import Repeats
+from services.erp.adapters.shapes import shaped, understood
 from services.erp.adapters.tryton.refusals import refusal
 from services.erp.adapters.tryton.session import Session, Sessions
 from services.erp.adapters.tryton.transport import RpcError, Transport
-from services.erp.connections import Connection, RetryPolicy
-from services.erp.faults import AnswerLostError
+from services.erp.connections import Connection
 from services.erp.schemas import ModelSchema
 from services.erp.users import Ask
 
 LANGUAGE = "language"
+CONTEXT_KEYS = {LANGUAGE: "language", "timezone": "time_zone", "company": "company_ids", "companies": "company_ids"}
+"""What the fields of a context are called in Tryton's own."""
+
 SINGLE_WRITER = "single_writer"
 """The driver option for servers on SQLite, which fail where several write at once."""
 
@@ -36,18 +36,13 @@ class Client:
     """
 
     def __init__(self, connection: Connection, transport: Transport) -> None:
-        policy = connection.spec.retry_policy or RetryPolicy()
         self.sessions = Sessions(connection, transport)
         self._transport = transport
         self._name = connection.name
         self._database = connection.spec.database
         self._languages: frozenset[str] = frozenset()
         self._writer = asyncio.Lock() if connection.spec.driver_options.get(SINGLE_WRITER) is True else None
-        self._attempts = policy.max_attempts or 3
-        self._pauses = tenacity.wait_random_exponential(
-            multiplier=0.2 if policy.initial_backoff is None else policy.initial_backoff,
-            max=10.0 if policy.max_backoff is None else policy.max_backoff,
-        )
+        self._repeats = Repeats(connection.spec.retry_policy, transport.http.repeated)
 
     async def ask(self, ask: Ask, model: str, method: str, *args: Any, doing: Doing = "read", **context: Any) -> Any:
         """Calls a method that changes nothing; repeats it if no answer comes, as the retry policy says.
@@ -65,12 +60,9 @@ class Client:
         """
 
         async def once() -> Any:
-            try:
-                return await self.tell(ask, model, method, args, doing=doing, context=context)
-            except AnswerLostError as lost:
-                raise lost.error from lost
+            return await self.tell(ask, model, method, args, doing=doing, context=context)
 
-        return await self._repeating()(once)
+        return await self._repeats.call(once)
 
     async def tell(
         self,
@@ -107,15 +99,13 @@ class Client:
             except RpcError as error:
                 raise refusal(place, error) from error
 
-    def shape(self, value: Any, kind: type | tuple[type, ...]) -> Any:
-        """Returns an answer that has the shape it must have.
+    def shape(self, value: Any, kind: type, of: type = object) -> Any:
+        """Returns an answer that has the shape it must have; see :func:`services.erp.adapters.shapes.shaped`."""
+        return shaped(self._name, value, kind, of)
 
-        Raises:
-            Unavailable: If it has another (ERP_ANSWER_INVALID).
-        """
-        if not isinstance(value, kind):
-            raise faults.answer_invalid(self._name, "another shape")
-        return value
+    def understood(self) -> AbstractContextManager[None]:
+        """Takes apart an answer; see :func:`services.erp.adapters.shapes.understood`."""
+        return understood(self._name)
 
     def _turn(self, doing: Doing) -> AbstractAsyncContextManager[Any]:
         return nullcontext() if self._writer is None or doing in ("read", "search") else self._writer
@@ -139,21 +129,6 @@ class Client:
             self._languages = frozenset(str(row["code"]) for row in rows)
         if language not in self._languages:
             raise _unknown_context("language", "is unknown to the ERP", language)
-
-    def _repeating(self) -> tenacity.AsyncRetrying:
-        ends = current().deadline
-
-        def stop(state: tenacity.RetryCallState) -> bool:
-            late = ends is not None and time.monotonic() + state.upcoming_sleep >= ends
-            return state.attempt_number >= self._attempts or late
-
-        return tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(_may_pass),
-            stop=stop,
-            wait=self._pauses,
-            reraise=True,
-            before_sleep=lambda _: self._transport.http.repeated(),
-        )
 
 
 def tryton_context(ask: Ask, session: Session) -> dict[str, Any]:
@@ -183,7 +158,3 @@ def _company(ids: Sequence[int], session: Session) -> int:
 def _unknown_context(name: str, description: str, value: str) -> Exception:
     field = f"context.{name}"
     return invalid(field, description, reason="CONTEXT_INVALID", metadata={"field": field, "value": value})
-
-
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, Unavailable) and error.reason != "BREAKER_OPEN"

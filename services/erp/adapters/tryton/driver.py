@@ -8,13 +8,13 @@ from typing import Any
 from sutler.errors import Invalid
 
 from services.erp import faults
+from services.erp.adapters.shapes import created_ids
 from services.erp.adapters.tryton import views
-from services.erp.adapters.tryton.client import SINGLE_WRITER
+from services.erp.adapters.tryton.client import CONTEXT_KEYS, SINGLE_WRITER
 from services.erp.adapters.tryton.reader import STAMP, TrytonReader
 from services.erp.adapters.tryton.reading import plain
 from services.erp.adapters.tryton.writing import Encoder, Replaced, as_read, created
 from services.erp.customers.view import CustomerView
-from services.erp.faults import AnswerLostError
 from services.erp.ports import Capability, DriverInfo, Prepared
 from services.erp.schemas import ModelSchema
 from services.erp.selecting import SchemaSource
@@ -36,6 +36,7 @@ INFO = DriverInfo(
         "properties": {SINGLE_WRITER: {"type": "boolean", "description": "One write at a time: for SQLite."}},
         "additionalProperties": False,
     },
+    context_keys=CONTEXT_KEYS,
 )
 
 
@@ -58,9 +59,7 @@ class TrytonDriver(TrytonReader):
         """Creates records in one transaction."""
         values = [created(row.cells) for row in rows]
         told = await self._client.tell(ask, schema.name, "create", [values], doing="write", schema=schema)
-        if not isinstance(told, list) or len(told) != len(rows):
-            raise AnswerLostError(faults.answer_invalid(self._name, "another shape"))
-        return [int(one) for one in told]
+        return created_ids(self._name, told, len(rows))
 
     async def write(
         self,

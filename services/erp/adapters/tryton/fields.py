@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from services.erp.records import DISPLAY_NAME
-from services.erp.schemas import FieldType, Model, ModelField, ModelSchema, SelectionOption
+from services.erp.schemas import TO_MANY, FieldType, Model, ModelField, ModelSchema, SelectionOption
 
 RECORD_NAME = "rec_name"
 """Where Tryton keeps the title of a record."""
@@ -55,14 +55,17 @@ def to_schema(model: str, told: Mapping[str, Mapping[str, Any]]) -> ModelSchema:
         told: What ``fields_get`` answered.
     """
     named = {**told, DISPLAY_NAME: told[RECORD_NAME]} if RECORD_NAME in told else told
-    fields = {name: _field(name, named[name]) for name in sorted(named)}
+    lines = frozenset(str(one.get("relation"))[:128] for one in told.values() if one["type"] == "one2many")
+    fields = {name: _field(name, named[name], lines) for name in sorted(named)}
     archive = ARCHIVE_FIELD if ARCHIVE_FIELD in fields else ""
     return ModelSchema(Model(model=model, archive_field=archive), fields, read_time=time.time())
 
 
-def _field(name: str, told: Mapping[str, Any]) -> ModelField:
+def _field(name: str, told: Mapping[str, Any], lines: frozenset[str]) -> ModelField:
+    """Returns a field; ``lines`` are the models of its model's lines, of which it may be computed."""
     searchable = bool(told.get("searchable", True))
     options = told.get("selection")
+    relation = str(told.get("relation") or "")[:128]
     kind = FieldType.MONETARY if told.get("monetary") else TYPES.get(told["type"], FieldType.UNSPECIFIED)
     return ModelField(
         field=name,
@@ -76,13 +79,14 @@ def _field(name: str, told: Mapping[str, Any]) -> ModelField:
         searchable=searchable,
         sortable=bool(told.get("sortable")) and name != DISPLAY_NAME,
         translated=bool(told.get("translate")),
-        relation=str(told.get("relation") or "")[:128],
+        relation=relation,
         relation_field=str(told.get("relation_field") or "")[:128],
         options=tuple(SelectionOption(str(value), str(label)) for value, label in options if value)
         if isinstance(options, list)
         else (),
         max_length=_whole(told.get("size")),
         scale=_scale(told.get("digits")),
+        made_of=frozenset({relation}) if kind in TO_MANY else frozenset() if searchable else lines,
     )
 
 

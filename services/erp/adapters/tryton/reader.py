@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sutler.errors import FailedPrecondition, PermissionDenied, SutlerError, Unimplemented
+from sutler.errors import Exhausted, FailedPrecondition, PermissionDenied, SutlerError, Unimplemented
 from sutler.paging import Order
 
+from services.erp import faults
 from services.erp.adapters.meanings import Place
+from services.erp.adapters.shapes import id_of
 from services.erp.adapters.tryton.client import Client
 from services.erp.adapters.tryton.domains import like_anywhere, to_domain
 from services.erp.adapters.tryton.fields import RECORD_NAME, erp_name, to_schema
@@ -88,31 +90,44 @@ class TrytonReader:
     async def rights(self, ask: Ask, model: str) -> ModelRights:
         """Returns what the user may do with a model."""
         told = await self._client.ask(ask, "ir.model.access", "get_access", [model])
-        allowed = self._client.shape(told, dict)[model]
-        return ModelRights(
-            model=model,
-            readable=bool(allowed["read"]),
-            creatable=bool(allowed["create"]),
-            writable=bool(allowed["write"]),
-            deletable=bool(allowed["delete"]),
-        )
+        self._client.shape(told, dict, of=dict)
+        with self._client.understood():
+            allowed = told[model]
+            return ModelRights(
+                model=model,
+                readable=bool(allowed["read"]),
+                creatable=bool(allowed["create"]),
+                writable=bool(allowed["write"]),
+                deletable=bool(allowed["delete"]),
+            )
 
     async def models(self, ask: Ask) -> list[Model]:
         """Returns the models that the user may read."""
-        names = self._client.shape(await self._client.ask(ask, "ir.model", "list_models"), list)
-        titles = self._client.shape(await self._client.ask(ask, "ir.model", "get_names"), dict)
-        access = self._client.shape(await self._client.ask(ask, "ir.model.access", "get_access", names), dict)
+        names = self._client.shape(await self._client.ask(ask, "ir.model", "list_models"), list, of=str)
+        titles = self._client.shape(await self._client.ask(ask, "ir.model", "get_names"), dict, of=str)
+        access = self._client.shape(await self._client.ask(ask, "ir.model.access", "get_access", names), dict, of=dict)
         modules = await self._modules(ask)
-        return [
-            Model(model=name, display_name=str(titles.get(name) or "")[:256], modules=modules.get(name, ()))
-            for name in sorted(names)
-            if access[name]["read"]
-        ]
+        with self._client.understood():
+            return [
+                Model(model=name, display_name=str(titles.get(name) or "")[:256], modules=modules.get(name, ()))
+                for name in sorted(names)
+                if access[name]["read"]
+            ]
+
+    async def model(self, ask: Ask, model: str) -> Model | None:
+        """Returns a model with its title."""
+        titles = self._client.shape(await self._client.ask(ask, "ir.model", "get_names"), dict, of=str)
+        if model not in titles:
+            return None
+        modules = await self._modules(ask, model)
+        return Model(model=model, display_name=str(titles[model])[:256], modules=modules.get(model, ()))
 
     async def schema(self, ask: Ask, model: str) -> ModelSchema:
         """Returns a model with its fields."""
         told = await self._client.ask(ask, model, "fields_get", [])
-        return to_schema(model, self._client.shape(told, dict))
+        self._client.shape(told, dict, of=dict)
+        with self._client.understood():
+            return to_schema(model, told)
 
     async def read(
         self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool = False
@@ -120,8 +135,7 @@ class TrytonReader:
         """Reads records by id, archived ones too."""
         rows: list[Row] = []
         for start in range(0, len(ids), CHUNK):
-            selector = Selector(ids=tuple(ids[start : start + CHUNK]), archived=True)
-            rows += await self.search(ask, schema, selector, fields=fields, order=(), binaries=binaries)
+            rows += await self._read(ask, schema, ids[start : start + CHUNK], fields, binaries=binaries)
         return rows
 
     async def search(
@@ -144,7 +158,7 @@ class TrytonReader:
         async def read(names: Sequence[str]) -> list[Row]:
             args = [to_domain(selector), offset, limit or None, sort or None, names]
             told = await self._client.ask(ask, schema.name, "search_read", *args, doing="search", **context)
-            return [to_row(schema, raw) for raw in self._client.shape(told, list)]
+            return self._rows(schema, told, [name for name in names if name in fields])
 
         try:
             return await read(columns)
@@ -179,7 +193,7 @@ class TrytonReader:
         domain = [to_domain(selector), *([[RECORD_NAME, "ilike", like_anywhere(query)]] if query else [])]
         args = [domain, 0, limit, None, [RECORD_NAME]]
         told = await self._client.ask(ask, schema.name, "search_read", *args, doing="search", **_seeing(selector))
-        return [to_row(schema, raw) for raw in self._client.shape(told, list)]
+        return self._rows(schema, told, [RECORD_NAME])
 
     async def follow(self, schema: ModelSchema, domain: Sequence[Any], schemas: SchemaSource) -> None:
         """Checks a domain and asks for every model that it leads to."""
@@ -189,7 +203,9 @@ class TrytonReader:
         """Returns what names the present versions of records."""
         args = [to_domain(Selector(ids=tuple(ids))), 0, None, None, [STAMP]]
         told = await self._client.ask(ask, schema.name, "search_read", *args, active_test=False)
-        return {int(raw["id"]): str(raw[STAMP]) for raw in self._client.shape(told, list) if raw.get(STAMP)}
+        rows = self._client.shape(told, list, of=dict)
+        with self._client.understood():
+            return {id_of(raw["id"]): str(raw[STAMP]) for raw in rows if raw.get(STAMP)}
 
     async def find_external(self, ask: Ask, model: str, external_id: str) -> int | None:
         """Refuses: Tryton offers no external ids."""
@@ -199,17 +215,45 @@ class TrytonReader:
         """Refuses: Tryton offers no external ids."""
         raise _no_external_ids()
 
+    def same_key(self, external_id: str) -> str:
+        """Returns the external id: Tryton offers none, and none has two spellings."""
+        return external_id
+
     async def external_ids(self, ask: Ask, model: str, ids: Sequence[int]) -> dict[int, str]:
         """Refuses: Tryton offers no external ids."""
         raise _no_external_ids()
 
-    async def _modules(self, ask: Ask) -> dict[str, tuple[str, ...]]:
-        """Returns which module each model comes from; the field with its name changed with 7.6."""
+    async def _read(
+        self, ask: Ask, schema: ModelSchema, ids: Sequence[int], fields: Sequence[str], *, binaries: bool
+    ) -> list[Row]:
+        """Reads records with one call, or with several if the answer would be too large."""
+        selector = Selector(ids=tuple(ids), archived=True)
+        try:
+            return await self.search(ask, schema, selector, fields=fields, order=(), binaries=binaries)
+        except Exhausted as error:
+            if not faults.too_large(error) or len(ids) == 1:
+                raise
+        half = len(ids) // 2
+        halves = [await self._read(ask, schema, part, fields, binaries=binaries) for part in (ids[:half], ids[half:])]
+        return [*halves[0], *halves[1]]
+
+    async def _modules(self, ask: Ask, model: str = "") -> dict[str, tuple[str, ...]]:
+        """Returns which module a model, or each, comes from; the field with its name changed with 7.6."""
         schema = await self.schema(ask, "ir.model")
         name = "model" if "model" in schema.fields else "name"
-        told = await self._client.ask(ask, "ir.model", "search_read", [], 0, None, None, [name, "module"])
-        rows = self._client.shape(told, list)
-        return {row[name]: (row["module"],) for row in rows if row["module"]}
+        domain = [[name, "=", model]] if model else []
+        told = await self._client.ask(ask, "ir.model", "search_read", domain, 0, None, None, [name, "module"])
+        rows = self._client.shape(told, list, of=dict)
+        with self._client.understood():
+            return {row[name]: (row["module"],) for row in rows if row["module"]}
+
+    def _rows(self, schema: ModelSchema, told: Any, asked: Sequence[str]) -> list[Row]:
+        """Returns records as they are, if they are ones and have what was asked for."""
+        found = self._client.shape(told, list, of=dict)
+        with self._client.understood():
+            if not all(raw.keys() >= set(asked) for raw in found):
+                raise ValueError("fields that were asked for are missing")
+            return [to_row(schema, raw) for raw in found]
 
     async def _common(self, told: Any) -> Any:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from services.erp.adapters.shapes import id_of
 from services.erp.adapters.tryton.fields import RECORD_NAME, erp_name
 from services.erp.records import DISPLAY_NAME, Row
 from services.erp.schemas import TEXTS, TO_MANY, FieldType, ModelField, ModelSchema
@@ -20,6 +21,9 @@ def to_row(schema: ModelSchema, raw: Mapping[str, Any]) -> Row:
     Args:
         schema: The model.
         raw: What Tryton answered for one record; of a relation to one also its title, under ``<field>.``.
+
+    Raises:
+        ValueError: If it is no record, or not one of this model; or another error of Python, and so do the others.
     """
     values = {}
     for name in [*raw, DISPLAY_NAME] if RECORD_NAME in raw else raw:
@@ -33,7 +37,7 @@ def to_row(schema: ModelSchema, raw: Mapping[str, Any]) -> Row:
     created = _seconds(raw.get(CREATED))
     changed = _seconds(raw.get(CHANGED))
     return Row(
-        id=int(raw["id"]),
+        id=id_of(raw["id"]),
         values=values,
         create_time=created,
         update_time=created if changed is None else changed,  # null until the first change
@@ -50,12 +54,15 @@ def to_value(known: ModelField, value: Any, related: Any = None) -> Any:
     if kind is FieldType.BOOLEAN:
         return bool(value)
     if kind in TO_MANY:
+        if value is not None and not (isinstance(value, list) and set(map(type, value)) <= {int}):
+            raise ValueError(f"no ids of records: {value!r:.100}")
         return [{"id": one} for one in value or ()]
     if value is None or (value == "" and kind in TEXTS):
         return None
     if kind is FieldType.MANY_TO_ONE:
         title = related.get(RECORD_NAME) if isinstance(related, Mapping) else None
-        return {"id": value} if related is None else {"id": value, DISPLAY_NAME: str(title or "")}
+        end = {"id": id_of(value)}
+        return end if related is None else end | {DISPLAY_NAME: str(title or "")}
     if kind is FieldType.REFERENCE:
         model, _, record_id = str(value).partition(",")
         return {"model": model, "id": int(record_id)} if record_id.isdecimal() else None

@@ -104,7 +104,8 @@ RULES: tuple[tuple[str, str, Make], ...] = (
     (r"User(Error|Warning)", ANY, meanings.refused(FailedPrecondition, "ERP_RULE_VIOLATED")),
     (r"", r"database (table )?is locked|could not serialize|deadlock detected", _conflict),
     (r"", r"'(?P<name>[\w.-]+)'$", _unknown_name),
-    (r"", r"Missing (search|order) function for field", meanings.by_doing),
+    (r"", r"(?P<told>Missing (search|order) function for field[^\n]*)", meanings.by_doing),
+    (r"", r"(?P<told>(\w+\.)*\w+\(\) (missing|got|takes) [^\n]*argument[^\n]*)", meanings.by_doing),
     (
         r"",
         r"(?s:.*)(ConversionSyntax|InvalidOperation|could not convert|invalid literal|has no attribute"
@@ -125,7 +126,7 @@ def refusal(place: Place, error: RpcError) -> SutlerError:
         error: What the server answered.
     """
     message = faults.clean_message(error.message or error.kind)
-    place = replace(place, error=error.kind or "an error of Python")
+    place = replace(place, error=error.kind or "an error of Python", internal=not error.kind)
     for wanted, text, make in _COMPILED:
         if wanted.fullmatch(error.kind):
             match = text.match(message)

@@ -46,7 +46,7 @@ class Sessions(Logins[Session]):
     """
 
     def __init__(self, connection: Connection, transport: Transport) -> None:
-        super().__init__(connection, self._begin)
+        super().__init__(connection, self._begin, transport.http.login_ended)
         self._database = connection.spec.database
         self._transport = transport
 

@@ -8,8 +8,6 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote
 
-import orjson
-
 from services.erp.adapters.http import Answer, Http
 from services.erp.adapters.redaction import without
 from services.erp.connections import Connection
@@ -52,7 +50,7 @@ class Transport:
     """
 
     def __init__(self, connection: Connection, gate: Gate) -> None:
-        self.http = Http(connection, gate)
+        self.http = Http(connection, gate, "/")
         self.version = ""
         self._database = quote(connection.spec.database, safe="")
         self._root = ""
@@ -118,12 +116,12 @@ class Transport:
         self, path: str, method: str, params: Sequence[Any], session: str = "", *, probe: bool = False
     ) -> Any:
         number = next(self._ids)
-        body = orjson.dumps({"id": number, "method": method, "params": list(params)})
+        content = {"id": number, "method": method, "params": list(params)}
         headers = {"authorization": f"Session {session}"} if session else {}
         of_model = method.startswith("model.")
         model, _, called = method.removeprefix("model.").rpartition(".") if of_model else ("", "", method)
         async with self.http.turn(probe=probe, model=model, method=called) as turn:
-            answer = self._parse(await self.http.post(path, body, headers), number)
+            answer = self._parse(await self.http.post(turn, path, content, headers), number)
             turn.refused = "error" in answer
         if "error" in answer:
             raise _refusal(answer["error"])

@@ -11,7 +11,7 @@ from sutler.errors import Violation
 from services.erp import faults
 from services.erp.adapters.tryton.reading import to_value
 from services.erp.adapters.tryton.typed import encode
-from services.erp.schemas import NUMBERS, TEXTS, FieldType, ModelField, ModelSchema
+from services.erp.schemas import TEXTS, FieldType, ModelField, ModelSchema
 from services.erp.selecting import SchemaSource
 
 LINKS = frozenset({"create", "update", "add", "remove", "delete"})
@@ -170,9 +170,7 @@ def _plain(known: ModelField, value: Any) -> Any:
     kind = known.type
     if kind is FieldType.BOOLEAN:
         return _typed(value, bool, "true or false")
-    if kind in NUMBERS:
-        value = _number(known, value)
-    elif kind in TEXTS or kind in (FieldType.BINARY, FieldType.DATE, FieldType.DATETIME):
+    if kind in TEXTS or kind in (FieldType.BINARY, FieldType.DATE, FieldType.DATETIME):
         value = _text(known, value)
     elif kind is FieldType.REFERENCE:
         return _reference(value)
@@ -196,21 +194,6 @@ def _text(known: ModelField, value: Any) -> str:
     if known.max_length and len(text) > known.max_length:
         raise _WrongError(f"has at most {known.max_length} characters")
     return text
-
-
-def _number(known: ModelField, value: Any) -> Any:
-    if known.type is FieldType.INTEGER and isinstance(value, str) and value.lstrip("-").isdecimal():
-        value = int(value)
-    if known.type is FieldType.FLOAT and isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            raise _WrongError("is a number") from None
-    exact = known.type in (FieldType.DECIMAL, FieldType.MONETARY)
-    kinds = int if known.type is FieldType.INTEGER else (int, float, str) if exact else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise _WrongError("is a whole number" if known.type is FieldType.INTEGER else "is a number")
-    return value
 
 
 def _reference(value: Any) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from services.erp.sandbox.business.lines import LineBehaviour
+from services.erp.sandbox.business.listings import ListingBehaviour
 from services.erp.sandbox.business.orders import OrderBehaviour
 from services.erp.sandbox.business.partners import PartnerBehaviour
 from services.erp.sandbox.business.products import ProductBehaviour
@@ -11,6 +12,7 @@ from services.erp.sandbox.orm.behaviour import Behaviour
 from services.erp.sandbox.schema.models import Registry
 
 OWN: Mapping[str, Behaviour] = {
+    "ir.model": ListingBehaviour(),
     "res.partner": PartnerBehaviour(),
     "res.users": UserBehaviour(),
     "product.product": ProductBehaviour(),

@@ -29,6 +29,8 @@ ORDER_STATE = "(SELECT o.state FROM sale_order o WHERE o.id = {t}.order_id)"
 SOLD = f"{ORDER_STATE} = 'sale' AND {{t}}.display_type IS NULL"
 SOLD_QUANTITY = f"CASE WHEN {SOLD} THEN {{t}}.product_uom_qty ELSE 0.0 END"
 
+SUMMED = ("order_line.price_subtotal", "currency_id", "company_id")
+
 ORDER = Model(
     name="sale.order",
     description="Sales Order",
@@ -54,9 +56,9 @@ ORDER = Model(
         "currency_rate": floating("Currency Rate", readonly=True, expression="1.0"),
         "user_id": many2one("res.users", "Salesperson"),
         "order_line": one2many("sale.order.line", "order_id", "Order Lines"),
-        "amount_untaxed": monetary("Untaxed Amount", readonly=True, kept=True, copied=False),
-        "amount_tax": monetary("Taxes", readonly=True, kept=True, copied=False),
-        "amount_total": monetary("Total", readonly=True, kept=True, copied=False),
+        "amount_untaxed": monetary("Untaxed Amount", readonly=True, kept=True, copied=False, depends=SUMMED),
+        "amount_tax": monetary("Taxes", readonly=True, kept=True, copied=False, depends=SUMMED),
+        "amount_total": monetary("Total", readonly=True, kept=True, copied=False, depends=SUMMED),
         "invoice_status": selection(
             "Invoice Status",
             INVOICE_STATES,
