@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -11,15 +11,16 @@ from sutler.auth import decode_principal
 from sutler.context import Principal
 from sutler.errors import DeadlineExceeded, SutlerError
 
-from services.rule.definitions import CallMethod, Deed, Delay
+from services.rule.definitions import CallMethod, Deed, Delay, MakeTask
 from services.rule.executions import Execution, ExecutionState
 from services.rule.failures import from_error
-from services.rule.outcomes import Failed, Paused, Result
+from services.rule.outcomes import Failed, Opening, Paused, Result
 from services.rule.ports import Caller, Journal
 from services.rule.programs import CompiledAction
 from services.rule.rights import check_rights
 from services.rule.sight import Sight
 from services.rule.steps import MAX_RESPONSE_BYTES, Step, StepState
+from services.rule.tasks import lease_lost, task_name
 from services.rule.values import ABSENT, clipped
 
 
@@ -49,6 +50,7 @@ class Acting:
         sight: What its expressions see.
         author: The principal in whose name it acts.
         ends: When the attempt's time is over, in epoch seconds.
+        leases: Until when workers hold its tasks, by action id.
         journal: Where steps are written down.
         caller: Makes outside calls.
         clock: Gives epoch seconds.
@@ -63,6 +65,7 @@ class Acting:
         sight: Sight,
         author: Principal,
         ends: float,
+        leases: Mapping[str, float],
         journal: Journal,
         caller: Caller,
         clock: Callable[[], float],
@@ -71,6 +74,7 @@ class Acting:
         self._sight = sight
         self._author = author
         self._ends = ends
+        self._leases = leases
         self._journal = journal
         self._caller = caller
         self._clock = clock
@@ -89,6 +93,8 @@ class Acting:
             SutlerError: If the store cannot be used.
         """
         step = self.execution.steps[index]
+        if isinstance(action.do, MakeTask) and step.state is StepState.WAITING:
+            raise self._still_waiting(index, step)
         if step.state is not StepState.SUCCEEDED:
             started = step.start_time or self._clock()
             step = self._put(
@@ -96,6 +102,8 @@ class Acting:
             )
             if isinstance(action.do, Delay):
                 self._wait(index, action, step)
+            elif isinstance(action.do, MakeTask):
+                raise self._delegate(index, action, action.do, step)
             elif isinstance(action.do, CallMethod):
                 await self._call(index, action, step, last=last)
             else:
@@ -146,6 +154,33 @@ class Acting:
             raise Stop(Paused(self.execution, ExecutionState.WAITING, step.until, excused))
         self._put(index, step)
         self._succeed(index)
+
+    def _delegate(self, index: int, action: CompiledAction, do: MakeTask, step: Step) -> Stop:
+        """Opens the task of an action, which is made in the first attempt and stays the same in all others."""
+        made = None
+        if not step.task:
+            deed = self._deed(index, action, step)
+            assert isinstance(deed, MakeTask)
+            made = deed
+        now, give_up = self._clock(), self.execution.give_up_time
+        assert give_up is not None
+        until = step.until or (give_up if do.timeout is None else now + do.timeout)
+        name = task_name(do.queue, self.execution.uuid, step.id)
+        key = self.execution.key(step.id)
+        self._put(index, replace(step, state=StepState.WAITING, task=name, key=key, until=until))
+        self.execution = replace(self.execution, give_up_time=max(give_up, until))
+        return Stop(Paused(self.execution, ExecutionState.WAITING, until, opening=Opening(step.id, made)))
+
+    def _still_waiting(self, index: int, step: Step) -> Stop:
+        """Ends an attempt at an action whose task is open: by waiting on, unless a time has run out."""
+        now, lease = self._clock(), self._leases.get(step.id)
+        assert step.until is not None
+        if step.until <= now:
+            self.execution = replace(self.execution, give_up_time=now)
+            return self._failed(index, DeadlineExceeded(f"no worker completed {step.task} within its time"))
+        if lease is not None and lease <= now:
+            return self._failed(index, lease_lost(step.task))
+        return Stop(Paused(self.execution, ExecutionState.WAITING, step.until))
 
     async def _call(self, index: int, action: CompiledAction, step: Step, *, last: bool) -> None:
         deed = self._deed(index, action, step)

@@ -11,13 +11,15 @@ from pathlib import Path
 from sutler.background import background
 from sutler.errors import SutlerError
 from sutler.neighbours import is_serving
+from sutler.operations import OperationRunner, records
+from sutler.operations.servicer import OperationBook, shared
 from sutler.paging import Pager
 from sutler.rule.v1.rule_pb2_grpc import add_RuleServiceServicer_to_server
 from sutler.server import Runtime, Service
 from sutler.store import Database, open_database
 from sutler.store.keys import token_sealer
 from sutler.store.requests import StoredAnswers
-from sutler.store.retention import Sweeper
+from sutler.store.retention import Sweep, Sweeper
 
 from services.rule.adapters.calls import GrpcCaller, connections
 from services.rule.adapters.database.accepting import Acceptor
@@ -25,13 +27,19 @@ from services.rule.adapters.database.indexes import Indexes
 from services.rule.adapters.database.interventions import DatabaseInterventions
 from services.rule.adapters.database.log import DatabaseLog
 from services.rule.adapters.database.migrations import COMPONENT, MIGRATIONS
+from services.rule.adapters.database.purges import DatabasePurges
 from services.rule.adapters.database.reading import Reading
+from services.rule.adapters.database.replays import DatabaseReplays
 from services.rule.adapters.database.retention import BREAKERS, Retention
 from services.rule.adapters.database.rules import DatabaseRules
+from services.rule.adapters.database.scene import DatabaseScene
+from services.rule.adapters.database.schedules import DatabaseSchedules
 from services.rule.adapters.database.subject_store import DatabaseSubjects
+from services.rule.adapters.database.task_store import DatabaseTasks
 from services.rule.adapters.database.tenure import tenure
 from services.rule.adapters.database.work import DatabaseWork
 from services.rule.adapters.methods import ContractMethods
+from services.rule.arrivals import Arrivals
 from services.rule.attempts import Attempts
 from services.rule.authoring import Rules
 from services.rule.backlog import Backlog
@@ -39,12 +47,21 @@ from services.rule.endings import Endings
 from services.rule.engine import Engine
 from services.rule.measures import Measures
 from services.rule.publishing import Publishing
+from services.rule.purging import purge
+from services.rule.replaying import replay
+from services.rule.schedule_authoring import Schedules
+from services.rule.scheduler import Scheduler
 from services.rule.servicer import Parts, RuleServicer
 from services.rule.settings import Settings
+from services.rule.simulating import Simulator
 from services.rule.subject_updates import Subjects
+from services.rule.tasking import Tasks
 from services.rule.working import Worker
 
+AREA = "rule"
 BACKLOG_SECONDS = 1.0
+CANCELLABLE = frozenset(("/sutler.rule.v1.RuleService/PullTasks",))
+"""What mostly waits. A repeat gets the same tasks, so no record is kept."""
 
 
 @asynccontextmanager
@@ -60,6 +77,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         events = DatabaseLog(database, acceptor)
         rule_store = DatabaseRules(database)
         subject_store = DatabaseSubjects(database, acceptor)
+        schedule_store = DatabaseSchedules(database, acceptor)
 
         measures = Measures(runtime.telemetry.meter, runtime.telemetry.tracer)
         endings, backlog = Endings(), Backlog(settings.max_waiting)
@@ -72,35 +90,62 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             concurrency=settings.concurrency,
             lease_seconds=settings.lease_seconds,
         )
+        scheduler = Scheduler(schedule_store, engine, backlog, measures)
+        task_store = DatabaseTasks(database, acceptor, work, settings.max_leased)
+        arrivals = Arrivals(task_store.ready, database.changes)
+        pager = Pager(await token_sealer(database))
+        scene = DatabaseScene(database)
+        purges, replays = DatabasePurges(database), DatabaseReplays(database)
         parts = Parts(
             rules=Rules(rule_store, methods),
             rule_store=rule_store,
             publishing=Publishing(events, engine, backlog, endings, measures, runtime.shutdown.is_set),
             subjects=Subjects(subject_store, engine, backlog),
             subject_store=subject_store,
+            schedules=Schedules(schedule_store, database.now, scheduler.nudge),
+            schedule_store=schedule_store,
             interventions=DatabaseInterventions(database),
+            tasks=Tasks(task_store, engine, arrivals, runtime.shutdown),
             reading=Reading(database),
-            pager=Pager(await token_sealer(database)),
+            purges=purges,
+            replays=replays,
+            scene=scene,
+            simulator=Simulator(scene, methods, settings.max_depth),
+            pager=pager,
             shutdown=runtime.shutdown,
         )
 
+        kinds = {
+            "PurgeDeadLetters": lambda run: purge(run, purges),
+            "ReplayDeadLetters": lambda run: replay(run, replays, backlog),
+            "ReplayEvents": lambda run: replay(run, replays, backlog),
+        }
+        runner = OperationRunner(database, lambda run: kinds[run.operation.method](run), area=AREA)
+        servicer = RuleServicer(parts, OperationBook(AREA, database, pager, runtime.shutdown))
+        operations = Sweep("operations", "end_time", timedelta(days=settings.keep_operations_days))
         retention = Retention(database, subject_store, settings.ages, timedelta(seconds=settings.sweep_seconds))
-        sweeper = Sweeper(database, [BREAKERS], every=timedelta(seconds=settings.sweep_seconds))
+        sweeper = Sweeper(database, [BREAKERS, operations], every=timedelta(seconds=settings.sweep_seconds))
         works = {
             "engine": engine.run(),
+            "scheduler": scheduler.run(),
+            "arrivals": arrivals.run(),
+            "operations": runner.run(),
             "backlog": count(events, backlog),
             "retention": retention.run(),
             "sweeper": sweeper.run(),
         }
         going = await stack.enter_async_context(background(works))
         yield Service(
-            area="rule",
-            servicers={"sutler.rule.v1.RuleService": (add_RuleServiceServicer_to_server, RuleServicer(parts))},
+            area=AREA,
+            servicers={
+                "sutler.rule.v1.RuleService": (add_RuleServiceServicer_to_server, servicer),
+                **shared(servicer),
+            },
             needed={"store": database.health, "work": going.check},
             neighbours={
                 service: is_serving(neighbours[address], service) for service, address in settings.targets.items()
             },
-            answers=StoredAnswers(database),
+            answers=StoredAnswers(database, cancellable=CANCELLABLE),
         )
 
 
@@ -109,7 +154,8 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
     """Opens the database; the folder of the default one is made."""
     if settings.data == Settings.model_fields["data"].default:
         await asyncio.to_thread(Path(".sutler").mkdir, exist_ok=True)
-    async with open_database(settings.data, name="rule", migrations={COMPONENT: MIGRATIONS}) as database:
+    migrations = {COMPONENT: MIGRATIONS, records.COMPONENT: records.MIGRATIONS}
+    async with open_database(settings.data, name=AREA, migrations=migrations) as database:
         yield database
 
 

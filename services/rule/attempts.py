@@ -18,7 +18,7 @@ from services.rule.policies import BreakerPolicy, RetryPolicy
 from services.rule.ports import Caller, Journal
 from services.rule.programs import Program
 from services.rule.sight import Sight, expression_failed
-from services.rule.steps import Condition, Outcome, Step
+from services.rule.steps import Condition, Outcome, Step, of_rule
 from services.rule.variables import CONDITIONS
 
 
@@ -61,12 +61,14 @@ class Attempts:
 
     async def _work(self, job: Job, program: Program, context: Context, execution: Execution, now: float) -> Result:
         sight = Sight(job.event, program, context)
-        if not execution.conditions or any(c.outcome is not Outcome.TRUE for c in execution.conditions):
+        own = of_rule(execution.conditions)
+        if not own or any(condition.outcome is not Outcome.TRUE for condition in own):
             execution, result = check(execution, program, sight)
             if result is not None:
                 return result
         ends = now + program.definition.timeout_seconds
-        acting = Acting(execution, sight, author_of(context.author), ends, self._journal, self._caller, self._clock)
+        author = author_of(context.author)
+        acting = Acting(execution, sight, author, ends, context.leases, self._journal, self._caller, self._clock)
         try:
             for index, action in enumerate(program.actions):
                 await acting.do(index, action, last=index + 1 == len(program.actions))
@@ -105,7 +107,8 @@ def check(execution: Execution, program: Program, sight: Sight) -> tuple[Executi
             break
     outcome = found[-1].outcome if found else Outcome.TRUE
     found += [Condition(c.text, Outcome.NOT_EVALUATED) for c in program.conditions[len(found) :]]
-    execution = replace(execution, conditions=tuple(found))
+    of_workers = tuple(condition for condition in execution.conditions if condition.worker)
+    execution = replace(execution, conditions=(*found, *of_workers))
     if outcome is Outcome.ERROR:
         failure_ = next(c.error for c in found if c.error is not None)
         return execution, Failed(execution, failure_)

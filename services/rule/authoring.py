@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from sutler.auth import authorize, encode_principal
 from sutler.context import Principal
-from sutler.errors import AlreadyExists, Conflict, NotFound
+from sutler.errors import AlreadyExists, Conflict, NotFound, Violation
 from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.ids import new_id
@@ -15,7 +15,7 @@ from sutler.ids import new_id
 from services.rule.definitions import CallMethod, Definition
 from services.rule.faults import Fault, refuse
 from services.rule.ports import Methods
-from services.rule.programs import compile_program
+from services.rule.programs import Program, compile_program
 from services.rule.rights import check_rights
 from services.rule.rules import Rule, RuleStore, Wanted, Writing, taken
 
@@ -145,17 +145,16 @@ class Rules:
             Invalid: If it does not compile, or a call does not fit its method.
             PermissionDenied: If the author lacks a permission, or the operator does not allow a method.
         """
-        program, faults = compile_program(definition)
-        faults += [Fault(name, "must not be empty", "FIELD_INVALID") for name in _missing(definition)]
+        calls: list[Violation] = []
         for index, action in enumerate(definition.actions):
             if isinstance(action.do, CallMethod):
-                faults += self._methods.check(action.do, f"actions[{index}].call_method")
-        refuse(faults, prefix)
-        for compiled in program.actions:
-            if isinstance(compiled.do, CallMethod):
-                authorize(author, self._methods.permission(compiled.do), None)
+                calls += self._methods.check(action.do, f"actions[{index}].call_method")
+        program = compiled(definition, prefix, calls)
+        for part in program.actions:
+            if isinstance(part.do, CallMethod):
+                authorize(author, self._methods.permission(part.do), None)
             else:
-                check_rights(author, compiled.known())
+                check_rights(author, part.known())
 
     def _writing(self, stored: Rule, wanted: Wanted, author: Principal, *, staged: bool) -> Writing:
         if wanted.definition == stored.definition and (staged or stored.active):
@@ -176,6 +175,23 @@ class Rules:
 
 def _wished(rule: Rule, wanted: Wanted) -> Rule:
     return replace(rule, display_name=wanted.display_name, description=wanted.description, enabled=wanted.enabled)
+
+
+def compiled(definition: Definition, prefix: str, more: Iterable[Violation] = ()) -> Program:
+    """Returns a rule compiled.
+
+    Args:
+        definition: What it says.
+        prefix: The path of the rule in the request.
+        more: What else is wrong with it.
+
+    Raises:
+        Invalid: If something is wrong with it.
+    """
+    program, faults = compile_program(definition)
+    faults += [Fault(name, "must not be empty", "FIELD_INVALID") for name in _missing(definition)]
+    refuse([*faults, *more], prefix)
+    return program
 
 
 def _missing(definition: Definition) -> list[str]:

@@ -111,7 +111,27 @@ class Delay:
     kind: Literal["delay"] = "delay"
 
 
-Deed = Annotated[SetProperty | DeleteProperty | EmitEvent | CallMethod | Delay, Field(discriminator="kind")]
+@dataclass(frozen=True, slots=True)
+class MakeTask:
+    """Makes a task in a queue, and waits until a worker has completed it.
+
+    Attributes:
+        queue: The id of the queue.
+        handler: Which handler of the worker is meant.
+        data: A template for the task's data, if ``has_data``.
+        has_data: Whether there are data; null is data.
+        timeout: Seconds that the task may take in all; until the execution is given up if None.
+    """
+
+    queue: str
+    handler: str = ""
+    data: Any = None
+    has_data: bool = False
+    timeout: float | None = None
+    kind: Literal["worker"] = "worker"
+
+
+Deed = Annotated[SetProperty | DeleteProperty | EmitEvent | CallMethod | Delay | MakeTask, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True)

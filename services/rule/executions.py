@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from sutler.ids import derive
 
 from services.rule.events import HANDLER_FAILED, Event, random_uuid_like
 from services.rule.failures import Failure
-from services.rule.steps import Condition, Step
+from services.rule.steps import Condition, Step, StepState
 
 
 class ExecutionState(IntEnum):
@@ -118,3 +118,14 @@ class Job:
 def execution_name(event: str, rule_uid: str) -> str:
     """Returns the name of the execution that an event begins of a rule."""
     return "executions/" + random_uuid_like(derive(event.removeprefix("events/"), f"rules/{rule_uid}"))
+
+
+def undone(execution: Execution) -> Execution:
+    """Returns an execution without what workers made on the ground of revisions that have passed: they do it again."""
+    steps = (
+        replace(step, state=StepState.FAILED, outcome=None)
+        if step.outcome and any(update.expected_revision is not None for update in step.outcome.updates)
+        else step
+        for step in execution.steps
+    )
+    return replace(execution, steps=tuple(steps))

@@ -9,6 +9,7 @@ from typing import Any
 from sutler.errors import SutlerError
 
 from services.rule.breakers import Breaker
+from services.rule.definitions import MakeTask
 from services.rule.executions import Execution, ExecutionState, Job
 from services.rule.failures import Failure
 from services.rule.subjects import Evaluate, Subject
@@ -24,6 +25,7 @@ class Context:
         subject: The event's subject; None if there is none, or nobody asked for it.
         breaker: The breaker of rule and subject; None if there is none.
         answers: The answers of earlier outside calls, by action id.
+        leases: Until when workers hold its tasks, by action id.
     """
 
     author: str
@@ -31,6 +33,7 @@ class Context:
     subject: Subject | None = None
     breaker: Breaker | None = None
     answers: Mapping[str, Any] = field(default_factory=dict)
+    leases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +54,35 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """A task that can be pulled from now on.
+
+    Attributes:
+        step: The id of the action.
+        make: What the task is, if it is to be made; None if it was made before.
+    """
+
+    step: str
+    make: MakeTask | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """It goes on later.
 
     Attributes:
         execution: With what became of it so far.
-        state: WAITING or DEFERRED.
+        state: WAITING or DEFERRED; PENDING if it goes on as soon as there is a free slot.
         until: When, in epoch seconds.
         excused: Seconds that do not count towards giving up.
+        opening: The task that it waits for, if that is to be opened.
     """
 
     execution: Execution
     state: ExecutionState
     until: float
     excused: float = 0.0
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from services.rule.definitions import (
     Delay,
     DeleteProperty,
     EmitEvent,
+    MakeTask,
     SetProperty,
 )
 from services.rule.faults import Fault, at
 from services.rule.paths import Path, paths
 from services.rule.patterns import pattern_violation
-from services.rule.templates import Template, compile_template
+from services.rule.templates import Keep, Template, compile_template
 from services.rule.values import text
 from services.rule.variables import ACTIONS, COMMITS, CONDITIONS
 
@@ -60,15 +61,20 @@ class CompiledAction:
     template: Template
     expression: Expression | None
 
-    def render(self, bindings: Bindings) -> Deed:
-        """Returns what is to be done, with the values put in. Raises EvaluationFailed."""
-        fields = self.template.render(bindings)
+    def render(self, bindings: Bindings, keep: Keep | None = None) -> Deed:
+        """Returns what is to be done, with the values put in but where ``keep`` says no. Raises EvaluationFailed."""
+        fields = self.template.render(bindings, keep)
         for name in _TEXTS:
             if fields.get(name) is not None:
                 fields[name] = text(fields[name])
         if "extensions" in fields:
             fields["extensions"] = {key: text(value) for key, value in fields["extensions"].items()}
         return replace(self.do, **fields)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The texts of all of its expressions."""
+        return (*self.template.sources, *([self.expression.text] if self.expression else ()))
 
     def known(self) -> Deed:
         """Returns what is to be done as far as no event is needed to tell it: a subject that one tells is empty."""
@@ -115,6 +121,15 @@ def compile_program(definition: Definition) -> tuple[Program, list[Violation]]:
     return Program(definition, tuple(conditions), tuple(actions), _variables(conditions, actions)), found
 
 
+def compile_fields(do: Deed, field: str, environment: Environment, found: list[Violation]) -> Template:
+    """Compiles those fields of an action that are templates; what is wrong is added to ``found``."""
+    templates = {
+        name: compile_template(value, f"{field}.{name}", environment, found) for name, value in _templated(do).items()
+    }
+    body = {name: template.body for name, template in templates.items()}
+    return Template(body, tuple(source for template in templates.values() for source in template.sources))
+
+
 def _pattern_violations(definition: Definition) -> Iterable[Violation]:
     patterns = [(f"on[{i}]", pattern) for i, pattern in enumerate(definition.on)]
     if definition.subject:
@@ -147,12 +162,7 @@ def _action(id_: str, action: Action, field: str, found: list[Violation]) -> Com
         environment = COMMITS if isinstance(do, SetProperty) else ACTIONS
         expression = _compile(do.expression, f"{where}.expression", environment.compile, found)
     inner = f"{where}.event" if isinstance(do, EmitEvent) else where
-    templates = {
-        name: compile_template(value, f"{inner}.{name}", ACTIONS, found) for name, value in _templated(do).items()
-    }
-    body = {name: template.body for name, template in templates.items()}
-    sources = tuple(source for template in templates.values() for source in template.sources)
-    return CompiledAction(id_, do, Template(body, sources), expression)
+    return CompiledAction(id_, do, compile_fields(do, inner, ACTIONS, found), expression)
 
 
 def _templated(do: Deed) -> dict[str, Any]:
@@ -167,6 +177,8 @@ def _templated(do: Deed) -> dict[str, Any]:
         case EmitEvent():
             names = ("type", "source", "subject", "datacontenttype", "dataschema", "data", "extensions", "extra")
             return {name: getattr(do, name) for name in names}
+        case MakeTask():
+            return {"data": do.data}
         case Delay():
             return {}
 
@@ -174,6 +186,5 @@ def _templated(do: Deed) -> dict[str, Any]:
 def _variables(conditions: list[CompiledCondition], actions: list[CompiledAction]) -> frozenset[str]:
     found = {path[0] for condition in conditions for path in condition.paths}
     for action in actions:
-        expressions = [*action.template.sources, *([action.expression.text] if action.expression else [])]
-        found.update(path[0] for source in expressions for path in paths(source))
+        found.update(path[0] for source in action.sources for path in paths(source))
     return frozenset(str(name) for name in found)

@@ -132,7 +132,7 @@ class Publishing:
         if patient:
             await self._backlog.below(self._stopping)
         self._backlog.check()
-        checked = [self._checked(row) for row in rows]
+        checked = [check_event(row, self._clock()) for row in rows]
         contents = [row for row in checked if isinstance(row, Content)]
 
         def whole(accepted: Sequence[Published]) -> Sequence[Published]:
@@ -176,19 +176,20 @@ class Publishing:
             for result in results
         ]
 
-    def _checked(self, row: Content | SutlerError) -> Content | SutlerError:
-        """Returns an event, or why it is refused where the contract cannot say it."""
-        if isinstance(row, SutlerError):
-            return row
-        for key in row.extensions:
-            if key in RESERVED:
-                return invalid(f"extensions[{key!r}]", "is the name of another attribute", reason="FIELD_INVALID")
-        if row.deliver_time is not None and row.deliver_time > self._clock() + MAX_DELIVERY_SECONDS:
-            return invalid("deliver_time", "is at most 366 days ahead", reason="FIELD_INVALID")
-        if row.extra and size(row.extra) > MAX_EXTRA_BYTES:
-            limit = {"limit_bytes": str(MAX_EXTRA_BYTES)}
-            return invalid("extra", f"has at most {MAX_EXTRA_BYTES} bytes", reason="TOO_LARGE", metadata=limit)
+
+def check_event(row: Content | SutlerError, now: float) -> Content | SutlerError:
+    """Returns an event, or why it is refused where the contract cannot say it."""
+    if isinstance(row, SutlerError):
         return row
+    for key in row.extensions:
+        if key in RESERVED:
+            return invalid(f"extensions[{key!r}]", "is the name of another attribute", reason="FIELD_INVALID")
+    if row.deliver_time is not None and row.deliver_time > now + MAX_DELIVERY_SECONDS:
+        return invalid("deliver_time", "is at most 366 days ahead", reason="FIELD_INVALID")
+    if row.extra and size(row.extra) > MAX_EXTRA_BYTES:
+        limit = {"limit_bytes": str(MAX_EXTRA_BYTES)}
+        return invalid("extra", f"has at most {MAX_EXTRA_BYTES} bytes", reason="TOO_LARGE", metadata=limit)
+    return row
 
 
 def refuse_if_none(results: Sequence[object]) -> None:

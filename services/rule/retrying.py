@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from services.rule.definitions import Definition
+from services.rule.executions import Job
 from services.rule.failures import Failure, Kind
-from services.rule.policies import RetryPolicy
+from services.rule.outcomes import Failed
+from services.rule.policies import BreakerPolicy, RetryPolicy
 
 
 class Cause(IntEnum):
@@ -55,6 +58,7 @@ def decide(
     tries: int,
     left: float,
     of_error_event: bool,
+    pause: float | None = None,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> Again | GiveUp:
     """Returns what follows after a failure.
@@ -66,6 +70,7 @@ def decide(
         tries: How often the failing action has been tried in a row, this time included.
         left: Seconds until it is given up.
         of_error_event: Whether the event tells of a failed execution: then there is one attempt.
+        pause: Seconds before the next try; as the policy says if None.
         jitter: Gives a number between two.
     """
     kind = failure.kind
@@ -77,7 +82,47 @@ def decide(
         return GiveUp(Cause.ERROR_EVENT, used=True)
     if used and attempts + 1 >= policy.attempts:
         return GiveUp(Cause.ATTEMPTS_EXHAUSTED, used=True)
-    pause = max(policy.pause(tries) * jitter(0.5, 1.0), failure.retry_after or 0.0)
+    if pause is None:
+        pause = max(policy.pause(tries) * jitter(0.5, 1.0), failure.retry_after or 0.0)
     if pause >= left:
         return GiveUp(Cause.GAVE_UP, used=used)
     return Again(pause, used)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A failure with what follows.
+
+    Attributes:
+        failed: The failure.
+        decision: What follows.
+        breaker: When the rule pauses.
+    """
+
+    failed: Failed
+    decision: Again | GiveUp
+    breaker: BreakerPolicy
+
+
+def judge(job: Job, failed: Failed, definition: Definition | None, now: float, pause: float | None = None) -> Judged:
+    """Returns what follows after an attempt at an execution.
+
+    Args:
+        job: The execution, with its event.
+        failed: How the attempt ended.
+        definition: The rule; None if it is not known.
+        now: Epoch seconds.
+        pause: As in :func:`decide`.
+    """
+    retry = (definition and definition.retry) or RetryPolicy()
+    execution = failed.execution
+    decision = decide(
+        failed.failure,
+        retry,
+        attempts=execution.attempts,
+        tries=failed.tries,
+        left=(execution.give_up_time or now + retry.give_up_seconds) - now,
+        of_error_event=job.of_error_event,
+        pause=pause,
+    )
+    return Judged(failed, decision, (definition and definition.breaker) or BreakerPolicy())

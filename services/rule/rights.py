@@ -7,9 +7,26 @@ from sutler.context import Principal
 
 from services.rule.definitions import Deed, DeleteProperty, EmitEvent, SetProperty
 from services.rule.subjects import subject_name
+from services.rule.writes import TaskOutcome
 
 SUBJECTS_UPDATE = "rule.subjects.update"
+SUBJECTS_DELETE = "rule.subjects.delete"
 EVENTS_PUBLISH = "rule.events.batchPublish"
+
+
+def check_outcome(worker: Principal, outcome: TaskOutcome) -> None:
+    """Checks that a worker may do itself what it makes of a task.
+
+    Raises:
+        PermissionDenied: As the direct calls would (PERMISSION_MISSING).
+    """
+    for update in outcome.updates:
+        if update.deleted:
+            authorize(worker, SUBJECTS_DELETE, [subject_name(update.subject)])
+        if update.writes or update.ttl is not None or not update.deleted:
+            authorize(worker, SUBJECTS_UPDATE, [subject_name(update.subject)])
+    if outcome.events:
+        authorize(worker, EVENTS_PUBLISH, ())
 
 
 def check_rights(author: Principal, deed: Deed) -> None:

@@ -31,12 +31,14 @@ class Settings(ServerSettings):
     max_waiting: int = Field(
         100_000, ge=1, description="Executions that may wait or run before events are refused with OVERLOADED"
     )
+    max_leased: int = Field(1000, ge=1, le=100_000, description="Tasks of one queue that workers may hold at once")
     max_depth: int = Field(32, ge=1, le=32, description="How deep a cascade may be")
     keep_events_days: float = Field(7, gt=0, description="How long events are kept after their cascade ended")
     keep_executions_days: float = Field(30, gt=0, description="How long executions are kept after they ended")
     keep_revisions_days: float = Field(
         90, gt=0, description="How long revisions are kept that are neither active nor in use"
     )
+    keep_operations_days: float = Field(30, gt=0, description="How long operations are kept after they ended")
     sweep_seconds: float = Field(600, gt=0, description="How often to look for what is too old")
 
     @property

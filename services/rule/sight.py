@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +16,15 @@ from services.rule.definitions import (
     Deed,
     DeleteProperty,
     EmitEvent,
+    MakeTask,
     SetProperty,
 )
 from services.rule.events import Event
 from services.rule.outcomes import Context
 from services.rule.programs import CompiledAction, Program
 from services.rule.steps import Step
-from services.rule.subjects import Evaluate, Subject, Write, missing_subject, no_subject
+from services.rule.subjects import Evaluate, Subject, apply, missing_subject, no_subject
+from services.rule.templates import Keep
 from services.rule.values import (
     MAX_EXTRA_BYTES,
     MAX_REQUEST_BYTES,
@@ -31,6 +34,8 @@ from services.rule.values import (
     plain,
 )
 from services.rule.variables import ACTIONS, COMMITS, of_event
+from services.rule.writes import TaskOutcome, Write
+from services.rule.writing import compile_writes
 
 
 class Sight:
@@ -57,18 +62,23 @@ class Sight:
         """Binds the values for evaluation."""
         return self._program.bind(environment, self.variables)
 
-    def render(self, action: CompiledAction, field: str) -> Deed:
+    def render(self, action: CompiledAction, field: str, keep: Keep | None = None) -> Deed:
         """Returns what an action is to do, with all templates filled in.
+
+        Args:
+            action: The action.
+            field: Its place in the rule, for errors.
+            keep: Says which templates are left as they are; none if None.
 
         Raises:
             FailedPrecondition: If an expression fails, or the action means a subject and the event has none.
             Invalid: If data that were filled in are too large, or too deep (TOO_LARGE).
         """
         try:
-            deed = action.render(self.bind(ACTIONS))
+            deed = action.render(self.bind(ACTIONS), keep)
         except EvaluationFailed as error:
             raise expression_failed(field, error) from error
-        _check_size(action.id, deed)
+        check_size(deed, f"action {action.id}", {"action": action.id})
         if isinstance(deed, SetProperty | DeleteProperty):
             subject = deed.subject or self._event.content.subject
             if not subject:
@@ -104,6 +114,8 @@ class Sight:
         Raises:
             FailedPrecondition: If its expression fails.
         """
+        if step.outcome is not None:
+            self._did_outside(step.outcome)
         deed = step.deed
         if not isinstance(deed, SetProperty | DeleteProperty) or deed.subject != self._event.content.subject:
             return
@@ -116,6 +128,15 @@ class Sight:
         else:
             facts[deed.property] = deed.value
         self.variables["subject"] = {**self.variables["subject"], key: facts}
+
+    def _did_outside(self, outcome: TaskOutcome) -> None:
+        own = self._event.content.subject
+        for update in outcome.updates:
+            if update.subject == own:
+                facts = no_subject(own) if update.deleted else self.variables["subject"]
+                before = Subject(own, "", "", 0.0, 0.0, facts["properties"], facts["ext_properties"], facts["revision"])
+                after, _ = apply(before, update.writes, 0.0, compile_writes(update.writes))
+                self.variables["subject"] = {**after.facts(), "revision": facts["revision"]}
 
     def at_commit(self) -> Evaluate:
         """Returns what gives the values of the actions' expressions when their writes are made."""
@@ -137,21 +158,33 @@ class Sight:
             raise expression_failed(f"action {action.id}", error) from error
 
 
-def _check_size(action: str, deed: Deed) -> None:
+def check_size(deed: Deed, maker: str, metadata: Mapping[str, str]) -> None:
+    """Checks that data which were filled in keep to the limits of open data.
+
+    Args:
+        deed: What is to be done.
+        maker: What made it, for the message.
+        metadata: The variables of ``maker``.
+
+    Raises:
+        Invalid: If they are too large, or too deep (TOO_LARGE).
+    """
     found: dict[str, tuple[Any, ...]] = {}
     match deed:
         case SetProperty():
             found["value"] = (deed.value, MAX_VALUE_BYTES)
         case EmitEvent():
             found |= {"data": (deed.data, MAX_VALUE_BYTES), "extra": (deed.extra, MAX_EXTRA_BYTES)}
+        case MakeTask():
+            found["data"] = (deed.data, MAX_VALUE_BYTES)
         case CallMethod():
             found["request"] = (deed.request, MAX_REQUEST_BYTES, MAX_REQUEST_LEVELS)
     for name, limits in found.items():
         if broken := exceeded(*limits):
             raise Invalid(
-                f"the {name} that action {action} makes exceeds a limit of open data: {broken}",
+                f"the {name} that {maker} makes exceeds a limit of open data: {broken}",
                 reason="TOO_LARGE",
-                metadata={"action": action, "field": name, **broken},
+                metadata={**metadata, "field": name, **broken},
             )
 
 

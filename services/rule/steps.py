@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from services.rule.definitions import Deed
 from services.rule.failures import Failure
+from services.rule.writes import TaskOutcome
 
 MAX_RESPONSE_BYTES = 16 * 1024
 """The largest answer that executions show; rules see all of it."""
@@ -48,12 +49,14 @@ class Condition:
         outcome: What it gave.
         inputs: The values that it looked at, by path.
         error: Why it gave none.
+        worker: The id of the action whose worker evaluated it; empty if it is one of the rule's.
     """
 
     expression: str
     outcome: Outcome
     inputs: Mapping[str, Any] = field(default_factory=dict)
     error: Failure | None = None
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ class Step:
         changes: What it changed in subjects.
         events: The names of the events that it emitted.
         until: When its wait ends.
+        task: The name of the task that it made.
+        outcome: What a worker made of that, until it is committed.
     """
 
     id: str
@@ -114,6 +119,13 @@ class Step:
     changes: tuple[Change, ...] = ()
     events: tuple[str, ...] = ()
     until: float | None = None
+    task: str = ""
+    outcome: TaskOutcome | None = None
+
+
+def of_rule(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """Returns those conditions that are the rule's own, without those of workers."""
+    return tuple(condition for condition in conditions if not condition.worker)
 
 
 _CONDITIONS = TypeAdapter(tuple[Condition, ...])

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sutler.errors import FailedPrecondition, Invalid, NotFound
-from sutler.expressions import EvaluationFailed, Expression, ExpressionInvalid
+from sutler.errors import NotFound
 from sutler.idempotency import Once
 
 from services.rule.backlog import Backlog
 from services.rule.events import Cause
-from services.rule.faults import Fault, at, refuse
 from services.rule.outcomes import Aftermath, Claim
 from services.rule.publishing import Follower
 from services.rule.steps import Change
-from services.rule.subjects import Subject, Write
-from services.rule.values import MAX_EXTRA_BYTES, plain, size
-from services.rule.variables import WRITES
+from services.rule.subjects import Evaluate, Subject
+from services.rule.tasks import Holding
+from services.rule.writes import Write
+from services.rule.writing import check_extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,7 @@ class Updating:
         allow_missing: Creates it if there is none.
         muted: Emits no events.
         extra: Context for the rules.
+        task: The task in whose course it is; None if there is none.
     """
 
     tenant: str
@@ -63,12 +63,13 @@ class Updating:
     cause: Cause
     merge: Merge
     writes: tuple[Write, ...]
-    evaluate: Callable[[Write, Any, Subject], Any]
+    evaluate: Evaluate
     etag: str = ""
     expected_revision: int | None = None
     allow_missing: bool = False
     muted: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    task: Holding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,49 +182,3 @@ class Subjects:
     def _follow(self, aftermath: Aftermath) -> None:
         self._follower.follow(aftermath)
         self._backlog.add(aftermath.begun)
-
-
-def compile_writes(writes: Sequence[Write]) -> Callable[[Write, Any, Subject], Any]:
-    """Compiles the expressions of writes, and returns what evaluates them.
-
-    Raises:
-        Invalid: If one does not compile (EXPRESSION_INVALID).
-    """
-    compiled: dict[str, Expression] = {}
-    faults: list[Fault] = []
-    for index, write in enumerate(writes):
-        if write.kind == "expression" and write.value not in compiled:
-            try:
-                compiled[write.value] = WRITES.compile(write.value)
-            except ExpressionInvalid as error:
-                where = f"writes[{index}].expression"
-                description = f"is not a valid CEL expression: {error}"
-                faults.append(Fault(where, description, "EXPRESSION_INVALID", at(error.position)))
-    refuse(faults, "")
-
-    def evaluate(write: Write, old: Any, subject: Subject) -> Any:
-        try:
-            return plain(compiled[write.value].evaluate(WRITES.bind({"old": old, "subject": subject.facts()})))
-        except EvaluationFailed as error:
-            raise FailedPrecondition(
-                f"the expression for property {write.property} failed: {error}",
-                reason="EXPRESSION_FAILED",
-                metadata={"field": write.property, "cause": str(error)},
-                resource=subject.name,
-            ) from error
-
-    return evaluate
-
-
-def check_extra(extra: Mapping[str, Any]) -> None:
-    """Checks the size of the context beside the data of an event.
-
-    Raises:
-        Invalid: If it is larger than 64 KiB (TOO_LARGE).
-    """
-    if extra and size(extra) > MAX_EXTRA_BYTES:
-        raise Invalid(
-            f"extra has at most {MAX_EXTRA_BYTES} bytes",
-            reason="TOO_LARGE",
-            metadata={"field": "extra", "limit_bytes": str(MAX_EXTRA_BYTES)},
-        )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from sutler.errors import Conflict, FailedPrecondition, Invalid, SutlerError, invalid
 from sutler.etags import make_etag
+from sutler.ids import new_id
 from sutler.open_data import too_deep, too_large
 from sutler.validation import MAX_OPEN_DEPTH
 
 from services.rule.steps import Change
 from services.rule.values import ABSENT, MAX_VALUE_BYTES, plain, same
+from services.rule.writes import Write
 
 MAX_PROPERTY_BYTES = 256
 
@@ -65,23 +67,9 @@ class Subject:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One change to make.
-
-    Attributes:
-        property: The property.
-        kind: What to do with it.
-        value: The value to set, the number to add, or the expression.
-        ext: Means the ext property of that name.
-        muted: Emits no event.
-    """
-
-    property: str
-    kind: Literal["set", "expression", "increment", "delete"]
-    value: Any = None
-    ext: bool = False
-    muted: bool = False
+def fresh(tenant: str, id_: str, now: float) -> Subject:
+    """Returns a subject that is not stored yet."""
+    return Subject(id_, tenant, new_id(), now, now)
 
 
 @dataclass(frozen=True, slots=True)

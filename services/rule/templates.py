@@ -44,11 +44,24 @@ class Text:
 
     parts: tuple[Part, ...]
 
+    @property
+    def source(self) -> str:
+        """The string as its author wrote it."""
+        return "".join(p.replace("${", "$${") if isinstance(p, str) else f"${{{p.text}}}" for p in self.parts)
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The texts of the expressions."""
+        return tuple(part.text for part in self.parts if isinstance(part, Expression))
+
     def render(self, bindings: Bindings) -> Any:
         """Returns the value. Raises EvaluationFailed as :meth:`Expression.evaluate` does."""
         if len(self.parts) == 1 and isinstance(self.parts[0], Expression):
             return plain(self.parts[0].evaluate(bindings))
         return "".join(p if isinstance(p, str) else text(p.evaluate(bindings)) for p in self.parts)
+
+
+Keep = Callable[[Text], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +76,14 @@ class Template:
     body: Any
     sources: tuple[str, ...]
 
-    def render(self, bindings: Bindings) -> Any:
-        """Returns the data with the values. Raises EvaluationFailed as :meth:`Expression.evaluate` does."""
-        return _render(self.body, bindings)
+    def render(self, bindings: Bindings, keep: Keep | None = None) -> Any:
+        """Returns the data with the values. Raises EvaluationFailed as :meth:`Expression.evaluate` does.
+
+        Args:
+            bindings: The values.
+            keep: Says which strings are left as their author wrote them; none if None.
+        """
+        return _render(self.body, bindings, keep)
 
 
 def is_template(value: Any) -> bool:
@@ -169,11 +187,11 @@ def _position(value: str, start: int, inner: str = "") -> str:
     return f"{line + inner_line - 1}:{column + inner_column - 1 if inner_line == 1 else inner_column}"
 
 
-def _render(body: Any, bindings: Bindings) -> Any:
+def _render(body: Any, bindings: Bindings, keep: Keep | None) -> Any:
     if isinstance(body, Text):
-        return body.render(bindings)
+        return body.source if keep is not None and keep(body) else body.render(bindings)
     if isinstance(body, dict):
-        return {key: _render(item, bindings) for key, item in body.items()}
+        return {key: _render(item, bindings, keep) for key, item in body.items()}
     if isinstance(body, Sequence) and not isinstance(body, str):
-        return [_render(item, bindings) for item in body]
+        return [_render(item, bindings, keep) for item in body]
     return body

@@ -45,6 +45,9 @@ COMMITS = Environment({**_CONDITION, "results": "map", "old": "dyn"})
 WRITES = Environment({"old": "dyn", "subject": "dyn"})
 """For the expressions in UpdateSubject."""
 
+TICKS = Environment({"tick": "timestamp", "schedule": "string"})
+"""For the templates of schedules."""
+
 
 def of_event(event: Event) -> dict[str, Any]:
     """Returns the values of all variables that an event gives, in plain Python."""

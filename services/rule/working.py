@@ -9,17 +9,16 @@ from typing import TypeVar
 
 import structlog
 from sutler.context import Call, set_current
-from sutler.errors import FailedPrecondition, Internal, Invalid, NotFound, SutlerError
+from sutler.errors import Conflict, FailedPrecondition, Internal, Invalid, NotFound, SutlerError
 
 from services.rule.attempts import Attempts
-from services.rule.executions import ExecutionState, Job
+from services.rule.executions import ExecutionState, Job, undone
 from services.rule.failures import from_error
 from services.rule.measures import Measures
 from services.rule.outcomes import Aftermath, Failed, Finished, Paused, Result
-from services.rule.policies import BreakerPolicy, RetryPolicy
 from services.rule.ports import Work
 from services.rule.programs import Program
-from services.rule.retrying import GiveUp, decide
+from services.rule.retrying import GiveUp, judge
 
 log = structlog.get_logger("sutler.rule")
 
@@ -109,22 +108,17 @@ class Worker:
                 return result.state, await self._work.finish(job, result, holder)
             except (FailedPrecondition, Invalid) as error:
                 result = Failed(result.execution, from_error(error))
+            except Conflict as error:
+                if error.reason != "REVISION_MISMATCH":
+                    raise
+                again = undone(result.execution)
+                result = Failed(again, from_error(error), max(step.attempts for step in again.steps))
         if isinstance(result, Paused):
             await self._work.pause(job, result)
             return result.state, Aftermath()
-        definition = program.definition if program else None
-        retry = (definition and definition.retry) or RetryPolicy()
-        breaker = (definition and definition.breaker) or BreakerPolicy()
-        now = time.time()
-        decision = decide(
-            result.failure,
-            retry,
-            attempts=result.execution.attempts,
-            tries=result.tries,
-            left=(result.execution.give_up_time or now + retry.give_up_seconds) - now,
-            of_error_event=job.of_error_event,
-        )
+        judged = judge(job, result, program.definition if program else None, time.time())
+        decision = judged.decision
         if isinstance(decision, GiveUp):
-            return ExecutionState.FAILED, await self._work.give_up(job, result, decision, breaker, holder)
-        await self._work.retry(job, result, decision.pause, breaker, used=decision.used)
+            return ExecutionState.FAILED, await self._work.give_up(job, result, decision, judged.breaker, holder)
+        await self._work.retry(job, result, decision.pause, judged.breaker, used=decision.used)
         return ExecutionState.WAITING, Aftermath()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from google.longrunning import operations_pb2 as lro
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from sutler.context import current
 from sutler.idempotency import Once
 from sutler.interceptors.idempotency import once
+from sutler.operations.servicer import to_pb
 from sutler.request_streams import until_shutdown
 from sutler.rule.v1 import rule_pb2 as pb
+from sutler.type.v1.operation_pb2 import PlannedStep
 from sutler.watch import with_final_status
 
 from services.rule.outcomes import Published
@@ -19,6 +22,7 @@ from services.rule.publishing import refuse_if_none
 from services.rule.servicer.parts import Rpcs, cause
 from services.rule.wire.cloudevents import contents_of
 from services.rule.wire.events import contents_from, event_pb, results_pb
+from services.rule.wire.operations import checked_only, chosen_from, plan_pb
 from services.rule.wire.times import given
 
 DEFAULT_WAIT_SECONDS = 30.0
@@ -83,6 +87,17 @@ class EventRpcs(Rpcs):
                 current().tenant, contents_from(request.events), cause(), lambda _: None, patient=True
             )
             yield pb.PublishEventStreamResponse(results=results_pb(results), sequence=request.sequence)
+
+    async def ReplayEvents(self, request: pb.ReplayEventsRequest, context: Any) -> lro.Operation:
+        call, replays, chosen = current(), self._parts.replays, chosen_from(request)
+        if request.validate_only:
+            planned = await replays.plan_events(call.tenant, chosen)
+            plan = plan_pb(planned, PlannedStep.ACTION_CREATE, "events given to the rule")
+            return checked_only(pb.ReplayEventsResponse(event_count=planned.count), "events", plan)
+        operation = await replays.replay_events(
+            call.tenant, call.principal.actor, chosen, once(to_pb), max_rate=request.max_rate
+        )
+        return to_pb(operation)
 
 
 def remembering(answer: Callable[[Sequence[Published]], Message]) -> Callable[[Whole], Once | None]:

@@ -11,14 +11,21 @@ from sutler.context import Principal, current
 from sutler.paging import Pager, fitting, page_size
 
 from services.rule.adapters.database.reading import Reading
+from services.rule.adapters.database.replays import DatabaseReplays
 from services.rule.adapters.database.rules import DatabaseRules
+from services.rule.adapters.database.scene import DatabaseScene
+from services.rule.adapters.database.schedules import DatabaseSchedules
 from services.rule.adapters.database.subject_store import DatabaseSubjects
 from services.rule.authoring import Rules
 from services.rule.events import Cause
 from services.rule.interventions import Interventions
 from services.rule.publishing import Publishing
+from services.rule.purging import Purges
 from services.rule.queries import Found, Query
+from services.rule.schedule_authoring import Schedules
+from services.rule.simulating import Simulator
 from services.rule.subject_updates import Subjects
+from services.rule.tasking import Tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,15 @@ class Parts:
         publishing: Accepts events.
         subjects: Changes subjects.
         subject_store: Reads subjects.
+        schedules: Writes schedules.
+        schedule_store: Reads schedules.
         interventions: Retries and resets.
+        tasks: Serves workers.
         reading: Reads everything else.
+        purges: Purges dead letters.
+        replays: Begins executions once more.
+        scene: Reads rules for those who look at all of them.
+        simulator: Tells what events would do.
         pager: Makes page tokens.
         shutdown: Set when the server stops.
     """
@@ -42,8 +56,15 @@ class Parts:
     publishing: Publishing
     subjects: Subjects
     subject_store: DatabaseSubjects
+    schedules: Schedules
+    schedule_store: DatabaseSchedules
     interventions: Interventions
+    tasks: Tasks
     reading: Reading
+    purges: Purges
+    replays: DatabaseReplays
+    scene: DatabaseScene
+    simulator: Simulator
     pager: Pager
     shutdown: asyncio.Event
 

@@ -11,8 +11,9 @@ from sutler.rule.v1 import rule_pb2 as pb
 from sutler.wire import from_struct
 
 from services.rule.servicer.parts import Rpcs, cause
-from services.rule.subject_updates import Deleting, Updated, Updating, compile_writes
-from services.rule.wire.subjects import merge_of, refuse_task, subject_id, subject_pb, write_from
+from services.rule.subject_updates import Deleting, Updated, Updating
+from services.rule.wire.subjects import holding_of, merge_of, subject_id, subject_pb, write_from
+from services.rule.writing import compile_writes
 
 
 class SubjectRpcs(Rpcs):
@@ -29,7 +30,6 @@ class SubjectRpcs(Rpcs):
         return pb.ListSubjectsResponse(subjects=subjects, next_page_token=token)
 
     async def UpdateSubject(self, request: pb.UpdateSubjectRequest, context: Any) -> pb.Subject:
-        refuse_task(request)
         writes = tuple(write_from(write) for write in request.writes)
         updating = Updating(
             current().tenant,
@@ -43,6 +43,7 @@ class SubjectRpcs(Rpcs):
             request.allow_missing,
             request.muted,
             from_struct(request.extra),
+            holding_of(request),
         )
 
         def answer(updated: Updated) -> pb.Subject:

@@ -16,6 +16,7 @@ from services.rule.definitions import (
     Delay,
     DeleteProperty,
     EmitEvent,
+    MakeTask,
     SetProperty,
 )
 from services.rule.wire.times import given, span_pb
@@ -60,8 +61,8 @@ def _delete_property(message: pb.DeleteProperty) -> DeleteProperty:
     return DeleteProperty(message.property, message.subject, message.muted, message.ext)
 
 
-def _emit_event(message: pb.EmitEvent) -> EmitEvent:
-    draft = message.event
+def draft_from(draft: pb.EventDraft) -> EmitEvent:
+    """Returns an event that is still to be made."""
     return EmitEvent(
         draft.type,
         draft.source,
@@ -81,6 +82,15 @@ def _call_method(message: pb.CallMethod) -> CallMethod:
     return CallMethod(message.method, from_struct(message.request), message.target, given(message, "timeout"))
 
 
+def _emit_event(message: pb.EmitEvent) -> EmitEvent:
+    return draft_from(message.event)
+
+
+def _worker(message: pb.Worker) -> MakeTask:
+    data = from_value(message.data) if message.HasField("data") else None
+    return MakeTask(message.queue, message.handler, data, message.HasField("data"), given(message, "timeout"))
+
+
 def _delay(message: pb.Delay) -> Delay:
     return Delay(seconds(message.duration), message.expression)
 
@@ -92,6 +102,7 @@ _READERS: dict[str, Any] = {
     "emit_event": _emit_event,
     "call_method": _call_method,
     "delay": _delay,
+    "worker": _worker,
 }
 """The kinds of actions that this release offers."""
 
@@ -112,13 +123,18 @@ def _write(message: pb.Action, do: Deed) -> None:
                 pb.DeleteProperty(subject=do.subject, property=do.property, muted=do.muted, ext=do.ext)
             )
         case EmitEvent():
-            message.emit_event.event.CopyFrom(_draft(do))
+            message.emit_event.event.CopyFrom(draft_pb(do))
         case CallMethod():
             message.call_method.CopyFrom(
                 pb.CallMethod(
                     method=do.method, request=to_struct(do.request), target=do.target, timeout=span_pb(do.timeout)
                 )
             )
+        case MakeTask():
+            worker = pb.Worker(queue=do.queue, handler=do.handler, timeout=span_pb(do.timeout))
+            if do.has_data:
+                worker.data.CopyFrom(to_value(do.data))
+            message.worker.CopyFrom(worker)
         case Delay():
             if do.expression:
                 message.delay.expression = do.expression
@@ -126,7 +142,8 @@ def _write(message: pb.Action, do: Deed) -> None:
                 message.delay.duration.CopyFrom(duration(do.duration))
 
 
-def _draft(do: EmitEvent) -> pb.EventDraft:
+def draft_pb(do: EmitEvent) -> pb.EventDraft:
+    """Returns an event that is still to be made as the API shows it."""
     draft = pb.EventDraft(
         type=do.type,
         source=do.source,

@@ -32,7 +32,7 @@ def execution_pb(execution: Execution) -> pb.Execution:
         depth=execution.depth,
         attempts=execution.attempts,
         deferrals=execution.deferrals,
-        conditions=map(_condition_pb, execution.conditions),
+        conditions=map(condition_pb, execution.conditions),
         actions=map(_step_pb, execution.steps),
         last_error=status_of(execution.error),
         next_attempt_time=time_pb(execution.next_attempt_time),
@@ -102,12 +102,14 @@ def breaker_pb(breaker: Breaker, deferred: int) -> pb.Breaker:
     )
 
 
-def _condition_pb(condition: Condition) -> pb.ConditionResult:
+def condition_pb(condition: Condition) -> pb.ConditionResult:
+    """Returns what a condition gave as the API shows it."""
     return pb.ConditionResult(
         expression=condition.expression,
         outcome=int(condition.outcome),  # type: ignore[arg-type]
         inputs=to_struct(condition.inputs) if condition.inputs else None,
         error=status_of(condition.error),
+        worker=bool(condition.worker),
     )
 
 
@@ -124,6 +126,7 @@ def _step_pb(step: Step) -> pb.ActionResult:
         idempotency_key=step.key,
         changes=map(change_pb, step.changes),
         events=step.events,
+        task=step.task,
         wait_end_time=time_pb(step.until),
     )
 

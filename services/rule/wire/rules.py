@@ -14,15 +14,19 @@ from services.rule.wire.actions import action_from, action_pb
 from services.rule.wire.times import given, span_pb
 
 
-def wanted_from(message: pb.Rule) -> Wanted:
+def wanted_from(message: pb.Rule, prefix: str = "rule") -> Wanted:
     """Returns what a request wants a rule to be.
+
+    Args:
+        message: The rule.
+        prefix: Its path in the request.
 
     Raises:
         Unimplemented: If this release does not offer one of its actions.
     """
     definition = Definition(
         on=tuple(message.on),
-        actions=tuple(action_from(action, f"rule.actions[{i}]") for i, action in enumerate(message.actions)),
+        actions=tuple(action_from(action, f"{prefix}.actions[{i}]") for i, action in enumerate(message.actions)),
         subject=message.subject,
         when=tuple(message.when),
         retry=_retry(message.retry) if message.HasField("retry") else None,

@@ -7,15 +7,17 @@ from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from sutler import masks
-from sutler.errors import Unimplemented, invalid
+from sutler.errors import invalid
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.wire import from_struct, from_value, timestamp, to_struct
 
 from services.rule.steps import Change
 from services.rule.subject_updates import Facts, Merge
-from services.rule.subjects import Subject, Write
+from services.rule.subjects import Subject
+from services.rule.tasks import Holding
 from services.rule.wire.executions import change_pb
 from services.rule.wire.times import given, span_pb, time_pb
+from services.rule.writes import Write
 
 
 def subject_pb(subject: Subject, properties: Collection[str] = (), changes: Sequence[Change] = ()) -> pb.Subject:
@@ -82,11 +84,12 @@ def subject_id(name: str) -> str:
     return name.removeprefix("subjects/")
 
 
-def refuse_task(request: pb.UpdateSubjectRequest) -> None:
-    """Refuses a write in the course of a task.
+def holding_of(request: pb.UpdateSubjectRequest) -> Holding | None:
+    """Returns what a worker says to prove that it writes in the course of a task; None if it names none.
 
     Raises:
-        Unimplemented: If the request names one: this release has no tasks.
+        Invalid: If there is a task without a lease, or the other way round.
     """
-    if request.task:
-        raise Unimplemented("tasks are not offered by this release", metadata={"field": "task"})
+    if bool(request.task) != bool(request.lease_token):
+        raise invalid("lease_token" if request.task else "task", "must be set: a task and its lease go together")
+    return Holding(request.task, request.lease_token) if request.task else None

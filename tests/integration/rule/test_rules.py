@@ -208,7 +208,6 @@ async def test_all_faults_are_told_at_once(t: Tenant) -> None:
     [
         ({"callMethod": {"method": "sutler.erp.v1.ErpGateway/UpdateRecord"}}, PermissionDenied, "METHOD_NOT_ALLOWED"),
         ({"httpRequest": {"uri": "https://example.com/"}}, Unimplemented, "NOT_IMPLEMENTED"),
-        ({"worker": {"queue": "q"}}, Unimplemented, "NOT_IMPLEMENTED"),
     ],
 )
 async def test_what_is_not_allowed_or_not_offered(

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 from sutler.client import connect
-from sutler.errors import Conflict, FailedPrecondition, Invalid, NotFound, Unimplemented
+from sutler.errors import Conflict, FailedPrecondition, Invalid, NotFound
 from sutler.rule.v1 import rule_pb2 as pb
 
 from tests.integration.rule.conftest import Tenant, emit, eventually, on_both, token
@@ -123,7 +123,10 @@ async def test_revisions_and_etags_guard_a_write(t: Tenant) -> None:
     with pytest.raises(Conflict) as caught:
         await update(t, "s", write("a", value=3), subject=stale)
     assert caught.value.reason == "ETAG_MISMATCH"
-    with pytest.raises(Unimplemented):
+    for half in ({"task": "queues/q/tasks/t"}, {"lease_token": "x"}):
+        with pytest.raises(Invalid):
+            await update(t, "s", write("a", value=3), **half)
+    with pytest.raises(NotFound):
         await update(t, "s", write("a", value=3), task="queues/q/tasks/t", lease_token="x")
 
 

@@ -8,7 +8,8 @@ from services.rule.adapters.database.migrations import COMPONENT, MIGRATIONS
 from services.rule.adapters.database.subject_store import DatabaseSubjects
 from services.rule.events import Cause
 from services.rule.outcomes import Claim
-from services.rule.subject_updates import Facts, Updating, compile_writes
+from services.rule.subject_updates import Facts, Updating
+from services.rule.writing import compile_writes
 
 
 class Clock:

@@ -6,13 +6,13 @@ from sutler.errors import Conflict, FailedPrecondition, Invalid
 from services.rule.subjects import (
     Applied,
     Subject,
-    Write,
     apply,
     check_properties,
     check_revision,
     merge_writes,
 )
 from services.rule.values import ABSENT, plain, same
+from services.rule.writes import Write
 
 
 def subject(properties: dict[str, Any] | None = None, **fields: Any) -> Subject:

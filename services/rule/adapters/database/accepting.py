@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sutler.errors import AlreadyExists, FailedPrecondition, SutlerError
+from sutler.errors import AlreadyExists, SutlerError
 from sutler.store import Transaction
 from sutler.store.sequences import draw
 
 from services.rule.adapters.database.indexes import Indexes
 from services.rule.adapters.database.inserting import chunks, insert_executions
+from services.rule.emissions import too_deep
 from services.rule.events import CORRELATION, Cause, Content, Event, EventState, event_name
 from services.rule.matching import Entry
 from services.rule.outcomes import Aftermath, Claim, Published
@@ -109,16 +110,6 @@ class Acceptor:
 
     def _match(self, tx: Transaction, event: Event) -> Sequence[Entry]:
         return self._indexes.of(tx, event.tenant).match(event.content.type, event.content.subject)
-
-
-def too_deep(limit: int, cause: Cause, type_: str) -> SutlerError:
-    """Returns the error for an event that would be deeper than a cascade may be."""
-    return FailedPrecondition(
-        f"an event {type_} would be at depth {cause.depth} of the cascade of {cause.root}, and {limit} is the limit: "
-        "rules fire each other in a circle",
-        reason="CASCADE_TOO_DEEP",
-        metadata={"limit": str(limit), "root_event": cause.root, "type": type_},
-    )
 
 
 def id_reused(name: str, content: Content) -> SutlerError:

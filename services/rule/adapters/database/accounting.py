@@ -100,3 +100,12 @@ def execution_begun_again(tx: Transaction, tenant: str, event: str, *, failed: i
         )
         tx.execute("UPDATE events SET open_children = open_children + 1 WHERE tenant = ? AND name = ?", (tenant, event))
     return True
+
+
+def children_begun(tx: Transaction, tenant: str, event: str, count: int) -> None:
+    """Counts events whose cascades go on, which an execution of an event caused before its own end."""
+    if count:
+        tx.execute(
+            "UPDATE events SET open_children = open_children + ?, update_time = ? WHERE tenant = ? AND name = ?",
+            (count, tx.now, tenant, event),
+        )

@@ -1,4 +1,4 @@
-"""Adds data and context to events that were read without them, as far as one answer holds them."""
+"""Adds data and context to events and tasks that were read without them, as far as one answer holds them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sutler.store import Transaction
 
 from services.rule.adapters.database.inserting import chunks
 from services.rule.events import Event
+from services.rule.tasks import Task
 from services.rule.values import ABSENT
 
 
@@ -36,6 +37,20 @@ def with_bodies(tx: Transaction, events: Sequence[Event]) -> list[Event]:
         found += _read(tx, chunk[:fits])
         if fits < len(chunk):
             break
+    return found
+
+
+def with_data(tx: Transaction, tasks: Sequence[Task]) -> list[Task]:
+    """Returns tasks with their data, from the first on; at least one, and no more than one answer holds."""
+    found: list[Task] = []
+    left = MAX_PAGE_BYTES
+    for task in tasks:
+        row = tx.one("SELECT data FROM tasks WHERE seq = ?", (task.seq,))
+        text = row[0] if row else None
+        left -= len(text or "")
+        if found and left < 0:
+            break
+        found.append(task if text is None else replace(task, data=orjson.loads(text)))
     return found
 
 

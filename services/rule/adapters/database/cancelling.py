@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sutler.store import Transaction
 
-from services.rule.adapters.database import letters
+from services.rule.adapters.database import letters, tasks
 from services.rule.adapters.database.accounting import execution_ended
 from services.rule.adapters.database.rows import EXECUTION, execution_from
 from services.rule.executions import ExecutionState
@@ -29,5 +31,6 @@ def cancel_some(tx: Transaction, rule_uid: str) -> None:
             "next_attempt_time = NULL WHERE seq = ?",
             (int(ExecutionState.CANCELLED), tx.now, tx.now, execution.seq),
         )
+        tasks.end(tx, replace(execution, state=ExecutionState.CANCELLED))
         letters.replayed(tx, execution, well=False)
         execution_ended(tx, execution.tenant, execution.event, ExecutionState.CANCELLED, 0)

@@ -52,11 +52,11 @@ class Indexes:
             )
             for (uid,) in changed:
                 known.index.remove(uid)
-                for entry in _entries(tx, "WHERE uid = ? AND enabled = 1 AND active > 0", uid):
+                for entry in entries(tx, "WHERE uid = ? AND enabled = 1 AND active > 0", uid):
                     known.index.put(entry)
         else:
             known = _Known(seq, token)
-            for entry in _entries(tx, "WHERE tenant = ? AND enabled = 1 AND active > 0", tenant):
+            for entry in entries(tx, "WHERE tenant = ? AND enabled = 1 AND active > 0", tenant):
                 known.index.put(entry)
         known.seq, known.token = seq, token
         self._known[tenant] = known
@@ -76,7 +76,8 @@ def _stored(tx: Transaction, known: _Known) -> bool:
     return tx.one("SELECT 1 FROM rule_changes WHERE seq = ? AND token = ?", (known.seq, known.token)) is not None
 
 
-def _entries(tx: Transaction, where: str, value: str) -> list[Entry]:
+def entries(tx: Transaction, where: str, value: str) -> list[Entry]:
+    """Returns what matching needs to know of some rules, by a condition in SQL that we wrote, with one value."""
     found = []
     for uid, name, active, definition in tx.all(f"{_ENTRY} {where}", (value,)):
         text = orjson.loads(definition)

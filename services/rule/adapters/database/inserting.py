@@ -33,7 +33,7 @@ def insert_executions(tx: Transaction, pairs: Sequence[tuple[Event, Entry]], fir
         first: The sequence number of the first execution.
         claim: What this process takes.
     """
-    busy = _busy_lanes(tx, {(entry.uid, event.content.subject) for event, entry in pairs if event.content.subject})
+    busy = busy_lanes(tx, {(entry.uid, event.content.subject) for event, entry in pairs if event.content.subject})
     rows: list[tuple[Any, ...]] = []
     jobs: list[Job] = []
     for seq, (event, entry) in enumerate(pairs, first):
@@ -93,7 +93,7 @@ def chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
     return (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
 
 
-def _busy_lanes(tx: Transaction, lanes: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+def busy_lanes(tx: Transaction, lanes: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Returns those pairs of rule and subject that have an execution which has not ended."""
     found: set[tuple[str, str]] = set()
     for chunk in chunks(sorted(lanes)):

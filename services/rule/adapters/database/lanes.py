@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sutler.store import Transaction
+from sutler.store import Transaction, leases
 from sutler.store.leases import lost
+from sutler.store.sequences import draw
 
 from services.rule.adapters.database.rows import EVENT_FULL, EXECUTION, columns, event_from, execution_from
 from services.rule.executions import Execution, Job
@@ -69,6 +70,14 @@ def check_held(tx: Transaction, execution: Execution) -> None:
     )
     if row is None or not execution.holder:
         raise lost(execution.name)
+
+
+def seize(tx: Transaction, seq: int) -> Execution:
+    """Takes an execution from whoever works on it, for the length of this change; nobody else may settle it then."""
+    tx.execute("UPDATE executions SET holder = ? WHERE seq = ?", (draw(tx, leases.SEQUENCE), seq))
+    row = tx.one(f"SELECT {EXECUTION} FROM executions WHERE seq = ?", (seq,))
+    assert row is not None
+    return execution_from(row)
 
 
 def release(tx: Transaction, holder: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from sutler.errors import not_found
 from sutler.store import Transaction
 from sutler.store.sequences import draw
 
@@ -18,6 +19,7 @@ from services.rule.adapters.database.rows import (
     execution_from,
     subject_from,
 )
+from services.rule.events import EventState
 from services.rule.executions import Execution
 from services.rule.failures import Failure
 from services.rule.letters import DeadLetter, LetterState, Snapshot, letter_name
@@ -95,6 +97,65 @@ def replayed(tx: Transaction, execution: Execution, *, well: bool) -> None:
                 *(letter_name(source), int(LetterState.REPLAYING), execution.name),
             ),
         )
+
+
+def restore(tx: Transaction, tenant: str, name: str) -> Execution:
+    """Returns the execution of a dead letter; if it or its event is not stored any more, it is stored again as it was.
+
+    An event that is stored again begins a cascade of its own, because the one that it belonged to is gone.
+
+    Raises:
+        NotFound: If an answer is gone that was too large to be in the snapshot.
+    """
+    row = tx.one("SELECT snapshot FROM dead_letters WHERE tenant = ? AND name = ?", (tenant, name))
+    if row is None:
+        raise not_found(name)
+    rows = orjson.loads(row[0])
+    event = dict(zip(EVENT_FULL.split(", "), rows["event"], strict=True))
+    execution = dict(zip(EXECUTION.split(", "), rows["execution"], strict=True))
+    seq = execution["seq"]
+    stored = tx.one(f"SELECT {EXECUTION} FROM executions WHERE seq = ?", (seq,))
+    if stored is None:
+        _restore_answers(tx, execution_from(rows["execution"]))
+        rule, revision, subject = execution["rule"], execution["revision"], execution["subject"]
+        more = (f"{rule}/revisions/{revision}", 1, 0, subject_name(subject) if subject else "")
+        execution["holder"] = 0
+        tx.insert(
+            "executions",
+            f"{EXECUTION}, rule_revision, ended, ready, subject_name",
+            (*execution.values(), *more),
+        )
+    if tx.one("SELECT 1 FROM events WHERE tenant = ? AND name = ?", (tenant, event["name"])) is None:
+        _restore_event(tx, event)
+        tx.execute("UPDATE executions SET root_event = ?, depth = 0 WHERE seq = ?", (event["name"], seq))
+    stored = tx.one(f"SELECT {EXECUTION} FROM executions WHERE seq = ?", (seq,))
+    assert stored is not None
+    return execution_from(stored)
+
+
+def _restore_event(tx: Transaction, event: dict[str, Any]) -> None:
+    binary = event["binary_data"]
+    own = {
+        "binary_data": None if binary is None else base64.b64decode(binary),
+        "state": int(EventState.FAILED),
+        "parent_execution": "",
+        "parent_event": "",
+        "root_event": event["name"],
+        "depth": 0,
+        "failure_count": 1,
+        "end_time": tx.now,
+        "cascade_end_time": tx.now,
+    }
+    values = {**event, **own, "digest": b"", "bad_count": 1, "open_executions": 0, "open_children": 0}
+    tx.insert("events", ", ".join(values), tuple(values.values()))
+
+
+def _restore_answers(tx: Transaction, execution: Execution) -> None:
+    answered = [step for step in execution.steps if step.answered]
+    if any(step.response is None for step in answered):
+        raise not_found(execution.name)
+    for step in answered:
+        tx.insert("answers", "execution, step, answer", (execution.seq, step.id, encode(step.response)))
 
 
 def _snapshot(tx: Transaction, execution: Execution) -> str:

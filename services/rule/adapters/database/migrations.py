@@ -113,10 +113,58 @@ _FAILURES = (
     "CREATE INDEX dead_letters_order ON dead_letters (tenant, seq)",
 )
 
+_SCHEDULES = (
+    """CREATE TABLE schedules (
+        tenant TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, uid TEXT NOT NULL, version BIGINT NOT NULL,
+        create_time DOUBLE PRECISION NOT NULL, update_time DOUBLE PRECISION NOT NULL, display_name TEXT NOT NULL,
+        cron TEXT NOT NULL, time_zone TEXT NOT NULL, event TEXT NOT NULL,
+        start_time DOUBLE PRECISION, end_time DOUBLE PRECISION,
+        catch_up BIGINT NOT NULL, enabled BIGINT NOT NULL, state BIGINT NOT NULL,
+        author TEXT NOT NULL, principal TEXT NOT NULL,
+        next_fire_time DOUBLE PRECISION, due_time DOUBLE PRECISION, last_fire_time DOUBLE PRECISION,
+        last_event TEXT NOT NULL, last_error TEXT,
+        PRIMARY KEY (tenant, key)
+    )""",
+    "CREATE UNIQUE INDEX schedules_uid ON schedules (uid)",
+    "CREATE INDEX schedules_due ON schedules (due_time) WHERE due_time IS NOT NULL",
+)
+
+_TASKS = (
+    """CREATE TABLE tasks (
+        seq BIGINT NOT NULL PRIMARY KEY, tenant TEXT NOT NULL, queue TEXT NOT NULL,
+        name TEXT NOT NULL, uid TEXT NOT NULL,
+        create_time DOUBLE PRECISION NOT NULL, update_time DOUBLE PRECISION NOT NULL,
+        state BIGINT NOT NULL, handler TEXT NOT NULL, rule TEXT NOT NULL, rule_revision TEXT NOT NULL,
+        execution TEXT NOT NULL, execution_seq BIGINT NOT NULL, step TEXT NOT NULL,
+        event TEXT NOT NULL, subject_name TEXT NOT NULL, data TEXT,
+        attempt BIGINT NOT NULL, pull_count BIGINT NOT NULL,
+        lease_token TEXT NOT NULL, lease_seconds DOUBLE PRECISION NOT NULL, lease_expire_time DOUBLE PRECISION,
+        worker_id TEXT NOT NULL, expire_time DOUBLE PRECISION NOT NULL, error TEXT NOT NULL,
+        idempotency_key TEXT NOT NULL, next_attempt_time DOUBLE PRECISION, completion BYTEA,
+        subject_snapshot TEXT, pull_request TEXT NOT NULL, pull_digest BYTEA
+    )""",
+    "CREATE UNIQUE INDEX tasks_name ON tasks (tenant, name)",
+    "CREATE UNIQUE INDEX tasks_execution ON tasks (execution_seq, step)",
+    "CREATE INDEX tasks_order ON tasks (tenant, queue, seq)",
+    "CREATE INDEX tasks_waiting ON tasks (tenant, queue, seq) WHERE state = 1 AND next_attempt_time IS NULL",
+    "CREATE INDEX tasks_leased ON tasks (tenant, queue) WHERE state = 2",
+    "CREATE INDEX tasks_pulled ON tasks (tenant, pull_request) WHERE pull_request <> ''",
+)
+
+_REPLAYS = (
+    """CREATE TABLE replayed_executions (
+        operation TEXT NOT NULL, execution BIGINT NOT NULL,
+        PRIMARY KEY (operation, execution)
+    )""",
+)
+
 MIGRATIONS = (
     Migration(
         1,
         "rules, events, executions, subjects, breakers, dead letters",
         (*_RULES, *_EVENTS, *_EXECUTIONS, *_SUBJECTS, *_FAILURES),
     ),
+    Migration(2, "schedules", _SCHEDULES),
+    Migration(3, "tasks for workers", _TASKS),
+    Migration(4, "executions that operations wait for", _REPLAYS),
 )

@@ -11,21 +11,25 @@ from sutler.paging import Order
 from sutler.store import Database, Transaction
 
 from services.rule.adapters.database import breakers, letters, schemas
-from services.rule.adapters.database.bodies import with_bodies
+from services.rule.adapters.database.bodies import with_bodies, with_data
 from services.rule.adapters.database.letters import LETTER, letter_from
 from services.rule.adapters.database.listing import Listing
+from services.rule.adapters.database.pulling import whole
 from services.rule.adapters.database.rows import (
     BREAKER,
     EVENT,
     EVENT_FULL,
     EXECUTION,
     SUBJECT,
+    TASK,
     breaker_from,
     event_from,
     execution_from,
     subject_from,
+    task_from,
 )
 from services.rule.adapters.database.rules import REVISION, REVISIONS, RULE, find, revision_from, rule_from
+from services.rule.adapters.database.schedules import SCHEDULE, schedule_from
 from services.rule.breakers import Breaker
 from services.rule.cascades import MAX_ITEMS, Tree
 from services.rule.events import Event
@@ -33,7 +37,9 @@ from services.rule.executions import Execution
 from services.rule.letters import DeadLetter
 from services.rule.queries import Found, Query
 from services.rule.rules import Revision, Rule
+from services.rule.schedules import Schedule
 from services.rule.subjects import Subject
+from services.rule.tasks import Task, WholeTask
 
 T = TypeVar("T")
 
@@ -56,6 +62,7 @@ LIST_EXECUTIONS: Listing[Execution] = Listing(
     "executions", EXECUTION, schemas.EXECUTIONS, _LATEST, execution_from, _SEQ
 )
 LIST_SUBJECTS: Listing[Subject] = Listing("subjects", SUBJECT, schemas.SUBJECTS, _BY_NAME, subject_from)
+LIST_SCHEDULES: Listing[Schedule] = Listing("schedules", SCHEDULE, schemas.SCHEDULES, _BY_NAME, schedule_from)
 LIST_LETTERS: Listing[DeadLetter] = Listing("dead_letters", LETTER, schemas.LETTERS, _LATEST, letter_from, _SEQ)
 LIST_BREAKERS: Listing[Breaker] = Listing(
     "breakers",
@@ -64,6 +71,8 @@ LIST_BREAKERS: Listing[Breaker] = Listing(
     (Order("update_time", descending=True), Order("name")),
     breaker_from,
 )
+
+LIST_TASKS: Listing[Task] = Listing("tasks", TASK, schemas.TASKS, (Order("seq"),), task_from, _SEQ)
 
 
 class Reading:
@@ -119,6 +128,10 @@ class Reading:
             lambda tx: LIST_SUBJECTS.find(tx, tenant, query, "(expire_time IS NULL OR expire_time > ?)", (tx.now,))
         )
 
+    async def schedules(self, tenant: str, query: Query) -> Found[Schedule]:
+        """Returns schedules."""
+        return await self._page(LIST_SCHEDULES, tenant, query)
+
     async def letter(self, tenant: str, name: str) -> DeadLetter:
         """Returns a dead letter with its snapshot. Raises NotFound."""
         found = await self._database.read(lambda tx: letters.find(tx, tenant, name))
@@ -129,6 +142,23 @@ class Reading:
     async def letters(self, tenant: str, query: Query) -> Found[DeadLetter]:
         """Returns dead letters without their snapshots."""
         return await self._page(LIST_LETTERS, tenant, query)
+
+    async def task(self, tenant: str, name: str) -> WholeTask:
+        """Returns a task with what it is about. Raises NotFound."""
+        found = await self._database.read(lambda tx: whole(tx, "t.tenant = ? AND t.name = ?", (tenant, name)))
+        if not found:
+            raise not_found(name)
+        return found[0]
+
+    async def tasks(self, tenant: str, queue: str, query: Query) -> Found[Task]:
+        """Returns the tasks of a queue, of all if that is empty: with their data, so maybe fewer than fit by number."""
+
+        def read(tx: Transaction) -> Found[Task]:
+            found = LIST_TASKS.find(tx, tenant, query, *(("queue = ?", (queue,)) if queue else ()))
+            items = with_data(tx, found.items)
+            return Found(items, found.positions[: len(items)], found.more or len(items) < len(found.items))
+
+        return await self._database.scan(read)
 
     async def breaker(self, tenant: str, name: str) -> tuple[Breaker, int]:
         """Returns a breaker and how many executions wait for it. Raises NotFound."""

@@ -111,7 +111,7 @@ def delete_events(tx: Transaction, age: timedelta) -> int:
 
 
 def delete_executions(tx: Transaction, age: timedelta) -> int:
-    """Deletes a chunk of executions that ended long ago, with their answers, and returns how many it was."""
+    """Deletes a chunk of executions that ended long ago, with their answers and tasks, and returns how many it was."""
     rows = tx.all(
         "SELECT seq FROM executions WHERE ended = 1 AND end_time < ? LIMIT ?", (tx.now - age.total_seconds(), CHUNK)
     )
@@ -119,6 +119,7 @@ def delete_executions(tx: Transaction, age: timedelta) -> int:
     if rows:
         seqs = [row[0] for row in rows]
         tx.execute(f"DELETE FROM answers WHERE execution IN ({marks})", seqs)
+        tx.execute(f"DELETE FROM tasks WHERE execution_seq IN ({marks})", seqs)
         tx.execute(f"DELETE FROM executions WHERE seq IN ({marks})", seqs)
     return len(rows)
 

@@ -12,6 +12,7 @@ from services.rule.events import Cause, Content, Event, EventState
 from services.rule.executions import Execution, ExecutionState
 from services.rule.steps import dump_conditions, dump_failure, dump_steps, load_conditions, load_failure, load_steps
 from services.rule.subjects import Subject
+from services.rule.tasks import Task, TaskState
 from services.rule.values import ABSENT, encode
 
 EVENT = (
@@ -35,6 +36,15 @@ BREAKER = (
     "name, tenant, rule, rule_uid, subject, create_time, update_time, state, failures, open_time, probe_time, probe, "
     "error"
 )
+
+TASK = (
+    "seq, tenant, name, uid, create_time, update_time, state, handler, rule, rule_revision, execution, execution_seq, "
+    "step, event, subject_name, attempt, pull_count, lease_token, lease_seconds, lease_expire_time, worker_id, "
+    "expire_time, error, idempotency_key, next_attempt_time, completion"
+)
+"""The columns of a task without its data."""
+
+TASK_FULL = f"{TASK}, data"
 
 
 def columns(names: str, table: str) -> str:
@@ -96,6 +106,21 @@ def subject_row(subject: Subject) -> tuple[Any, ...]:
         *(encode(dict(subject.properties)), encode(dict(subject.ext_properties))),
         *(subject.revision, subject.ttl, subject.expire_time, subject.name),
     )
+
+
+def task_from(row: Sequence[Any]) -> Task:
+    """Returns the task in a row of :data:`TASK` or :data:`TASK_FULL`."""
+    data = row[26] if len(row) > 26 else None
+    values = (
+        *row[:6],
+        TaskState(row[6]),
+        *row[7:22],
+        load_failure(row[22]),
+        *row[23:25],
+        None if row[25] is None else bytes(row[25]),
+        ABSENT if data is None else orjson.loads(data),
+    )
+    return Task(*values)
 
 
 def breaker_from(row: Sequence[Any]) -> Breaker:

@@ -12,6 +12,8 @@ from services.rule.executions import ExecutionState
 from services.rule.letters import LetterState
 from services.rule.retrying import Cause
 from services.rule.rules import RevisionState
+from services.rule.schedules import CatchUp, ScheduleState
+from services.rule.tasks import TaskState
 
 
 def _text(*names: str) -> dict[str, Field]:
@@ -107,6 +109,32 @@ LETTERS = Schema(
         **_int("attempts", "replay_count"),
         **_enum("state", LetterState, "STATE"),
         **_enum("cause", Cause, "CAUSE"),
+    }
+)
+
+SCHEDULES = Schema(
+    {
+        **_text("name", "uid", "display_name", "cron", "time_zone", "principal", "last_event"),
+        **_LIFE,
+        **_time("start_time", "end_time", "next_fire_time", "last_fire_time"),
+        "enabled": Field(Kind.BOOL, "enabled", required=True),
+        **_enum("state", ScheduleState, "STATE"),
+        **_enum("catch_up", CatchUp, "CATCH_UP"),
+        "event": Field(Kind.OPEN, "event"),
+        "last_error": Field(Kind.OPEN, "last_error"),
+    }
+)
+
+TASKS = Schema(
+    {
+        **_text("name", "uid", "handler", "rule", "rule_revision", "execution", "event", "worker_id"),
+        **_text("idempotency_key"),
+        "subject": Field(Kind.STRING, "subject_name", required=True),
+        **_LIFE,
+        **_int("attempt", "pull_count"),
+        **_time("lease_expire_time", "expire_time", "next_attempt_time"),
+        **_enum("state", TaskState, "STATE"),
+        "data": Field(Kind.OPEN, "data"),
     }
 )
 

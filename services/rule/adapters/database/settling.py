@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sutler.auth import decode_principal
 from sutler.ids import derive
 from sutler.store import Transaction
 
-from services.rule.adapters.database import breakers, lanes, letters
+from services.rule.adapters.database import breakers, lanes, letters, tasks
 from services.rule.adapters.database.accepting import Acceptor
 from services.rule.adapters.database.accounting import execution_ended
 from services.rule.adapters.database.effects import take_effect
-from services.rule.adapters.database.rows import progress
+from services.rule.adapters.database.rows import EXECUTION, execution_from, progress
 from services.rule.emissions import caused_by
 from services.rule.events import Cause, Content
 from services.rule.executions import Execution, ExecutionState, Job
@@ -21,6 +22,7 @@ from services.rule.outcomes import Aftermath, Claim, Failed, Finished, Paused
 from services.rule.policies import BreakerPolicy
 from services.rule.retrying import GiveUp
 from services.rule.steps import dump_failure
+from services.rule.tasks import Task
 from services.rule.tellings import of_failure
 
 
@@ -37,8 +39,8 @@ class Settler:
     def finish(self, tx: Transaction, job: Job, result: Finished, claim: Claim) -> Aftermath:
         """Ends an execution with all that it writes and emits."""
         lanes.check_held(tx, job.execution)
-        effects = take_effect(tx, job, result)
-        execution = replace(effects.execution, state=result.state)
+        execution, contents = take_effect(tx, job, result)
+        execution = replace(execution, state=result.state)
         _end(tx, execution)
         if result.closes_breaker:
             breaker = breakers.of_execution(tx, execution)
@@ -47,14 +49,17 @@ class Settler:
         if result.state is ExecutionState.SUCCEEDED:
             tx.execute("DELETE FROM answers WHERE execution = ?", (execution.seq,))
         letters.replayed(tx, execution, well=result.state is not ExecutionState.CANCELLED)
-        return self._after(tx, job, execution, effects.contents, claim)
+        return self._after(tx, job, execution, contents, claim)
 
     def pause(self, tx: Transaction, job: Job, result: Paused) -> None:
         """Gives an execution back until later."""
         execution = result.execution
         if execution.give_up_time is not None:
             execution = replace(execution, give_up_time=execution.give_up_time + result.excused)
-        _give_back(tx, job, replace(execution, state=result.state), result.until)
+        execution = replace(execution, state=result.state)
+        if result.opening is not None:
+            tasks.open_task(tx, execution, result.opening)
+        _give_back(tx, job, execution, min(result.until, tasks.lease_end(tx, execution) or result.until))
 
     def retry(
         self, tx: Transaction, job: Job, result: Failed, pause: float, policy: BreakerPolicy, *, used: bool
@@ -69,6 +74,7 @@ class Settler:
             deferrals=before.deferrals + (not used),
         )
         _give_back(tx, job, execution, tx.now + pause)
+        tasks.back_off(tx, execution, result.failure, tx.now + pause)
         if used:
             breakers.count_failure(tx, execution, policy, result.failure)
 
@@ -96,7 +102,7 @@ class Settler:
         return self._after(tx, job, execution, told, claim)
 
     def _after(
-        self, tx: Transaction, job: Job, execution: Execution, contents: list[Content], claim: Claim
+        self, tx: Transaction, job: Job, execution: Execution, contents: Sequence[Content], claim: Claim
     ) -> Aftermath:
         """Accepts what an ended execution emits, keeps account, and lets the next of rule and subject begin."""
         promoted = lanes.promote(tx, execution, claim.holder)
@@ -118,6 +124,15 @@ def _cause(tx: Transaction, job: Job, execution: Execution) -> Cause:
     return caused_by(execution, job.event, principal)
 
 
+def task_cause(tx: Transaction, task: Task, principal: str) -> Cause:
+    """Returns where events come from that a worker causes in the course of a task, before its end."""
+    row = tx.one(f"SELECT {EXECUTION} FROM executions WHERE seq = ?", (task.execution_seq,))
+    assert row is not None
+    execution = execution_from(row)
+    depth = execution.depth + 1
+    return Cause(principal, execution.correlation_id, execution.name, execution.event, execution.root_event, depth)
+
+
 def _end(tx: Transaction, execution: Execution) -> None:
     tx.execute(
         "UPDATE executions SET state = ?, ended = 1, holder = 0, conditions = ?, steps = ?, start_time = ?, "
@@ -128,6 +143,7 @@ def _end(tx: Transaction, execution: Execution) -> None:
             *(dump_failure(execution.error), tx.now, tx.now, execution.dead_letter, execution.seq),
         ),
     )
+    tasks.end(tx, execution)
 
 
 def _give_back(tx: Transaction, job: Job, execution: Execution, until: float) -> None:

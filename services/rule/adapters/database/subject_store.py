@@ -11,9 +11,11 @@ from sutler.ids import new_id
 from sutler.store import Database, Transaction
 from sutler.store.requests import remember
 
-from services.rule.adapters.database import subjects
+from services.rule.adapters.database import subjects, tasks
 from services.rule.adapters.database.accepting import Acceptor
+from services.rule.adapters.database.accounting import children_begun
 from services.rule.adapters.database.rows import SUBJECT, subject_from
+from services.rule.adapters.database.settling import task_cause
 from services.rule.events import Cause, Content, event_name
 from services.rule.outcomes import Aftermath, Claim
 from services.rule.subject_updates import Deleting, Updated, Updating
@@ -22,10 +24,12 @@ from services.rule.subjects import (
     apply,
     check_properties,
     check_revision,
+    fresh,
     kept_alive,
     merge_writes,
     subject_name,
 )
+from services.rule.tasks import Task
 from services.rule.tellings import of_change, of_deletion
 
 EXPIRY_BATCH = 100
@@ -62,11 +66,15 @@ class DatabaseSubjects:
         """Updates a subject and accepts the events that tell of it."""
 
         def change(tx: Transaction) -> tuple[Updated, Aftermath]:
+            task = _check_task(tx, updating)
             computed = _compute(tx, updating)
             ended = subjects.end_expired(tx, updating.tenant, updating.id)
             subjects.save(tx, computed.updated.subject)
             contents = [*ended, *computed.contents]
-            accepted = self._acceptor.accept(tx, updating.tenant, contents, updating.cause, claim)
+            cause = updating.cause if task is None else task_cause(tx, task, updating.cause.principal)
+            accepted = self._acceptor.accept(tx, updating.tenant, contents, cause, claim)
+            if task is not None:
+                children_begun(tx, updating.tenant, task.event, accepted.open)
             remember(tx, once, computed.updated)
             return computed.updated, accepted.aftermath
 
@@ -107,6 +115,15 @@ class DatabaseSubjects:
         return await self._database.write(change)
 
 
+def _check_task(tx: Transaction, updating: Updating) -> Task | None:
+    """Returns the task in whose course a write is made, if its worker still holds it."""
+    if updating.task is None:
+        return None
+    task = tasks.find(tx, updating.tenant, updating.task.task)
+    tasks.check_held(tx, task, updating.task.token)
+    return task
+
+
 def _has_expired(tx: Transaction) -> bool:
     return tx.one("SELECT 1 FROM subjects WHERE expire_time <= ? LIMIT 1", (tx.now,)) is not None
 
@@ -124,7 +141,7 @@ def _compute(tx: Transaction, updating: Updating) -> _Computed:
     check_revision(updating.expected_revision, stored, updating.id)
     if stored is None and not updating.allow_missing:
         raise not_found(subject_name(updating.id))
-    subject = stored or subjects.fresh(tx, updating.tenant, updating.id)
+    subject = stored or fresh(updating.tenant, updating.id, tx.now)
     if stored is not None:
         check_etag(updating.etag, stored.etag, stored.name)
     facts = updating.merge(subject)

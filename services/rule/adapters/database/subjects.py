@@ -27,21 +27,21 @@ def find(tx: Transaction, tenant: str, id_: str) -> Subject | None:
     return None if row is None else subject_from(row)
 
 
-def end_expired(tx: Transaction, tenant: str, id_: str) -> list[Content]:
-    """Deletes a subject whose ttl has passed, before another takes its name, and returns the event that tells of it."""
+def expired(tx: Transaction, tenant: str, id_: str) -> Subject | None:
+    """Returns a subject whose ttl has passed and which is still stored; None if there is none."""
     row = tx.one(
         f"SELECT {SUBJECT} FROM subjects WHERE tenant = ? AND id = ? AND expire_time <= ?", (tenant, id_, tx.now)
     )
-    if row is None:
+    return None if row is None else subject_from(row)
+
+
+def end_expired(tx: Transaction, tenant: str, id_: str) -> list[Content]:
+    """Deletes a subject whose ttl has passed, before another takes its name, and returns the event that tells of it."""
+    subject = expired(tx, tenant, id_)
+    if subject is None:
         return []
-    subject = subject_from(row)
     delete(tx, subject)
     return [of_deletion(subject, "EXPIRED", new_id(), tx.now, {})]
-
-
-def fresh(tx: Transaction, tenant: str, id_: str) -> Subject:
-    """Returns a subject that is not stored yet."""
-    return Subject(id_, tenant, new_id(), tx.now, tx.now)
 
 
 def save(tx: Transaction, subject: Subject) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
 from sutler.errors import not_found
 from sutler.store import Database, Transaction
 
-from services.rule.adapters.database import breakers, lanes, subjects
+from services.rule.adapters.database import breakers, lanes
 from services.rule.adapters.database.accepting import Acceptor
+from services.rule.adapters.database.contexts import context_of, keep_answer
 from services.rule.adapters.database.delivering import deliver
 from services.rule.adapters.database.rows import progress
 from services.rule.adapters.database.settling import Settler
@@ -22,7 +22,6 @@ from services.rule.outcomes import Aftermath, Claim, Context, Failed, Finished, 
 from services.rule.policies import BreakerPolicy
 from services.rule.programs import Program, compile_program
 from services.rule.retrying import GiveUp
-from services.rule.values import encode
 
 MAX_PROGRAMS = 10_000
 """How many compiled revisions are kept in memory."""
@@ -61,28 +60,7 @@ class DatabaseWork:
 
     async def context(self, job: Job, *, with_subject: bool) -> Context:
         """Returns what an attempt needs to know."""
-        execution = job.execution
-
-        def read(tx: Transaction) -> Context:
-            row = tx.one(
-                "SELECT author, cancelled FROM rule_revisions WHERE rule_uid = ? AND number = ?",
-                (execution.rule_uid, execution.revision),
-            )
-            if row is None:
-                raise not_found(f"{execution.rule}/revisions/{execution.revision}")
-            wanted = with_subject and execution.subject
-            answers: list[tuple[Any, ...]] = []
-            if any(step.answered for step in execution.steps):
-                answers = tx.all("SELECT step, answer FROM answers WHERE execution = ?", (execution.seq,))
-            return Context(
-                row[0],
-                bool(row[1]),
-                subjects.find(tx, execution.tenant, execution.subject) if wanted else None,
-                breakers.of_execution(tx, execution),
-                {step: orjson.loads(answer) for step, answer in answers},
-            )
-
-        return await self._database.read(read)
+        return await self._database.read(lambda tx: context_of(tx, job.execution, with_subject=with_subject))
 
     async def take_probe(self, execution: Execution, policy: BreakerPolicy) -> float | None:
         """Makes an execution the probe of its breaker, or returns until when another one is."""
@@ -99,15 +77,10 @@ class DatabaseWork:
 
     async def answered(self, execution: Execution, step: str, answer: Any) -> None:
         """Stores an execution and the answer of one of its outside calls."""
-        text = encode(answer)
 
         def change(tx: Transaction) -> None:
             _save(tx, execution)
-            tx.execute(
-                "INSERT INTO answers (execution, step, answer) VALUES (?, ?, ?)"
-                " ON CONFLICT (execution, step) DO UPDATE SET answer = excluded.answer",
-                (execution.seq, step, text),
-            )
+            keep_answer(tx, execution, step, answer)
 
         await self._database.write(change)
 
