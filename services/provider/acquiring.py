@@ -10,7 +10,9 @@ from sutler.ids import derive, new_id
 
 from services.provider import fulfilment
 from services.provider.checking import checked_template, defaults_of, kind_of
+from services.provider.cost.estimating import check_price, hourly_price, priced
 from services.provider.fulfilment import Event
+from services.provider.leasing import check_lease
 from services.provider.limits import Limits, check_limits
 from services.provider.machines import Machine, MachineState, machine_name, move
 from services.provider.ports import Book, Kinds, ProviderKind
@@ -42,6 +44,7 @@ class Order:
         tags: Put on the machines, before those of the template.
         timeout: Seconds to try.
         fallback: Where else machines may come from, by the contract's number.
+        lease_duration: Seconds that the machines live unless their leases are extended; the template's if None.
         owner: The declared resource that they are for; empty if none.
         creator: The principal that asks.
         correlation_id: Ties log lines, traces and errors together.
@@ -54,6 +57,7 @@ class Order:
     tags: Mapping[str, str] = field(default_factory=dict)
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     fallback: int = 0
+    lease_duration: float | None = None
     owner: str = ""
     creator: str = ""
     correlation_id: str = ""
@@ -65,8 +69,9 @@ def plan(book: Book, kinds: Kinds, limits: Limits, order: Order) -> MachineReque
     Raises:
         NotFound: If there is no such template.
         FailedPrecondition: If no provider can be used (PROVIDER_DISABLED, NOTHING_SELECTED).
+        FailedPrecondition: If it costs more than it may, or nobody knows (PRICE_TOO_HIGH, PRICE_UNKNOWN).
         Exhausted: If a limit would be passed (MACHINE_LIMIT_EXCEEDED).
-        Invalid: If the template no longer suits its provider.
+        Invalid: If the template no longer suits its provider, or the lease is longer than it allows (LEASE_TOO_LONG).
     """
     template = book.templates.get(order.tenant, order.template)
     if template is None:
@@ -77,6 +82,12 @@ def plan(book: Book, kinds: Kinds, limits: Limits, order: Order) -> MachineReque
     whole = effective(template, defaults_of(kind, choice.provider))
     whole = replace(whole, api=whole.api or kind.facts.apis[0].api)
     check_limits(book, limits, whole, choice.provider, order.count)
+    lease = order.lease_duration or whole.lease_duration
+    check_lease(lease, whole)
+    region = region_of(kinds, choice.provider, whole)
+    price = hourly_price(book, order.tenant, choice.provider.name, kind.facts.type, region)
+    check_price(whole, kind.facts.type, price, order.count)
+    expected = None if price is None else price.times(order.count)
     return MachineRequest(
         tenant=order.tenant,
         name=order.name,
@@ -88,12 +99,15 @@ def plan(book: Book, kinds: Kinds, limits: Limits, order: Order) -> MachineReque
         template=template.name,
         effective=whole,
         provider=choice.provider.name,
-        region=region_of(kinds, choice.provider, whole),
+        region=region,
         timeout=order.timeout,
         selection_reason=choice.reason,
-        candidates=choice.candidates,
+        candidates=priced(book, order.tenant, choice.candidates),
+        hourly_price=expected,
+        reference_hourly_price=expected,
         tags=order.tags,
         fallback=order.fallback,
+        lease_duration=lease,
         creator=order.creator,
         owner=order.owner,
         correlation_id=order.correlation_id,
@@ -179,6 +193,7 @@ def _record_machines(book: Book, kinds: Kinds, request: MachineRequest, *, first
                 attempt=request.attempts[-1].number,
                 tags={**template.tags, **request.tags},
                 grace=kind.grace(template),
+                lease_duration=request.lease_duration,
                 creator=request.creator,
                 correlation_id=request.correlation_id,
             )

@@ -72,8 +72,11 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             checkups=checkups,
             outputs=Outputs(store, kinds, runtime.shutdown),
             lister=Lister(pager),
+            pager=pager,
             watcher=Watcher(sealer, runtime.shutdown),
             database=database,
+            keep_usage_seconds=timedelta(days=settings.keep_usage_days).total_seconds(),
+            stopped_seconds=timedelta(hours=settings.stopped_hours).total_seconds(),
         )
         servicer = ProviderServicer(parts, OperationBook(AREA, database, pager, runtime.shutdown, on_cancel))
         handler = MachineSetHandler(SetRunner(store, kinds, limits, runtime.shutdown))
@@ -109,7 +112,7 @@ def _pace(settings: Settings) -> Pace:
 
 def _sweeper(settings: Settings, database: Database) -> Sweeper:
     keep = timedelta(days=settings.keep_days)
-    own = sweeps(keep, timedelta(hours=settings.keep_changes_hours))
+    own = sweeps(keep, timedelta(hours=settings.keep_changes_hours), timedelta(days=settings.keep_usage_days))
     ttl = timedelta(seconds=settings.lease_seconds)
     return Sweeper(database, [*own, Sweep("operations", "end_time", keep)], ttl=ttl)
 

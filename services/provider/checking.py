@@ -8,6 +8,7 @@ from dataclasses import replace
 from sutler.errors import Invalid, Violation, invalid
 
 from services.provider.expansion import unknown_variables
+from services.provider.leasing import lease_fits
 from services.provider.ports import Book, Kinds, ProviderKind
 from services.provider.providers import Provider, ProviderState
 from services.provider.templates import Template, effective
@@ -157,6 +158,8 @@ def _check_regions(kind: ProviderKind, regions: Sequence[str], field: str) -> No
 def _template_violations(kind: ProviderKind, template: Template, where: str) -> Iterator[Violation]:
     for field in template.foreign:
         yield Violation(f"{where}.{field}", f"type {kind.facts.type} does not take it", "CAPABILITY_MISSING")
+    if not lease_fits(template.lease_duration, template):
+        yield Violation(f"{where}.lease_duration", "is longer than max_lease_duration", "LEASE_TOO_LONG")
     for violation in kind.check_template(template):
         yield Violation(f"{where}.{violation.field}", violation.description, violation.reason)
     spec = template.process

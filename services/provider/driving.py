@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 
-from services.provider import acquiring, returning, switching
+from services.provider import acquiring, leasing, returning, switching
 from services.provider.diagnostics import Diagnostic
 from services.provider.ending import cancel, expire
 from services.provider.expansion import expand
@@ -46,6 +46,8 @@ class Matter(Enum):
     """The operation of a machine request is to be cancelled."""
     SWITCH = "switch"
     """The machines of an operation have come to rest."""
+    LEASE = "lease"
+    """The lease of a machine has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Due:
     Attributes:
         matter: What it is.
         tenant: Whose it is.
-        name: The name of the request or, of a switch, of the operation.
+        name: The name of the request or machine or, of a switch, of the operation.
     """
 
     matter: Matter
@@ -80,7 +82,8 @@ def due(book: Book, limit: int, later: Collection[str] = ()) -> list[Due]:
     requests = [Due(Matter.REQUEST, r.tenant, r.name) for r in book.requests.due(book.now, more)]
     cancels = [Due(Matter.CANCEL, tenant, name) for tenant, name in book.operations.cancelling(more)]
     switches = [Due(Matter.SWITCH, o.tenant, o.name) for o in switching.at_rest(book)]
-    return [one for kind in (requests, cancels, switches) for one in _not_later(kind, later)[:limit]]
+    leases = [Due(Matter.LEASE, m.tenant, m.name) for m in book.machines.lease_ended(book.now, more)]
+    return [one for kind in (requests, cancels, switches, leases) for one in _not_later(kind, later)[:limit]]
 
 
 def _not_later(found: list[Due], later: Collection[str]) -> list[Due]:
@@ -88,11 +91,16 @@ def _not_later(found: list[Due], later: Collection[str]) -> list[Due]:
 
 
 def advance(book: Book, kinds: Kinds, matter: Due) -> None:
-    """Begins, repeats, expires or cancels a request, or ends a switch; does nothing if that is done by now."""
+    """Begins, repeats, expires or cancels a request, ends a switch or a lease; does nothing if that is done by now."""
     if matter.matter is Matter.SWITCH:
         operation = book.operations.get(matter.tenant, matter.name)
         if not operation.state.ended:
             switching.settle(book, operation)
+        return
+    if matter.matter is Matter.LEASE:
+        machine = book.machines.get(matter.tenant, matter.name)
+        if machine is not None:
+            leasing.expire(book, machine)
         return
     request = book.requests.get(matter.tenant, matter.name)
     if request is None:

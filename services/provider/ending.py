@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from services.provider.following import settle
 from services.provider.fulfilment import Event
-from services.provider.machines import Machine, MachineState
 from services.provider.ports import Book
 from services.provider.requests import MachineRequest, RequestKind
 from services.provider.returning import end_machine
@@ -46,9 +45,5 @@ def _let_go(book: Book, request: MachineRequest) -> None:
                 end_machine(book, machine, force=True, reason=f"{request.name} no longer waits for it")
         return
     for machine in book.machines.returned_by(request.tenant, request.name):
-        if _still_stays(machine):
+        if machine.state.stays:
             book.machines.update(replace(machine, return_request=""))
-
-
-def _still_stays(machine: Machine) -> bool:
-    return not machine.state.ended and machine.state is not MachineState.SHUTTING_DOWN

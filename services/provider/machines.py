@@ -10,6 +10,7 @@ from typing import Any
 from sutler.errors import FailedPrecondition
 from sutler.ids import derive
 
+from services.provider.cost.prices import PriceType
 from services.provider.diagnostics import Category, Diagnostic, Kind, merged
 
 COLLECTION = "machines"
@@ -38,6 +39,11 @@ class MachineState(IntEnum):
     def coming(self) -> bool:
         """Whether it is on its way."""
         return self in (MachineState.PENDING, MachineState.LAUNCHING)
+
+    @property
+    def stays(self) -> bool:
+        """Whether it neither has ended nor is being ended for good."""
+        return not self.ended and self is not MachineState.SHUTTING_DOWN
 
     @property
     def there(self) -> bool:
@@ -79,6 +85,7 @@ class Machine:
         state_reason: Why, for people.
         native_id: The provider's id of it.
         type: Its machine type.
+        price_type: How it is paid for.
         region: Its region.
         zone: Its zone.
         place: The host and folder whose driver looks after it; empty until one does.
@@ -97,6 +104,8 @@ class Machine:
         observe_time: When it was last seen at the provider.
         due_time: When its driver must look at it next; None for never.
         kill_time: When it is made to end if it has not ended by itself.
+        lease_duration: How many seconds its first lease is long; None if it has no lease.
+        lease_expire_time: When it is returned unless its lease is extended; None until it has first run.
         creator: The principal that asked for it.
         correlation_id: Ties log lines, traces and errors together.
         revision: Grows with every change.
@@ -114,6 +123,7 @@ class Machine:
     state_reason: str = ""
     native_id: str = ""
     type: str = ""
+    price_type: PriceType = PriceType.ON_DEMAND
     region: str = ""
     zone: str = ""
     place: str = ""
@@ -132,9 +142,16 @@ class Machine:
     observe_time: float | None = None
     due_time: float | None = None
     kill_time: float | None = None
+    lease_duration: float | None = None
+    lease_expire_time: float | None = None
     creator: str = ""
     correlation_id: str = ""
     revision: int = 0
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it has ended, or something is ending it for good."""
+        return not self.state.stays or bool(self.return_request)
 
     @property
     def id(self) -> str:
@@ -202,12 +219,25 @@ def move(machine: Machine, state: MachineState, now: float, reason: str = "") ->
         began = replace(moved, launch_time=now, launch=launch, due_time=now)
         return replace(began, end_time=None, exit_code=None, attributes={})  # what was told of an earlier launch
     if state is MachineState.RUNNING:
-        return replace(moved, ready_time=machine.ready_time or now, observe_time=now)
+        return _ready(replace(moved, observe_time=now), now)
     if state in (MachineState.STOPPING, MachineState.SHUTTING_DOWN):
         return replace(moved, due_time=now, kill_time=now + machine.grace)
     if state.ended:
         return replace(moved, end_time=now, observe_time=now)
     return replace(moved, observe_time=now)
+
+
+def _ready(machine: Machine, now: float) -> Machine:
+    """Returns a machine that runs; its first lease begins when it first does."""
+    if machine.ready_time is not None:
+        return machine
+    ready = replace(machine, ready_time=now)
+    return ready if machine.lease_duration is None else reaching(ready, now + machine.lease_duration)
+
+
+def reaching(machine: Machine, time: float) -> Machine:
+    """Returns a machine whose lease ends at a time, to the microsecond; the same if it ends later already."""
+    return replace(machine, lease_expire_time=max(machine.lease_expire_time or 0.0, round(time, 6)))
 
 
 _AT_REST = frozenset((_S.PENDING, _S.STOPPED, _S.TERMINATED, _S.FAILED))

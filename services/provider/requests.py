@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
+from services.provider.cost.money import Money
 from services.provider.diagnostics import Diagnostic
 from services.provider.machines import machine_name
 from services.provider.templates import Template
@@ -120,6 +121,7 @@ class Candidate:
         reason: Why, for people.
         weight: The share of its provider.
         state: The provider's state at that time, by its number.
+        hourly_price: The price of one machine for one hour; None if unknown.
     """
 
     provider: str
@@ -128,6 +130,7 @@ class Candidate:
     reason: str
     weight: int
     state: int
+    hourly_price: Money | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,9 @@ class MachineRequest:
         candidates: What could have been chosen.
         tags: Put on its machines.
         fallback: Where else machines may come from, by the contract's number.
+        lease_duration: Seconds that its machines live unless their leases are extended; None for ever.
+        hourly_price: The expected price of all machines for one hour; None if unknown.
+        reference_hourly_price: What the same would cost ON_DEMAND; None if unknown.
         held: The first 1000 machines that a return ends, by name.
         skipped: Machines that a return left out.
         force: Whether a return was forced.
@@ -206,6 +212,9 @@ class MachineRequest:
     candidates: tuple[Candidate, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     fallback: int = 0
+    lease_duration: float | None = None
+    hourly_price: Money | None = None
+    reference_hourly_price: Money | None = None
     held: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     force: bool = False

@@ -46,6 +46,7 @@ class ReturnOrder:
         owner: The declared resource that they were for; empty if none.
         creator: The principal that asks.
         correlation_id: Ties log lines, traces and errors together.
+        reason: Why, for people.
     """
 
     tenant: str
@@ -59,6 +60,7 @@ class ReturnOrder:
     owner: str = ""
     creator: str = ""
     correlation_id: str = ""
+    reason: str = ""
 
 
 def plan(book: Book, order: ReturnOrder) -> tuple[MachineRequest, Sequence[Machine]]:
@@ -82,6 +84,7 @@ def plan(book: Book, order: ReturnOrder) -> tuple[MachineRequest, Sequence[Machi
         name=order.name,
         uid="",
         kind=RequestKind.RETURN,
+        state_reason=order.reason,
         count=len(taken),
         provider=providers.pop() if len(providers) == 1 else "",
         held=_names(taken),
@@ -105,7 +108,7 @@ def accept(book: Book, order: ReturnOrder) -> MachineRequest:
     """
     request, taken = plan(book, order)
     uid = new_id()
-    begun = (Transition(RequestState.PENDING, book.now),)
+    begun = (Transition(RequestState.PENDING, book.now, order.reason),)
     request = replace(request, uid=uid, name=order.name or request_name("ret", uid), transitions=begun)
     request = replace(request, operation=book.operations.begin(request, METHOD))
     parts = _parts(request, taken)
@@ -127,7 +130,7 @@ def start(book: Book, request: MachineRequest) -> MachineRequest:
     if begun.operation:
         book.operations.follow(begun, None)
     for machine in book.machines.returned_by(request.tenant, request.name):
-        end_machine(book, machine, force=request.force, grace=request.grace)
+        end_machine(book, machine, force=request.force, grace=request.grace, reason=request.state_reason)
     return begun
 
 

@@ -45,4 +45,10 @@ class Settings(ServerSettings):
     sweep_seconds: float = Field(2.0, gt=0, le=60, description="How often running machines are looked at")
     keep_days: float = Field(30.0, gt=0, le=3650, description="Days that ended machines, requests and operations stay")
     keep_request_ids_days: float = Field(7.0, gt=0, le=365, description="Days that first answers are remembered")
+    keep_usage_days: float = Field(
+        400.0, gt=0, le=3650, description="Days that usage, and the prices of its time, are kept"
+    )
+    stopped_hours: float = Field(
+        24.0, ge=0, le=8760, description="After how many hours a stopped machine is recommended for return"
+    )
     keep_changes_hours: float = Field(24.0, gt=0, le=8760, description="Hours that a watch can be resumed")

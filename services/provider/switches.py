@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sutler.errors import SutlerError
 
+from services.provider.cost.bills import UNPRICED, Bill
 from services.provider.machines import Machine
 
 START = "StartMachines"
@@ -42,9 +43,11 @@ class SwitchResult:
         machine: The machine as it is now; None if there is none.
         error: Why it failed; None if it did not, or if ``refused`` says it.
         refused: Why it was refused at once, as it was stored; empty if it was not.
+        bill: What the machine costs.
     """
 
     name: str
     machine: Machine | None
     error: SutlerError | None = None
     refused: str = ""
+    bill: Bill = UNPRICED

@@ -8,6 +8,8 @@ from dataclasses import replace
 from sutler.errors import Conflict, FailedPrecondition, SutlerError, not_found
 from sutler.operations.model import Operation
 
+from services.provider.cost.billing import bills
+from services.provider.cost.bills import UNPRICED
 from services.provider.diagnostics import to_error
 from services.provider.following import changed
 from services.provider.machines import Machine, MachineState, move
@@ -43,9 +45,9 @@ def settle(book: Book, operation: Operation) -> None:
     refused: Mapping[str, str] = operation.work["refused"]
     machines = {name: book.machines.get(operation.tenant, name) for name in names}
     wanted = MachineState.RUNNING if operation.method == START else MachineState.STOPPED
-    book.operations.end_switch(
-        operation, [_result(name, machines[name], wanted, refused.get(name, "")) for name in names]
-    )
+    costs = bills(book, [machine for machine in machines.values() if machine is not None])
+    results = [_result(name, machines[name], wanted, refused.get(name, "")) for name in names]
+    book.operations.end_switch(operation, [replace(r, bill=costs.get(r.name, UNPRICED)) for r in results])
 
 
 def _switched(book: Book, machine: Machine, switch: Switch) -> SutlerError | None:

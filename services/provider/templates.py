@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from services.provider.cost.money import Money
+
 COLLECTION = "templates"
 
 
@@ -62,8 +64,12 @@ class Template:
         regions: Where to start machines, the preferred region first.
         max_machines: The most machines of it that may live at once; no limit if 0.
         max_count: The most that one request may ask for; the service's limit if 0.
+        max_price: The most that one machine may cost for one hour; no limit if None.
+        max_total_price: The most that all machines of one request may cost for one hour; no limit if None.
         tags: Put on every machine.
         process: What a machine of type ``process`` is; None where unset.
+        lease_duration: Seconds that a machine lives unless its lease is extended; None for ever.
+        max_lease_duration: The most seconds that a lease may reach ahead; None is no limit.
         foreign: Fields of the contract that are set and that no type here takes; such a template is refused.
         create_time: When it was created.
         update_time: When it last changed.
@@ -81,8 +87,12 @@ class Template:
     regions: tuple[str, ...] = ()
     max_machines: int = 0
     max_count: int = 0
+    max_price: Money | None = None
+    max_total_price: Money | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     process: ProcessSpec | None = None
+    lease_duration: float | None = None
+    max_lease_duration: float | None = None
     foreign: tuple[str, ...] = ()
     create_time: float = 0.0
     update_time: float = 0.0
@@ -105,8 +115,12 @@ def effective(template: Template, defaults: Sequence[Template]) -> Template:
             regions=template.regions or below.regions,
             max_machines=template.max_machines or below.max_machines,
             max_count=template.max_count or below.max_count,
+            max_price=template.max_price or below.max_price,
+            max_total_price=template.max_total_price or below.max_total_price,
             tags={**below.tags, **template.tags},
             process=_process(template.process, below.process),
+            lease_duration=template.lease_duration or below.lease_duration,
+            max_lease_duration=template.max_lease_duration or below.max_lease_duration,
         )
     return template
 

@@ -8,11 +8,12 @@ from services.provider.templates import Template
 
 
 def user_of_provider(book: Book, provider: Provider) -> str | None:
-    """Returns the name of a template, request or machine that needs a provider; None if nothing does."""
+    """Returns the name of a template, price table, request or machine that needs a provider; None if nothing does."""
     tenant, name = provider.tenant, provider.name
     living = book.machines.count_live(tenant, provider=name)
     return (
         book.templates.with_provider(tenant, name)
+        or next((table.name for table in book.price_tables.of_provider(tenant, name)), None)
         or book.requests.open_with(tenant, provider=name)
         or (f"{living} machines" if living else None)
     )

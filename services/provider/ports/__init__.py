@@ -1,13 +1,22 @@
 """What the domain needs from outside, in its own words: types of provider, and a store."""
 
-from services.provider.ports.book import Book, Operations, SetShelf, Store
+from services.provider.ports.book import Book, Happening, Operations, SetShelf, Store
 from services.provider.ports.kinds import Kinds, ProviderKind
 from services.provider.ports.listing import ChangeKind, Listed, Listing, Noticed, Pages
-from services.provider.ports.shelves import MachineShelf, ProviderShelf, RequestShelf, Shelf, TemplateShelf
+from services.provider.ports.shelves import (
+    MachineShelf,
+    PriceShelf,
+    ProviderShelf,
+    RequestShelf,
+    Shelf,
+    SpanShelf,
+    TemplateShelf,
+)
 
 __all__ = [
     "Book",
     "ChangeKind",
+    "Happening",
     "Kinds",
     "Listed",
     "Listing",
@@ -15,11 +24,13 @@ __all__ = [
     "Noticed",
     "Operations",
     "Pages",
+    "PriceShelf",
     "ProviderKind",
     "ProviderShelf",
     "RequestShelf",
     "SetShelf",
     "Shelf",
+    "SpanShelf",
     "Store",
     "TemplateShelf",
 ]

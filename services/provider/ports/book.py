@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Protocol, TypeVar
 
 from sutler.errors import SutlerError
 from sutler.idempotency import Once
 from sutler.operations.model import Operation
 
-from services.provider.ports.shelves import MachineShelf, ProviderShelf, RequestShelf, TemplateShelf
+from services.provider.cost.tariffs import Tariff
+from services.provider.machines import Machine
+from services.provider.ports.shelves import (
+    MachineShelf,
+    PriceShelf,
+    ProviderShelf,
+    RequestShelf,
+    SpanShelf,
+    TemplateShelf,
+)
 from services.provider.requests import MachineRequest
 from services.provider.switches import Switch, SwitchResult
 from services.provider.wishes import MachineSet
 
 T = TypeVar("T")
+
+
+class Happening(Enum):
+    """What can happen to a machine beside a change of its state; the event types of the contract."""
+
+    LEASE_EXPIRED = "machine.lease_expired"
+    """Its lease has ended before it did."""
 
 
 class Operations(Protocol):
@@ -103,6 +120,20 @@ class Book(Protocol):
         ...
 
     @property
+    def price_tables(self) -> PriceShelf:
+        """The price tables."""
+        ...
+
+    @property
+    def spans(self) -> SpanShelf:
+        """When machines ran."""
+        ...
+
+    def tariff(self, tenant: str, provider: str) -> Tariff:
+        """Returns all that is known of the prices of a provider, also of before."""
+        ...
+
+    @property
     def operations(self) -> Operations:
         """The operations of machine requests."""
         ...
@@ -110,6 +141,10 @@ class Book(Protocol):
     @property
     def sets(self) -> SetShelf:
         """The machine sets."""
+        ...
+
+    def tell(self, happening: Happening, machine: Machine) -> None:
+        """Tells listeners, if there are any, what happened to a machine beside its state; part of the transaction."""
         ...
 
 

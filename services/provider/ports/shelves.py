@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
+from services.provider.cost.prices import PriceTable
+from services.provider.cost.spans import Span
 from services.provider.machines import Machine
 from services.provider.providers import Provider
 from services.provider.requests import MachineRequest
@@ -65,6 +67,34 @@ class TemplateShelf(Shelf[Template], Protocol):
         ...
 
 
+class PriceShelf(Shelf[PriceTable], Protocol):
+    """The price tables; what they held before stays known in the tariffs of their providers."""
+
+    def of_provider(self, tenant: str, provider: str) -> Sequence[PriceTable]:
+        """Returns the price tables of a provider, by name."""
+        ...
+
+
+class SpanShelf(Protocol):
+    """When machines ran; written as they change."""
+
+    def tenants(self, start: float, end: float) -> Sequence[str]:
+        """Returns the tenants that had machines within a time, seconds since 1970."""
+        ...
+
+    def within(self, tenant: str, start: float, end: float, filter: str) -> Sequence[Span]:
+        """Returns the spans of a tenant's machines that reach into a time, of machines that pass a filter.
+
+        Raises:
+            Invalid: If the filter is wrong (FILTER_INVALID).
+        """
+        ...
+
+    def of_machines(self, tenant: str, machines: Sequence[Machine]) -> Mapping[str, Sequence[Span]]:
+        """Returns all spans of machines in order, by the machine's name; none for one that never ran."""
+        ...
+
+
 class RequestShelf(Shelf[MachineRequest], Protocol):
     """The machine requests."""
 
@@ -114,6 +144,10 @@ class MachineShelf(Shelf[Machine], Protocol):
 
     def due(self, now: float, place: str, limit: int) -> Sequence[Machine]:
         """Returns machines of a place that its driver must look at now."""
+        ...
+
+    def lease_ended(self, now: float, limit: int) -> Sequence[Machine]:
+        """Returns machines whose leases have ended and that nothing ends yet, the earliest first."""
         ...
 
     def of_place(self, place: str, after: str, limit: int) -> Sequence[Machine]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from google.longrunning.operations_pb2 import Operation
@@ -12,29 +13,34 @@ from sutler.operations.servicer import to_pb
 from sutler.provider.v1 import provider_pb2 as pb
 from sutler.watch import Batch, with_final_status
 
-from services.provider import declaring, switching
+from services.provider import declaring, leasing, switching
+from services.provider.cost.billing import Billed, bill_of, bills
 from services.provider.machines import Machine
-from services.provider.ports import Noticed
+from services.provider.ports import Book, Noticed
 from services.provider.servicer.parts import Parts
 from services.provider.switches import START, STOP, Switch
 from services.provider.wire import machines as wire
 
 
 class MachineRpcs:
-    """Get, List, Watch, Start and Stop machines; read their output."""
+    """Get, List, Watch, Start and Stop machines; read their output, extend their leases."""
 
     _parts: Parts
 
     async def GetMachine(self, request: pb.GetMachineRequest, context: Any) -> pb.Machine:
         """Gets one machine."""
         tenant = current().tenant
-        return wire.to_message(
-            await self._parts.store.read(lambda book: declaring.get(book.machines, tenant, request.name))
-        )
+
+        def get(book: Book) -> pb.Machine:
+            found = declaring.get(book.machines, tenant, request.name)
+            return wire.to_message(found, bill_of(book, found))
+
+        return await self._parts.store.read(get)
 
     async def ListMachines(self, request: pb.ListMachinesRequest, context: Any) -> pb.ListMachinesResponse:
         """Lists machines."""
-        found, token = await self._parts.lister.page(self._parts.listings.machines, request, wire.to_message)
+        listing = Billed(self._parts.listings.machines, self._parts.store)
+        found, token = await self._parts.lister.page(listing, request, lambda one: wire.to_message(*one))
         return pb.ListMachinesResponse(machines=found, next_page_token=token)
 
     async def StartMachines(self, request: pb.StartMachinesRequest, context: Any) -> Operation:
@@ -58,6 +64,16 @@ class MachineRpcs:
         return with_final_status(
             "provider", self._read_output(request), lambda status: pb.ReadMachineOutputResponse(status=status)
         )
+
+    async def ExtendLease(self, request: pb.ExtendLeaseRequest, context: Any) -> pb.Machine:
+        """Moves the end of a machine's lease."""
+        extension = wire.extension(request, current().tenant)
+
+        def extend(book: Book) -> pb.Machine:
+            extended = leasing.extend(book, extension)
+            return wire.to_message(extended, bill_of(book, extended))
+
+        return await self._parts.store.change(extend, once(lambda message: message))
 
     async def _switch(self, method: str, names: tuple[str, ...], *, force: bool) -> Operation:
         call = current()
@@ -83,8 +99,11 @@ class MachineRpcs:
             see=lambda noticed: noticed if noticed.kind is not None else None,
         )
         async for batch in batches:
+            seen = [noticed.item for noticed in batch.changes if noticed.item is not None]
+            costs = await parts.store.scan(partial(bills, machines=seen))
             yield pb.WatchMachinesResponse(
-                changes=[wire.change_message(noticed) for noticed in batch.changes], resume_token=batch.resume_token
+                changes=[wire.change_message(n, costs[n.item.name]) for n in batch.changes if n.item is not None],
+                resume_token=batch.resume_token,
             )
 
     async def _read_output(self, request: pb.ReadMachineOutputRequest) -> AsyncIterator[pb.ReadMachineOutputResponse]:

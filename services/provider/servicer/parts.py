@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from sutler.paging import Pager
 from sutler.store import Database
 from sutler.watch import Watcher
 
 from services.provider.checkups import Checkups
+from services.provider.cost.prices import PriceTable
 from services.provider.limits import Limits
 from services.provider.machines import Machine
 from services.provider.ports import Kinds, Listing, Store
@@ -42,6 +44,11 @@ class Listings(Protocol):
         """The machines."""
         ...
 
+    @property
+    def price_tables(self) -> Listing[PriceTable]:
+        """The price tables."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -55,8 +62,11 @@ class Parts:
         checkups: Calls providers.
         outputs: Reads the output of machines.
         lister: Makes pages.
+        pager: Makes page tokens.
         watcher: Makes watches.
         database: Wakes watches.
+        keep_usage_seconds: How long usage is kept.
+        stopped_seconds: After how long a stopped machine is recommended for return.
     """
 
     store: Store
@@ -66,5 +76,8 @@ class Parts:
     checkups: Checkups
     outputs: Outputs
     lister: Lister
+    pager: Pager
     watcher: Watcher
     database: Database
+    keep_usage_seconds: float
+    stopped_seconds: float

@@ -8,20 +8,23 @@ from sutler.provider.v1 import provider_pb2 as pb
 from sutler.status import to_status
 from sutler.wire import to_struct
 
+from services.provider.cost.bills import Bill
 from services.provider.declaring import etag
+from services.provider.leasing import Extension
 from services.provider.machines import Machine
 from services.provider.output import Chunk, Stream
 from services.provider.ports import Noticed
 from services.provider.reading import Wanted
 from services.provider.switches import SwitchResult
 from services.provider.wire import diagnostics
-from services.provider.wire.times import stamp
+from services.provider.wire.amounts import amount
+from services.provider.wire.times import length, stamp
 
 DOMAIN = "provider.sutler.dev"
 
 
-def to_message(machine: Machine) -> pb.Machine:
-    """Returns a machine as the API shows it."""
+def to_message(machine: Machine, bill: Bill) -> pb.Machine:
+    """Returns a machine as the API shows it, with what it costs."""
     return pb.Machine(
         name=machine.name,
         uid=machine.uid,
@@ -36,10 +39,13 @@ def to_message(machine: Machine) -> pb.Machine:
         state_reason=machine.state_reason[:1024],
         native_id=machine.native_id,
         type=machine.type,
-        price_type=pb.PRICE_TYPE_ON_DEMAND,
+        price_type=int(machine.price_type),  # type: ignore[arg-type]
         region=machine.region,
         zone=machine.zone,
         weight=1,
+        lease_expire_time=stamp(machine.lease_expire_time),
+        hourly_price=amount(bill.hourly_price),
+        cost=amount(bill.cost),
         launch_time=stamp(machine.launch_time),
         ready_time=stamp(machine.ready_time),
         end_time=stamp(machine.end_time),
@@ -52,10 +58,15 @@ def to_message(machine: Machine) -> pb.Machine:
     )
 
 
+def extension(message: pb.ExtendLeaseRequest, tenant: str) -> Extension:
+    """Returns how a lease is to be extended."""
+    return Extension(tenant=tenant, machine=message.name, duration=length(message, "lease_duration"), etag=message.etag)
+
+
 def result_message(result: SwitchResult) -> pb.MachineResult:
     """Returns what became of one machine as the API shows it."""
     message = pb.MachineResult(
-        name=result.name, machine=to_message(result.machine) if result.machine is not None else None
+        name=result.name, machine=to_message(result.machine, result.bill) if result.machine is not None else None
     )
     if result.refused:
         message.status.ParseFromString(base64.b64decode(result.refused))
@@ -64,12 +75,12 @@ def result_message(result: SwitchResult) -> pb.MachineResult:
     return message
 
 
-def change_message(noticed: Noticed[Machine]) -> pb.MachineChange:
+def change_message(noticed: Noticed[Machine], bill: Bill) -> pb.MachineChange:
     """Returns a change of a machine as a watch shows it."""
     assert noticed.kind is not None and noticed.item is not None
     return pb.MachineChange(
         kind=int(noticed.kind),  # type: ignore[arg-type]
-        machine=to_message(noticed.item),
+        machine=to_message(noticed.item, bill),
         change_time=stamp(noticed.time),
     )
 

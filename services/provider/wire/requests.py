@@ -10,7 +10,7 @@ from sutler.context import Call
 from sutler.errors import Unimplemented
 from sutler.provider.v1 import provider_pb2 as pb
 from sutler.type.v1.operation_pb2 import OperationMetadata, PlannedStep
-from sutler.wire import seconds, timestamp
+from sutler.wire import timestamp
 
 from services.provider.acquiring import DEFAULT_TIMEOUT_SECONDS, Order
 from services.provider.declaring import etag
@@ -27,7 +27,8 @@ from services.provider.requests import (
 )
 from services.provider.returning import ReturnOrder
 from services.provider.wire import diagnostics
-from services.provider.wire.times import stamp
+from services.provider.wire.amounts import amount
+from services.provider.wire.times import length, span, stamp
 
 
 def order(message: pb.RequestMachinesRequest, call: Call) -> Order:
@@ -36,9 +37,8 @@ def order(message: pb.RequestMachinesRequest, call: Call) -> Order:
     Raises:
         Unimplemented: If the request has a field that this release does not offer.
     """
-    for field in ("selector", "lease_duration"):
-        if message.HasField(field):
-            raise _not_offered(field)
+    if message.HasField("selector"):
+        raise _not_offered("selector")
     if message.fallback == pb.FALLBACK_POLICY_PROVIDER:
         raise _not_offered("fallback")
     name = message.machine_request_id
@@ -48,8 +48,9 @@ def order(message: pb.RequestMachinesRequest, call: Call) -> Order:
         count=message.count,
         name=f"{COLLECTION}/{name}" if name else "",
         tags=dict(message.tags),
-        timeout=seconds(message.timeout) if message.HasField("timeout") else DEFAULT_TIMEOUT_SECONDS,
+        timeout=length(message, "timeout") or DEFAULT_TIMEOUT_SECONDS,
         fallback=int(message.fallback),
+        lease_duration=length(message, "lease_duration"),
         creator=call.principal.actor,
         correlation_id=call.correlation_id,
     )
@@ -64,7 +65,7 @@ def return_order(message: pb.ReturnMachinesRequest, call: Call, matches: Callabl
         all=message.all,
         matches=matches,
         force=message.force,
-        grace=seconds(message.grace_duration) if message.HasField("grace_duration") else None,
+        grace=length(message, "grace_duration"),
         creator=call.principal.actor,
         correlation_id=call.correlation_id,
     )
@@ -102,6 +103,9 @@ def to_message(request: MachineRequest) -> pb.MachineRequest:
         candidates=[_candidate(candidate, request) for candidate in request.candidates],
         tags=request.tags,
         fallback=request.fallback,  # type: ignore[arg-type]
+        lease_duration=span(request.lease_duration),
+        hourly_price=amount(request.hourly_price),
+        reference_hourly_price=amount(request.reference_hourly_price),
         skipped=[_skipped(skipped) for skipped in request.skipped],
         force=request.force,
         source_request=request.source_request,
@@ -190,6 +194,7 @@ def _candidate(candidate: Candidate, request: MachineRequest) -> pb.SelectionCan
         region=candidate.region,
         chosen=candidate.chosen,
         reason=candidate.reason,
+        hourly_price=amount(candidate.hourly_price),
         weight=candidate.weight,
         state=candidate.state,  # type: ignore[arg-type]
     )

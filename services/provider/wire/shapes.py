@@ -11,12 +11,14 @@ from sutler.errors import SutlerError
 from sutler.provider.v1 import provider_pb2 as pb
 from sutler.status import to_status
 
+from services.provider.cost.bills import UNPRICED, Bill
+from services.provider.cost.prices import PriceTable
 from services.provider.machines import Machine
 from services.provider.providers import Provider
 from services.provider.requests import MachineRequest
 from services.provider.switches import START, SwitchResult
 from services.provider.templates import Template
-from services.provider.wire import machines, providers, requests, templates
+from services.provider.wire import machines, prices, providers, requests, templates
 from services.provider.wire.machines import DOMAIN
 
 
@@ -26,7 +28,7 @@ class ContractShapes:
     See :class:`services.provider.adapters.stored.shapes.Shapes`.
     """
 
-    def size(self, item: Provider | Template | MachineRequest | Machine) -> int:
+    def size(self, item: Provider | Template | MachineRequest | Machine | PriceTable) -> int:
         """Returns how many bytes a thing takes in a message."""
         match item:
             case Provider():
@@ -36,11 +38,13 @@ class ContractShapes:
             case MachineRequest():
                 return requests.to_message(item).ByteSize()
             case Machine():
-                return machines.to_message(item).ByteSize()
+                return machines.to_message(item, UNPRICED).ByteSize()
+            case PriceTable():
+                return prices.to_message(item).ByteSize()
 
-    def machine_json(self, machine: Machine) -> Mapping[str, Any]:
+    def machine_json(self, machine: Machine, bill: Bill) -> Mapping[str, Any]:
         """Returns a machine as JSON."""
-        return MessageToDict(machines.to_message(machine), preserving_proto_field_name=True)
+        return MessageToDict(machines.to_message(machine, bill), preserving_proto_field_name=True)
 
     def request_json(self, request: MachineRequest) -> Mapping[str, Any]:
         """Returns a machine request as JSON."""

@@ -10,18 +10,20 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest
 from sutler.masks import merge
 from sutler.provider.v1 import provider_pb2 as pb
-from sutler.wire import seconds, timestamp
+from sutler.wire import timestamp
 
 from services.provider.declaring import Update, etag
 from services.provider.templates import Output, ProcessSpec, Template
 from services.provider.validating import Validation
-from services.provider.wire.times import span
+from services.provider.wire.amounts import amount, from_amount
+from services.provider.wire.times import length, span
 
 _SERVER_FIELDS = frozenset({"name", "uid", "create_time", "update_time", "etag"})
 _TAKEN = frozenset(
     {
         *("display_name", "description", "provider", "provider_type", "api", "regions"),
-        *("max_machines", "max_count", "tags", "process"),
+        *("max_machines", "max_count", "max_price", "max_total_price", "tags", "process"),
+        *("lease_duration", "max_lease_duration"),
     }
 )
 _TAKEN_OF_PROCESS = frozenset(
@@ -44,8 +46,12 @@ def from_message(message: pb.Template, tenant: str, name: str = "", uid: str = "
         regions=tuple(message.regions),
         max_machines=message.max_machines,
         max_count=message.max_count,
+        max_price=from_amount(message.max_price) if message.HasField("max_price") else None,
+        max_total_price=from_amount(message.max_total_price) if message.HasField("max_total_price") else None,
         tags=dict(message.tags),
         process=_process(message.process) if message.HasField("process") else None,
+        lease_duration=length(message, "lease_duration"),
+        max_lease_duration=length(message, "max_lease_duration"),
         foreign=tuple(_foreign(message)),
     )
 
@@ -69,8 +75,12 @@ def to_message(template: Template) -> pb.Template:
         regions=template.regions,
         max_machines=template.max_machines,
         max_count=template.max_count,
+        max_price=amount(template.max_price),
+        max_total_price=amount(template.max_total_price),
         tags=template.tags,
         process=_process_message(template.process) if template.process is not None else None,
+        lease_duration=span(template.lease_duration),
+        max_lease_duration=span(template.max_lease_duration),
     )
     if template.name:
         message.name = template.name
@@ -83,7 +93,6 @@ def to_message(template: Template) -> pb.Template:
 
 
 def _process(message: pb.ProcessSpec) -> ProcessSpec:
-    grace = seconds(message.stop_grace_duration) if message.HasField("stop_grace_duration") else None
     return ProcessSpec(
         command=tuple(message.command),
         working_directory=message.working_directory,
@@ -92,7 +101,7 @@ def _process(message: pb.ProcessSpec) -> ProcessSpec:
         open_files=message.limits.open_files,
         output=Output(message.output.max_file_bytes, message.output.max_files),
         stop_signal=message.stop_signal,
-        stop_grace=grace,
+        stop_grace=length(message, "stop_grace_duration"),
     )
 
 

@@ -215,7 +215,12 @@ class TestTemplates:
             ({"provider": "providers/none"}, "TEMPLATE_INVALID", ["template.provider"]),
             ({"api": "RunInstances"}, "API_UNKNOWN", ["template.api"]),
             ({"image": "ami-1", "role": "r"}, "TEMPLATE_INVALID", ["template.image", "template.role"]),
-            ({"lease_duration": {"seconds": 60}}, "TEMPLATE_INVALID", ["template.lease_duration"]),
+            (
+                {"lease_duration": {"seconds": 61}, "max_lease_duration": {"seconds": 60}},
+                "FIELD_INVALID",
+                ["template"],
+            ),
+            ({"lease_duration": {"seconds": 4_000_000_000}}, "FIELD_INVALID", ["template.lease_duration"]),
             (
                 {"process": {"restart_policy": {"mode": 2}, "limits": {"millicpus": 10}}},
                 "TEMPLATE_INVALID",

@@ -41,18 +41,27 @@ def test_the_table_of_states_is_the_one_of_the_code(state: RequestState) -> None
             assert told == (expected.name if expected is not None else "–"), (state, event, much)
 
 
-async def test_the_example_runs(serving: Serve, tmp_path: Path, free_port: int) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    script = tmp_path / "example.py"
-    script.write_text(example.replace("127.0.0.1:50055", f"127.0.0.1:{free_port}"))
+async def test_the_examples_run(serving: Serve, tmp_path: Path, free_port: int) -> None:
+    first, following, prices = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     async with serving(port=free_port) as client:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(script),
-            env={**os.environ, "PYTHONPATH": "libs"},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said, _ = await process.communicate()
-        assert process.returncode == 0, said.decode()
+        await run(first, tmp_path, free_port)
         assert len(await machines(client, "state = STATE_TERMINATED")) == 3
+        await run(following, tmp_path, free_port)
+        assert len(await machines(client, "state = STATE_TERMINATED")) == 4
+        assert "templates/heartbeat 0:00" in await run(prices, tmp_path, free_port)
+
+
+async def run(example: str, folder: Path, port: int) -> str:
+    """Returns what an example says."""
+    script = folder / "example.py"
+    script.write_text(example.replace("127.0.0.1:50055", f"127.0.0.1:{port}"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(script),
+        env={**os.environ, "PYTHONPATH": "libs"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return said.decode()

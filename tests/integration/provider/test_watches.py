@@ -28,7 +28,7 @@ async def collect(watch: AsyncIterator[Any], enough: Any) -> tuple[list[Any], st
 
 
 async def first(watch: AsyncIterator[Any]) -> str:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         message = await anext(watch)
         if message.HasField("status"):  # the error follows
             await anext(watch)

@@ -8,6 +8,7 @@ import pytest_asyncio
 from sutler.paging import MAX_PAGE_BYTES
 
 from services.provider.adapters.stored import listings
+from services.provider.cost.bills import UNPRICED
 from services.provider.machines import Machine
 from services.provider.ports import Noticed
 from services.provider.requests import MachineRequest
@@ -65,7 +66,7 @@ async def test_machines_that_tell_much_go_into_several_messages(here: World) -> 
     found = await batches(log)
     assert sum(len(batch) for batch in found) == 8
     for batch in found:
-        assert sum(machine_wire.change_message(noticed).ByteSize() for noticed in batch) <= MAX_PAGE_BYTES
+        assert sum(machine_wire.change_message(noticed, UNPRICED).ByteSize() for noticed in batch) <= MAX_PAGE_BYTES
 
 
 async def test_one_that_is_larger_than_a_message_comes_alone(here: World) -> None:

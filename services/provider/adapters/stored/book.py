@@ -11,6 +11,7 @@ from sutler.ids import derive
 from sutler.store import Transaction, outbox, sequences
 
 from services.provider.adapters.stored.operations import StoredOperations
+from services.provider.adapters.stored.prices import PriceTables, Tariffs
 from services.provider.adapters.stored.shapes import Shapes
 from services.provider.adapters.stored.shelves import (
     MACHINES,
@@ -23,7 +24,11 @@ from services.provider.adapters.stored.shelves import (
     Table,
     Templates,
 )
+from services.provider.adapters.stored.spans import Spans
+from services.provider.cost.billing import bill_of
+from services.provider.cost.tariffs import Tariff
 from services.provider.machines import Machine
+from services.provider.ports import Happening
 from services.provider.requests import MachineRequest
 from services.provider.wishes import MachineSet
 
@@ -37,20 +42,33 @@ class StoredBook:
     Args:
         tx: The transaction.
         shapes: How things look to callers.
+        tariffs: What prices were over time.
         tell: Whether events are put into the outbox.
     """
 
-    def __init__(self, tx: Transaction, shapes: Shapes, *, tell: bool) -> None:
+    def __init__(self, tx: Transaction, shapes: Shapes, tariffs: Tariffs, *, tell: bool) -> None:
         self.now = tx.now
         self.providers = Providers(tx, PROVIDERS)
         self.templates = Templates(tx, TEMPLATES)
         self.requests = Requests(tx, REQUESTS, self._request_changed)
         self.machines = Machines(tx, MACHINES, self._machine_changed)
+        self.price_tables = PriceTables(tx)
+        self.spans = Spans(tx)
         self.operations = StoredOperations(tx, shapes)
         self.sets = StoredSets(tx)
         self._tx = tx
         self._shapes = shapes
+        self._tariffs = tariffs
         self._tell = tell
+
+    def tell(self, happening: Happening, machine: Machine) -> None:
+        """Puts an event beside those of states into the outbox."""
+        if self._tell:
+            self._emit(happening.value, machine, self._shapes.machine_json(machine, bill_of(self, machine)))
+
+    def tariff(self, tenant: str, provider: str) -> Tariff:
+        """Returns all that is known of the prices of a provider."""
+        return self._tariffs.of(self._tx, tenant, provider)
 
     def _request_changed(self, before: MachineRequest | None, after: MachineRequest | None) -> None:
         self._log(REQUESTS, before, after)
@@ -60,9 +78,10 @@ class StoredBook:
 
     def _machine_changed(self, before: Machine | None, after: Machine | None) -> None:
         self._log(MACHINES, before, after)
+        self.spans.follow(before, after)
         if after is not None and self._tell and (before is None or before.state is not after.state):
             kind = f"machine.{after.state.name.lower()}"
-            self._emit(kind, after, self._shapes.machine_json(after))
+            self._emit(kind, after, self._shapes.machine_json(after, bill_of(self, after)))
 
     def _log(self, table: Table[Any], before: Any, after: Any) -> None:
         thing = after or before

@@ -15,13 +15,14 @@ from services.provider.adapters.stored import schemas, shelves
 from services.provider.adapters.stored.book import CHANGES
 from services.provider.adapters.stored.shapes import Shapes
 from services.provider.adapters.stored.shelves import Table
+from services.provider.cost.prices import PriceTable
 from services.provider.machines import Machine
 from services.provider.ports import ChangeKind, Listed, Noticed
 from services.provider.providers import Provider
 from services.provider.requests import MachineRequest
 from services.provider.templates import Template
 
-T = TypeVar("T", bound=Provider | Template | MachineRequest | Machine)
+T = TypeVar("T", bound=Provider | Template | MachineRequest | Machine | PriceTable)
 
 
 class StoredListing(Generic[T]):
@@ -157,12 +158,14 @@ class Listings:
         templates: The templates.
         requests: The machine requests.
         machines: The machines.
+        price_tables: The price tables.
     """
 
     providers: StoredListing[Provider]
     templates: StoredListing[Template]
     requests: StoredListing[MachineRequest]
     machines: StoredListing[Machine]
+    price_tables: StoredListing[PriceTable]
 
 
 def listings(database: Database, shapes: Shapes) -> Listings:
@@ -172,4 +175,5 @@ def listings(database: Database, shapes: Shapes) -> Listings:
         StoredListing(database, shelves.TEMPLATES, schemas.TEMPLATES, schemas.BY_NAME, shapes.size),
         StoredListing(database, shelves.REQUESTS, schemas.REQUESTS, schemas.NEWEST_FIRST, shapes.size),
         StoredListing(database, shelves.MACHINES, schemas.MACHINES, schemas.BY_NAME, shapes.size),
+        StoredListing(database, shelves.PRICE_TABLES, schemas.PRICE_TABLES, schemas.BY_NAME, shapes.size),
     )

@@ -8,6 +8,7 @@ from enum import IntEnum
 from sutler.filtering import Field, Kind, Schema
 from sutler.paging import Order
 
+from services.provider.cost.prices import PriceType, Source
 from services.provider.machines import MachineState
 from services.provider.providers import ProviderState
 from services.provider.requests import RequestKind, RequestState
@@ -28,6 +29,15 @@ def _body(kind: Kind, paths: Iterable[str]) -> dict[str, Field]:
 
 _NAME = {"name": _column(Kind.STRING, "name", required=True)}
 _TIMES = ("create_time", "update_time")
+
+
+def _money(path: str) -> dict[str, Field]:
+    """Returns the fields of an amount of money."""
+    return {
+        f"{path}.currency_code": Field(Kind.STRING, "body", (path, "currency")),
+        **_body(Kind.INT, (f"{path}.units", f"{path}.nanos")),
+    }
+
 
 PROVIDERS = Schema(
     {
@@ -52,7 +62,22 @@ TEMPLATES = Schema(
         **_body(Kind.STRING_LIST, ("regions", "process.command")),
         **_body(Kind.STRING_MAP, ("tags", "process.environment")),
         **_body(Kind.INT, ("max_machines", "max_count")),
+        **_money("max_price"),
+        **_money("max_total_price"),
         **_body(Kind.TIME, _TIMES),
+        **_body(Kind.DURATION, ("lease_duration", "max_lease_duration")),
+    }
+)
+
+PRICE_TABLES = Schema(
+    {
+        **_NAME,
+        "provider": _column(Kind.STRING, "provider", required=True),
+        "source": _enum(Source, "SOURCE", key="source"),
+        **_body(Kind.STRING, ("uid", "display_name")),
+        **_body(Kind.TIME, (*_TIMES, "effective_time")),
+        **_body(Kind.DURATION, ("refresh_interval",)),
+        **_body(Kind.WHOLE, ("rows",)),
     }
 )
 
@@ -73,7 +98,10 @@ REQUESTS = Schema(
         ),
         **_body(Kind.INT, ("count", "fulfilled", "running_count", "pending_count", "failed_count")),
         **_body(Kind.TIME, ("update_time", "deadline_time", "start_time")),
+        **_body(Kind.DURATION, ("lease_duration",)),
         **_body(Kind.BOOL, ("force",)),
+        **_money("hourly_price"),
+        **_money("reference_hourly_price"),
         **_body(Kind.STRING_LIST, ("child_requests",)),
         **_body(Kind.STRING_MAP, ("tags",)),
     }
@@ -90,8 +118,9 @@ MACHINES = Schema(
         "create_time": _column(Kind.TIME, "create_time", required=True),
         "end_time": _column(Kind.TIME, "end_time"),
         **_body(Kind.STRING, ("uid", "state_reason", "native_id", "type", "region", "zone")),
+        "price_type": _enum(PriceType, "PRICE_TYPE", key="price_type"),
         **_body(Kind.INT, ("exit_code",)),
-        **_body(Kind.TIME, ("update_time", "launch_time", "ready_time", "observe_time")),
+        **_body(Kind.TIME, ("update_time", "lease_expire_time", "launch_time", "ready_time", "observe_time")),
         **_body(Kind.STRING_MAP, ("tags",)),
         **_body(Kind.OPEN, ("attributes",)),
     }

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from sutler.errors import SutlerError
 
+from services.provider.cost.bills import Bill
+from services.provider.cost.prices import PriceTable
 from services.provider.machines import Machine
 from services.provider.providers import Provider
 from services.provider.requests import MachineRequest
@@ -17,11 +19,11 @@ from services.provider.templates import Template
 class Shapes(Protocol):
     """How things look to callers, in the contract's own form."""
 
-    def size(self, item: Provider | Template | MachineRequest | Machine) -> int:
+    def size(self, item: Provider | Template | MachineRequest | Machine | PriceTable) -> int:
         """Returns how many bytes a thing takes in a message."""
         ...
 
-    def machine_json(self, machine: Machine) -> Mapping[str, Any]:
+    def machine_json(self, machine: Machine, bill: Bill) -> Mapping[str, Any]:
         """Returns a machine as JSON, as GetMachine returns it."""
         ...
 

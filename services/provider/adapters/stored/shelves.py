@@ -9,13 +9,14 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 from sutler.store import Transaction
 
+from services.provider.cost.prices import PriceTable
 from services.provider.declaring import taken
 from services.provider.machines import Machine
 from services.provider.providers import Provider
 from services.provider.requests import MachineRequest
 from services.provider.templates import Template
 
-T = TypeVar("T", bound=Provider | Template | MachineRequest | Machine)
+T = TypeVar("T", bound=Provider | Template | MachineRequest | Machine | PriceTable)
 Noted = Callable[[T | None, T | None], None]
 """Told of each change with the thing before and after."""
 
@@ -45,6 +46,7 @@ class Table(Generic[T]):
 
 PROVIDERS: Table[Provider] = Table("providers", TypeAdapter(Provider), lambda p: {"type": p.type})
 TEMPLATES: Table[Template] = Table("templates", TypeAdapter(Template), lambda t: {"provider": t.provider})
+PRICE_TABLES: Table[PriceTable] = Table("price_tables", TypeAdapter(PriceTable), lambda t: {"provider": t.provider})
 REQUESTS: Table[MachineRequest] = Table(
     "machine_requests",
     TypeAdapter(MachineRequest),
@@ -74,6 +76,7 @@ MACHINES: Table[Machine] = Table(
         "create_time": m.create_time,
         "end_time": m.end_time,
         "due_time": m.due_time,
+        "lease_time": None if m.leaving else m.lease_expire_time,
     },
 )
 
@@ -245,6 +248,10 @@ class Machines(StoredShelf[Machine]):
         return self._some(
             "due_time <= ? AND (place = ? OR place = '')", now, place, order="due_time, name", limit=limit
         )
+
+    def lease_ended(self, now: float, limit: int) -> Sequence[Machine]:
+        """Returns machines whose leases have ended and that nothing ends yet, the earliest first."""
+        return self._some("lease_time <= ?", now, order="lease_time, name", limit=limit)
 
     def of_place(self, place: str, after: str, limit: int) -> Sequence[Machine]:
         """Returns machines of a place that have not ended, by name, after a name."""

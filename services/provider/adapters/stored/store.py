@@ -10,6 +10,7 @@ from sutler.idempotency import Once
 from sutler.store import Database, Transaction, requests
 
 from services.provider.adapters.stored.book import StoredBook
+from services.provider.adapters.stored.prices import Tariffs
 from services.provider.adapters.stored.shapes import Shapes
 from services.provider.ports import Book
 
@@ -29,6 +30,7 @@ class DatabaseStore:
     def __init__(self, database: Database, shapes: Shapes, *, tell: bool, keep: timedelta) -> None:
         self.database = database
         self._shapes = shapes
+        self._tariffs = Tariffs()
         self._tell = tell
         self._keep = keep
 
@@ -59,4 +61,4 @@ class DatabaseStore:
         await self.database.changes.wait(timeout, since)
 
     def _book(self, tx: Transaction) -> Book:
-        return StoredBook(tx, self._shapes, tell=self._tell)
+        return StoredBook(tx, self._shapes, self._tariffs, tell=self._tell)

@@ -9,6 +9,25 @@ from sutler.store.retention import Sweep
 
 COMPONENT = "provider"
 
+
+def _earlier_runs(number: str) -> tuple[str, ...]:
+    """Returns what writes down when machines ran, as far as their records say; ``number`` reads a field of one."""
+    ready, launched, updated = (number.format(field) for field in ("ready_time", "launch_time", "update_time"))
+    launch = number.format("launch")
+    return (
+        "INSERT INTO machine_spans (tenant, machine, number, running, start_time, end_time)"
+        f" SELECT tenant, name, 1, 1, CASE WHEN {launch} > 1 THEN {launched} ELSE {ready} END, end_time FROM machines"
+        f" WHERE {ready} IS NOT NULL AND state NOT IN (2, 5)",
+        "INSERT INTO machine_spans (tenant, machine, number, running, start_time)"
+        f" SELECT tenant, name, 1, 0, {updated} FROM machines WHERE state = 5",
+    )
+
+
+_EARLIER_RUNS = {
+    "sqlite": _earlier_runs("json_extract(body, '$.{}')"),
+    "postgresql": _earlier_runs("CAST(CAST(body AS json) ->> '{}' AS double precision)"),
+}
+
 MIGRATIONS = (
     Migration(
         1,
@@ -68,17 +87,55 @@ MIGRATIONS = (
             "CREATE INDEX changes_time ON changes (change_time)",
         ),
     ),
+    Migration(
+        2,
+        "leases of machines",
+        (
+            "ALTER TABLE machines ADD COLUMN lease_time DOUBLE PRECISION",
+            "CREATE INDEX machines_lease ON machines (lease_time)",
+        ),
+    ),
+    Migration(
+        3,
+        "price tables with their editions, and when machines ran",
+        (
+            """CREATE TABLE price_tables (
+                tenant TEXT NOT NULL, id_key TEXT NOT NULL, name TEXT NOT NULL, provider TEXT NOT NULL,
+                body TEXT NOT NULL,
+                PRIMARY KEY (tenant, id_key)
+            )""",
+            "CREATE INDEX price_tables_provider ON price_tables (tenant, provider)",
+            """CREATE TABLE price_editions (
+                tenant TEXT NOT NULL, provider TEXT NOT NULL, price_table TEXT NOT NULL,
+                start_time DOUBLE PRECISION NOT NULL, end_time DOUBLE PRECISION, body TEXT NOT NULL
+            )""",
+            "CREATE INDEX price_editions_provider ON price_editions (tenant, provider, start_time, end_time)",
+            "CREATE INDEX price_editions_end ON price_editions (end_time)",
+            """CREATE TABLE machine_spans (
+                tenant TEXT NOT NULL, machine TEXT NOT NULL, number BIGINT NOT NULL, running BIGINT NOT NULL,
+                start_time DOUBLE PRECISION NOT NULL, end_time DOUBLE PRECISION, body TEXT,
+                PRIMARY KEY (tenant, machine, number)
+            )""",
+            "CREATE INDEX machine_spans_time ON machine_spans (tenant, start_time, end_time)",
+            "CREATE INDEX machine_spans_end ON machine_spans (end_time)",
+        ),
+    ),
+    Migration(4, "when machines ran that are there already", _EARLIER_RUNS["sqlite"], engine="sqlite"),
+    Migration(5, "when machines ran that are there already", _EARLIER_RUNS["postgresql"], engine="postgresql"),
 )
 
 
-def sweeps(keep: timedelta, keep_changes: timedelta) -> tuple[Sweep, ...]:
+def sweeps(keep: timedelta, keep_changes: timedelta, keep_usage: timedelta) -> tuple[Sweep, ...]:
     """Returns what is deleted by age alone; machines and requests go with their files, by their driver.
 
     Args:
         keep: How long what has ended is kept.
         keep_changes: How long a watch can be resumed.
+        keep_usage: How long usage, and the prices of its time, are kept.
     """
     return (
         Sweep("changes", "change_time", keep_changes),
         Sweep("machine_sets", "update_time", keep),
+        Sweep("machine_spans", "end_time", keep_usage),
+        Sweep("price_editions", "end_time", keep_usage),
     )

@@ -1,0 +1,1 @@
+"""What machines cost: prices, what comes up over time, and what would cost less."""
