@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 STAMP  := $(VENV)/.ready
 DESCRIPTORS := .build/sutler.binpb
+STUB   := libs/sutler/type/v1/permission_pb2.py
 GATEWAY := .build/envoy.json
 WHERE  ?= tests/unit tests/contract tests/conformance tests/integration tests/e2e
 
@@ -25,13 +26,17 @@ $(STAMP): pyproject.toml deploy/constraints.txt
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-setup: $(STAMP) ## Make the virtual environment with all pinned packages
+setup: gen ## Make the virtual environment with all pinned packages, and all that `gen` makes
 
 $(DESCRIPTORS): $(STAMP) $(shell find protos -name '*.proto' -o -name gen.py)
 	@$(PY) protos/gen.py
 	@touch $@
 
-$(GATEWAY): $(DESCRIPTORS) $(wildcard deploy/envoy/*.py) deploy/local/layout.py libs/sutler/server.py
+$(STUB): $(DESCRIPTORS)
+	@$(PY) protos/gen.py
+	@touch $@
+
+$(GATEWAY): $(DESCRIPTORS) $(STUB) $(wildcard deploy/envoy/*.py) deploy/local/layout.py libs/sutler/server.py
 	@$(PY) -m deploy.envoy --output $@ --check
 
 gen: $(GATEWAY) ## Make stubs, descriptor set and gateway configuration from protos/

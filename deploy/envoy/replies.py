@@ -14,14 +14,20 @@ from typing import Any
 from google.rpc import error_details_pb2, status_pb2
 from sutler.headers import CORRELATION, STATUS
 
+GRPC_OR_GRPC_WEB = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+GRPC_PATH = {"name": ":path", "string_match": {"safe_regex": {"regex": r"/(sutler|grpc)\..*"}}}
 DOMAIN = "gateway.sutler.dev"
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 REQUEST_INFO = "type.googleapis.com/google.rpc.RequestInfo"
 TRANSLATED = "x-envoy-original-path"
 """Set on requests that came as REST; by then their content type says gRPC."""
 
+NOT_TRANSLATED = {"name": TRANSLATED, "present_match": False}
+
 NEVER_RAN = "no instance of the service can be reached; the call has not run"
 MAY_HAVE_RUN = "the service went away during the call, which may or may not have run"
+
+PLACE = {"method": "%REQ(:METHOD):16%", "path": "%REQ(:PATH):256%"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class Reply:
         message: For people.
         flags: Envoy's response flags that it is for; any if empty.
         without: The request header whose absence it is for.
+        told: The HTTP status that callers see; Envoy's if 0.
+        misspoken: It is only for callers that speak something else than gRPC on a path of gRPC.
         detailed: REST callers also get Envoy's own words, such as those of the JSON parser.
         variables: What REST callers also get in the message and in the metadata: name to Envoy's format of it.
     """
@@ -45,6 +53,8 @@ class Reply:
     message: str
     flags: Sequence[str] = ()
     without: str = ""
+    told: int = 0
+    misspoken: bool = False
     detailed: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,10 +72,20 @@ REPLIES = (
     Reply(403, 7, "NOT_ALLOWED", "the gateway does not allow this call", detailed=True),
     Reply(
         404,
+        3,
+        "CONTENT_TYPE_UNSUPPORTED",
+        "this path takes gRPC and gRPC-Web only, content-type application/grpc…; for JSON use the method's REST path "
+        "under /v1/, which its contract names; for buf curl add --protocol grpc",
+        told=415,
+        misspoken=True,
+        variables=PLACE,
+    ),
+    Reply(
+        404,
         12,
         "PATH_UNKNOWN",
         "no API has this method and path",
-        variables={"method": "%REQ(:METHOD):16%", "path": "%REQ(:PATH):256%"},
+        variables=PLACE,
     ),
     Reply(408, 4, "DEADLINE_EXCEEDED", "the deadline passed before the answer was ready"),
     Reply(413, 8, "TOO_LARGE", "the message is larger than the limit"),
@@ -83,16 +103,16 @@ REPLIES = (
 
 def local_replies() -> dict[str, Any]:
     """Returns what replaces Envoy's plain-text errors."""
-    return {"mappers": [mapper for reply in REPLIES for mapper in (_for_grpc(reply), _for_rest(reply))]}
+    mappers = [_for_grpc(reply) for reply in REPLIES if not reply.misspoken]
+    return {"mappers": [*mappers, *(_for_rest(reply) for reply in REPLIES)]}
 
 
 def _for_grpc(reply: Reply) -> dict[str, Any]:
     status = status_pb2.Status(code=reply.code, message=reply.message)
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reply.reason, domain=DOMAIN))
     packed = base64.b64encode(status.SerializeToString()).decode()
-    is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
     return {
-        "filter": _all(*_conditions(reply), _header(is_grpc), _header({"name": TRANSLATED, "present_match": False})),
+        "filter": _all(*_conditions(reply), _header(GRPC_OR_GRPC_WEB), _header(NOT_TRANSLATED)),
         "body_format_override": {"text_format_source": {"inline_string": reply.message}},
         "headers_to_add": [{"header": {"key": STATUS, "value": packed}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
     }
@@ -107,6 +127,7 @@ def _for_rest(reply: Reply) -> dict[str, Any]:
     message = f"{reply.message}: {more}" if more else reply.message
     return {
         "filter": _all(*_conditions(reply)),
+        **({"status_code": reply.told} if reply.told else {}),
         "body_format_override": {
             "json_format": {"code": reply.code, "message": message, "details": details},
             "content_type": "application/json",
@@ -121,6 +142,8 @@ def _conditions(reply: Reply) -> list[dict[str, Any]]:
         found.append({"response_flag_filter": {"flags": list(reply.flags)}})
     if reply.without:
         found.append(_header({"name": reply.without, "present_match": False}))
+    if reply.misspoken:
+        found.append(_header(GRPC_PATH))
     return found
 
 

@@ -8,13 +8,12 @@ from typing import Any
 from sutler.headers import AREA
 
 from deploy.envoy.filters import TRANSCODER, TYPE, json_limit, message_limit
-from deploy.envoy.replies import TRANSLATED
+from deploy.envoy.replies import GRPC_OR_GRPC_WEB, TRANSLATED
 
 ANY_SERVICE = "any"
 """The cluster that answers for all: every service's reflection knows all contracts."""
 
 HEALTH = "/grpc.health.v1.Health/"
-GRPC_OR_GRPC_WEB = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 
 LOOPBACK_HOSTS = ("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*", "[::1]", "[::1]:*")
@@ -44,8 +43,8 @@ def routes(services: Mapping[str, str], sse_transcoder: dict[str, Any], *, any_h
         _foreign_origin(),
         *(_translated(f"/{service}/", area) for service, area in sorted(services.items())),
         *(_to(f"/{service}/", area) for service, area in sorted(services.items())),
-        *(_to(HEALTH, area, [{"name": AREA, "string_match": {"exact": area}}]) for area in areas),
-        _to(HEALTH, ANY_SERVICE, [{"name": AREA, "present_match": False}]),
+        *(_to(HEALTH, area, {"name": AREA, "string_match": {"exact": area}}) for area in areas),
+        _to(HEALTH, ANY_SERVICE, {"name": AREA, "present_match": False}),
         _to(REFLECTION, ANY_SERVICE),
         {
             "match": {
@@ -55,9 +54,9 @@ def routes(services: Mapping[str, str], sse_transcoder: dict[str, Any], *, any_h
             **_nowhere(),
             "typed_per_filter_config": {TRANSCODER: sse_transcoder, **json_limit()},
         },
-        # A client stream may have no end: nothing waits for that before it says that there is no such method.
-        {"match": {"prefix": "/", "headers": [GRPC_OR_GRPC_WEB]}, **_nowhere()},
-        {"match": {"prefix": "/"}, **_nowhere(), "typed_per_filter_config": json_limit()},
+        {"match": {"prefix": "/v1/"}, **_nowhere(), "typed_per_filter_config": json_limit()},
+        # A stream may have no end: nothing waits for that before it says that there is no such method.
+        {"match": {"prefix": "/"}, **_nowhere()},
     ]
     hosts = [_host("served", ["*"] if any_host else LOOPBACK_HOSTS, table)]
     if not any_host:
@@ -101,17 +100,17 @@ def _foreign_origin() -> dict[str, Any]:
 def _translated(prefix: str, cluster: str) -> dict[str, Any]:
     """Returns the route to a service for calls that came as REST, which are no client streams."""
     came_as_rest = {"name": TRANSLATED, "present_match": True}
-    return {**_to(prefix, cluster, [came_as_rest]), "typed_per_filter_config": message_limit()}
+    return {**_to(prefix, cluster, came_as_rest), "typed_per_filter_config": message_limit()}
 
 
-def _to(prefix: str, cluster: str, headers: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Returns the route to a service.
+def _to(prefix: str, cluster: str, *headers: dict[str, Any]) -> dict[str, Any]:
+    """Returns the route to a service, for gRPC only: a service resets what is anything else.
 
     Deadlines are for callers and services to keep: ``grpc-timeout`` is passed on, and Envoy has no timer of its own,
     which would end streams that have begun with INTERNAL.
     """
     return {
-        "match": {"prefix": prefix, **({"headers": headers} if headers else {})},
+        "match": {"prefix": prefix, "headers": [GRPC_OR_GRPC_WEB, *headers]},
         "route": {
             "cluster": cluster,
             "timeout": "0s",

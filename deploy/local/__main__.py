@@ -50,9 +50,7 @@ def run(
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_until_end(layout, ports))
     finally:
-        if manager.manager_pid(layout) is not None:
-            console.print("stopping …")
-            manager.stop(layout)
+        _stop(layout)
         if stop_machines:
             end_machines(layout)
     console.print("stopped")
@@ -101,21 +99,30 @@ def demo(
 @app.command()
 def stop(state: StateDir = STATE) -> None:
     """Stop a stack that runs in the background; machines keep running."""
-    console.print("stopped" if manager.stop(Layout(state.resolve())) else "nothing runs here")
+    console.print("stopped" if _stop(Layout(state.resolve())) else "nothing runs here")
 
 
 @app.command()
 def clean(state: StateDir = STATE) -> None:
     """Stop the stack, end all machines, then remove its state."""
     layout = Layout(state.resolve())
-    manager.stop(layout)
+    _stop(layout)
     end_machines(layout)
+    console.print(f"removing {layout.state}", soft_wrap=True)
     shutil.rmtree(layout.state, ignore_errors=True)
+
+
+def _stop(layout: Layout) -> bool:
+    """Stops a stack, shows what has ended, and returns whether it ran."""
+    if manager.manager_pid(layout) is not None:
+        console.print("stopping …")
+    return manager.stop(layout, told=lambda name: console.print(f"  [yellow]down[/] {name}"))
 
 
 def end_machines(layout: Layout) -> None:
     """Ends every process machine of a stack that does not run."""
     if layout.machines.exists():
+        console.print("ending machines …")
         subprocess.run(
             [sys.executable, "-m", "services.provider.adapters.process.cleanup", layout.machines], cwd=ROOT, check=True
         )

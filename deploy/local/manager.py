@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from deploy.envoy.config import GatewayError
@@ -19,6 +20,7 @@ from deploy.local.programs import BIN, write_configs
 
 START_SECONDS = 10.0
 STOP_SECONDS = 40.0
+LOOK_SECONDS = 0.1
 
 
 class StackError(Exception):
@@ -68,8 +70,12 @@ def _wait_for_pid(layout: Layout, manager: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def stop(layout: Layout) -> bool:
+def stop(layout: Layout, told: Callable[[str], None] = lambda _: None) -> bool:
     """Stops the stack in order and returns whether it ran. Machines keep running.
+
+    Args:
+        layout: The stack.
+        told: Called with the name of each part when it has ended.
 
     Raises:
         StackError: If it does not end in 40 s.
@@ -77,10 +83,18 @@ def stop(layout: Layout) -> bool:
     pid = manager_pid(layout)
     if pid is None:
         return False
+    parts = set(program_pids(layout))
+    ends = time.monotonic() + STOP_SECONDS
     handle = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
-        ended, _, _ = select.select([handle], [], [], STOP_SECONDS)
+        ended = False
+        while not ended and time.monotonic() < ends:
+            ended = bool(select.select([handle], [], [], LOOK_SECONDS)[0])
+            left = set() if ended else set(program_pids(layout))
+            for name in sorted(parts - left):
+                told(name)
+            parts &= left
     finally:
         os.close(handle)
     if not ended:
@@ -131,8 +145,12 @@ def program_pids(layout: Layout) -> dict[str, int]:
     manager = manager_pid(layout)
     if manager is None:
         return {}
+    try:
+        children = Path(f"/proc/{manager}/task/{manager}/children").read_text().split()
+    except OSError:
+        return {}
     found = {}
-    for child in Path(f"/proc/{manager}/task/{manager}/children").read_text().split():
+    for child in children:
         try:
             environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
         except OSError:

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
-from deploy.local.demo.following import Progress
+from deploy.local.demo.following import LOOK_SECONDS, Progress
 
 
 def dead(progress: Progress) -> list[str]:
     """Returns the machines of an order whose process does not run on this host."""
     return [name for name, pid in progress.machines.items() if not _runs(pid)]
+
+
+async def left_running(
+    progress: Progress, known: Callable[[Sequence[str]], Awaitable[list[str]]], seconds: float
+) -> list[str]:
+    """Waits until the machines of an order have ended, for ProviderService and as processes.
+
+    A machine that is no longer running for ProviderService may have a process that is just ending.
+
+    Args:
+        progress: The order.
+        known: Returns those of the machines named that run for ProviderService.
+        seconds: How long to wait.
+
+    Returns:
+        The machines that run all the same.
+    """
+    ends = time.monotonic() + seconds
+    while True:
+        gone = dead(progress)
+        left = await known(list(progress.machines)) or [name for name in progress.machines if name not in gone]
+        if not left or time.monotonic() > ends:
+            return left
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _runs(pid: int) -> bool:

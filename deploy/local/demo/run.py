@@ -169,14 +169,11 @@ class Demo:
         self.console.print(f"  it has {count}, and the ERP knows, after {time.monotonic() - started:.2f} s")
 
     async def _cancel(self, follower: Follower, erp: Salesperson, progress: Progress) -> None:
-        names = list(progress.machines)
         await erp.cancel(progress.order)
         started = time.monotonic()
-        while await follower.running(names):
-            if time.monotonic() - started > CALM_SECONDS:
-                raise StackError(f"the machines of {progress.order.name} still run after {CALM_SECONDS:.0f} s")
-            await asyncio.sleep(0.1)
-        alive = [name for name in names if name not in checking.dead(progress)]
-        if alive:
-            raise StackError(f"the processes of {', '.join(alive)} still run")
+        left = await checking.left_running(progress, follower.running, CALM_SECONDS)
+        if left:
+            raise StackError(
+                f"{progress.order.name}: {', '.join(left)} still run {CALM_SECONDS:.0f} s after it was cancelled"
+            )
         self.console.print(f"  all its machines are gone after {time.monotonic() - started:.2f} s")

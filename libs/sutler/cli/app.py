@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sutler import stubs
 from sutler.cli import work
 from sutler.cli.erp.commands import app as erp
 from sutler.cli.listing import ListsCollections, ListsFeeds, complete_collections, complete_feeds
@@ -221,6 +222,9 @@ def main() -> None:
         from sutler.cli.refusals import explain
 
         _fail(explain(error), 1)
+    except ModuleNotFoundError:
+        stubs.require()
+        raise
     except OSError as error:
         _fail(f"{error.filename or ''}: {error.strerror}".lstrip(": "), 1)
 

@@ -8,6 +8,9 @@ from typing import Protocol
 from sutler.cli.screen import Failed
 from sutler.errors import SutlerError
 
+WORTH_SECONDS = 2.0
+"""From when on it is told how long to wait."""
+
 
 class Placed(Protocol):
     """A document: what is refused."""
@@ -40,8 +43,10 @@ class Refused(Failed):
 
 
 def explain(error: SutlerError) -> str:
-    """Returns an error for people: every violation once, or the message; and the reason."""
+    """Returns an error for people: every violation once, or the message; when to try again; and the reason."""
     if len(error.violations) < 2:
-        return f"{error.message} [{error.reason}]"
+        seconds = error.retry_after.total_seconds() if error.retry_after else 0.0
+        again = f"; try again in {seconds:.0f} s" if seconds >= WORTH_SECONDS else ""
+        return f"{error.message}{again} [{error.reason}]"
     lines = [f"{len(error.violations)} problems [{error.reason}]"]
     return "\n".join([*lines, *(f"  {v.field}: {v.description}" for v in error.violations)])

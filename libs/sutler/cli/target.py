@@ -7,16 +7,22 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from sutler import headers
 from sutler.cli.screen import Failed, Misused
 from sutler.client import Sutler, connect
-from sutler.errors import Unavailable
+from sutler.client.connection import services
+from sutler.errors import Unavailable, Unimplemented
 
 PROBE_SECONDS = 1.0
+PATIENCE_SECONDS = 2.0
+"""How long a command may wait, without a word, for an attempt that an error asks for."""
 
 REMEDY = "start it with `make run`, or name another one with --address or SUTLER_ADDRESS"
 
@@ -44,7 +50,7 @@ def run(target: Target, work: Callable[[Sutler], Awaitable[None]], *, attempts: 
 
     Raises:
         Misused: If the address or the CA cannot be used.
-        Failed: If nothing answers there.
+        Failed: If nothing answers there, or another service does.
         SutlerError: What the work raises.
     """
     _check_address(target.address)
@@ -52,13 +58,22 @@ def run(target: Target, work: Callable[[Sutler], Awaitable[None]], *, attempts: 
 
     async def session() -> None:
         async with connect(
-            target.address, token=target.token, tenant=target.tenant, ca=ca, attempts=attempts
+            target.address,
+            token=target.token,
+            tenant=target.tenant,
+            ca=ca,
+            attempts=attempts,
+            patience=PATIENCE_SECONDS,
         ) as client:
             try:
                 await work(client)
             except Unavailable as error:
                 if is_lost(client):
                     raise Failed(nothing_answers(target, error.message)) from error
+                raise
+            except Unimplemented as error:
+                if "address" in error.metadata and (there := await served(client)):
+                    raise Failed(f"{error.message}; this one serves {', '.join(there)}") from error
                 raise
 
     asyncio.run(session())
@@ -68,6 +83,19 @@ def is_lost(client: Sutler) -> bool:
     """Returns whether a client whose call failed has no connection at all."""
     broken = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.CONNECTING)
     return client.channel.get_state() in broken
+
+
+async def served(client: Sutler) -> list[str]:
+    """Returns the services of the contracts that are behind a client's address and serve."""
+    stub = health_pb2_grpc.HealthStub(client.channel)  # type: ignore[no-untyped-call]
+    found = []
+    for area, service in services().items():
+        request = health_pb2.HealthCheckRequest(service=service.full_name)
+        with suppress(grpc.aio.AioRpcError):
+            answer = await stub.Check(request, timeout=PROBE_SECONDS, metadata=[(headers.AREA, area)])
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                found.append(service.full_name)
+    return found
 
 
 def nothing_answers(target: Target, cause: str) -> str:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LOCAL = [sys.executable, "-m", "deploy.local"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": "libs:.", "COLUMNS": "200"}
 SOON_SECONDS = 60
+PARTS = {"sandbox", *AREAS, "gateway"}
 
 pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
 
@@ -51,8 +52,18 @@ class Foreground:
         return self.process.wait(SOON_SECONDS)
 
 
-def stop(state: Path) -> None:
-    subprocess.run([*LOCAL, "stop", "--state", str(state)], cwd=ROOT, env=ENVIRONMENT, check=True, timeout=SOON_SECONDS)
+def stop(state: Path, command: str = "stop") -> list[str]:
+    """Returns what was printed."""
+    line = [*LOCAL, command, "--state", str(state)]
+    done = subprocess.run(
+        line, cwd=ROOT, env=ENVIRONMENT, check=True, timeout=SOON_SECONDS, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.splitlines()
+
+
+def assert_shows_each_part(lines: list[str]) -> None:
+    assert lines[0] == "stopping …"
+    assert {line for line in lines if line.startswith("  ")} == {f"  down {name}" for name in PARTS}
 
 
 @contextmanager
@@ -79,7 +90,10 @@ def never_up(tmp_path: Path) -> Iterator[Foreground]:
 
 def test_it_ends_when_another_shell_stops_it(foreground: Foreground) -> None:
     foreground.wait_for("Ctrl-C")
-    stop(foreground.layout.state)
+    lines = stop(foreground.layout.state)
+    assert_shows_each_part(lines)
+    assert lines[-1] == "stopped"
+    assert stop(foreground.layout.state) == ["nothing runs here"]
     assert foreground.code() == 0
     assert foreground.lines[-1] == "stopped"
 
@@ -95,8 +109,18 @@ def test_ctrl_c_ends_it_and_says_so(foreground: Foreground) -> None:
     foreground.wait_for("up sandbox")
     foreground.process.send_signal(signal.SIGINT)
     assert foreground.code() == 0
-    assert foreground.lines[-2:] == ["stopping …", "stopped"]
+    assert_shows_each_part(foreground.lines[foreground.lines.index("stopping …") : -1])
+    assert foreground.lines[-1] == "stopped"
     assert manager_pid(foreground.layout) is None
+
+
+def test_clean_shows_what_it_does(foreground: Foreground) -> None:
+    foreground.wait_for("Ctrl-C")
+    lines = stop(foreground.layout.state, "clean")
+    assert_shows_each_part(lines[:-3])
+    assert lines[-3:] == ["ending machines …", "0 machines ended", f"removing {foreground.layout.state}"]
+    assert not foreground.layout.state.exists()
+    assert foreground.code() == 0
 
 
 def test_a_manager_that_died_is_an_error(foreground: Foreground) -> None:

@@ -63,9 +63,11 @@ def test_a_page_sees_errors_and_ids(plain: Stack) -> None:
 
 def test_a_page_sees_the_errors_of_the_gateway(plain: Stack) -> None:
     with client(plain) as made:
-        answer = made.get(f"{plain.url}/v1/nothing", headers={"origin": LOCAL[0]})
-    assert answer.headers["access-control-allow-origin"] == LOCAL[0]
-    assert Answer(rest_error(answer)).info().reason == "PATH_UNKNOWN"
+        unknown = made.get(f"{plain.url}/v1/nothing", headers={"origin": LOCAL[0]})
+        connect = made.post(f"{plain.url}{CACHE.method}", json={}, headers={"origin": LOCAL[0]})
+    for answer, reason in ((unknown, "PATH_UNKNOWN"), (connect, "CONTENT_TYPE_UNSUPPORTED")):
+        assert answer.headers["access-control-allow-origin"] == LOCAL[0]
+        assert Answer(rest_error(answer)).info().reason == reason
 
 
 def test_a_name_that_somebody_points_at_this_machine_is_refused(plain: Stack) -> None:

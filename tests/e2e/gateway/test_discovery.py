@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from tests.e2e.gateway.calls import GETS, Get, channel
-from tests.e2e.gateway.stack import Stack, health_stub
+from tests.e2e.gateway.stack import ROOT, Stack, health_stub
 
 GRPCURL = Path(sys.executable).parent / "grpcurl"
 BUF = Path(sys.executable).parent / "buf"
@@ -47,6 +47,18 @@ def test_buf_finds_out_what_it_needs(plain: Stack, protocol: str) -> None:
     assert (done.returncode, json.loads(done.stdout or "{}").get("name")) == (0, "caches/a"), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [((), "Failure:"), (("--http2-prior-knowledge",), "Failure:"), (("--schema", "protos"), "415")],
+)
+def test_buf_does_not_wait_where_it_speaks_connect(plain: Stack, options: tuple[str, ...], told: str) -> None:
+    """It does so unless told another protocol. What it says of a failed reflection is always the same."""
+    command = [str(BUF), "curl", *options, "-d", "{}", f"{plain.url}/sutler.cache.v1.CacheService/GetCache"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT)
+    assert done.returncode != 0
+    assert told in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("get", GETS, ids=str)
 def test_the_health_of_each_area(plain: Stack, get: Get) -> None:
     service = get.method.split("/")[1]
@@ -71,7 +83,8 @@ def test_the_gateways_own_health(plain: Stack) -> None:
     assert httpx.get(f"{plain.url}/healthz").text == "ok\n"
 
 
-def test_channelz_has_no_route(plain: Stack) -> None:
+@pytest.mark.parametrize("path", ["/grpc.channelz.v1.Channelz/GetServers", "/sutler.resource.v1.ResourceHandler/Read"])
+def test_what_the_gateway_does_not_serve_has_no_route(plain: Stack, path: str) -> None:
     with channel(plain) as made, pytest.raises(grpc.RpcError) as caught:
-        made.unary_unary("/grpc.channelz.v1.Channelz/GetServers", None, None)(b"", timeout=5)
+        made.unary_unary(path, None, None)(b"", timeout=5)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -39,10 +39,6 @@ class TestBadInput:
         assert refusal(http.get("/")) == unknown
         assert refusal(http.get("/v2/caches")) == unknown
 
-    def test_implemented_by_others_is_not_routed(self, http: httpx.Client) -> None:
-        answer = http.post("/sutler.resource.v1.ResourceHandler/Read", json={})
-        assert refusal(answer)[1][1] == "PATH_UNKNOWN"
-
     def test_unknown_enum_value(self, http: httpx.Client) -> None:
         answer = http.patch("/v1/caches/a", json={"eviction": "EVICTION_BY_LOT"})
         assert refusal(answer) == self.malformed
@@ -100,6 +96,37 @@ class TestBadInput:
         answer = http.get("/v1/nothing", headers={"x-correlation-id": 'with "quotes"'})
         assert answer.headers["x-correlation-id"] == 'with "quotes"'
         assert answer.json()["details"][1]["requestId"] == 'with "quotes"'
+
+
+class TestOtherProtocols:
+    """What speaks no gRPC on a path of gRPC: JSON, Connect."""
+
+    unsupported = 415, (code_pb2.INVALID_ARGUMENT, "CONTENT_TYPE_UNSUPPORTED", GATEWAY)
+
+    @pytest.mark.parametrize("kind", ["application/json", "application/proto", "application/connect+proto", ""])
+    @pytest.mark.parametrize(
+        "path",
+        [CACHE.method, "/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"],
+    )
+    def test_is_told_what_is_wrong_where_and_what_to_do(self, http: httpx.Client, path: str, kind: str) -> None:
+        headers = {"content-type": kind} if kind else {}
+        answer = http.post(path, content=b'{"name": "caches/spoken-wrongly"}', headers=headers)
+        assert refusal(answer) == self.unsupported
+        assert dict(Answer(rest_error(answer)).info().metadata) == {"method": "POST", "path": path}
+        assert {path, "/v1/", "grpc"} <= set(answer.json()["message"].replace(",", " ").replace(":", " ").split())
+
+    def test_reaches_no_service(self, plain: Stack, http: httpx.Client) -> None:
+        claimed = {"x-envoy-original-path": "/v1/caches/claimed", "content-type": "application/json"}
+        assert refusal(http.post(CACHE.method, json={"name": "caches/claimed"})) == self.unsupported
+        assert refusal(http.post(CACHE.method, json={"name": "caches/claimed"}, headers=claimed)) == self.unsupported
+        assert not plain.noted("caches/claimed")
+
+    def test_is_told_at_once_while_its_body_is_still_open(self, plain: Stack) -> None:
+        path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+        with socket.create_connection(("127.0.0.1", plain.port), timeout=5) as raw:
+            head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/connect+proto\r\n"
+            raw.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
+            assert raw.makefile("rb").readline() == b"HTTP/1.1 415 Unsupported Media Type\r\n"
 
 
 class TestAccessLog:

@@ -144,12 +144,14 @@ def servicer(method: MethodDescriptor) -> Any:
     )
 
 
-def test_what_is_not_offered_is_not_proposed() -> None:
-    assert {"machines", "stacks"} <= set(kinds.collections())
-    assert not {"schedules", "priceTables"} & set(kinds.collections())
+def test_what_is_not_offered_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"machines", "stacks", "schedules", "priceTables"} <= set(kinds.collections())
+    unbuilt = {f"sutler.provider.v1.ProviderService.{verb}" for verb in ("ListPriceTables", "UpdatePriceTable")}
+    monkeypatch.setattr(kinds, "UNBUILT", unbuilt)
+    assert "priceTables" not in kinds.collections()
     with pytest.raises(Invalid) as caught:
-        kinds.by_name("Schedul")
-    assert "Schedule" not in caught.value.message
+        kinds.by_name("PriceTabl")
+    assert "PriceTable" not in caught.value.message
 
 
 @pytest.mark.parametrize(("word", "meant"), [("Rule", "sutler.rule.v1.Rule"), ("sutler.cache.v1.Cashe", "v1.Cache")])

@@ -50,8 +50,9 @@ class TestTarget:
             token = sutler("token", "--secret", SECRET, "--permission", "rule.rules.get").out.strip()
             assert sutler("--token", token, "get", "rules/a").code == 0
             assert "PERMISSION_MISSING" in sutler("--token", token, "get", "rules").err
-            monkeypatch.setenv("SUTLER_TOKEN", token)
-            assert sutler("get", "rules/a").code == 0
+            for given in (token, f"Bearer {token}"):
+                monkeypatch.setenv("SUTLER_TOKEN", given)
+                assert sutler("get", "rules/a").code == 0
             assert sutler("--tenant", "acme", "get", "rules/a").code == 1
 
     def test_tls(self, sutler: Command, rules: Rules, tmp_path: Path) -> None:
@@ -82,6 +83,12 @@ class TestTarget:
     def test_an_address_that_is_none(self, sutler: Command, address: str) -> None:
         answer = sutler("--address", address, "get", "rules/a")
         assert answer.code == 2 and "host:port" in answer.err
+
+    def test_another_service_there(self, sutler: Command, server: Running) -> None:
+        answer = sutler("get", "caches")
+        assert (answer.code, answer.out) == (1, "")
+        assert f"{server.address} does not serve sutler.cache.v1.CacheService/ListCaches" in answer.err
+        assert "this one serves sutler.resource.v1.ResourceService, sutler.rule.v1.RuleService" in answer.err
 
     def test_nobody_there(self, sutler: Command) -> None:
         address = f"127.0.0.1:{free_port()}"

@@ -37,7 +37,10 @@ def models(
     filter_: Annotated[str, typer.Option("--filter", help="Which models, such as 'model = \"sale.*\"'")] = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """List the models that the ERP's user may read."""
+    """List the models that the ERP's user may read.
+
+    Needs the permission erp.models.list.
+    """
     from sutler.cli.erp import looking
 
     _run(context, lambda client: looking.models(client, _name(connection), filter_, output))
@@ -47,7 +50,10 @@ def models(
 def describe(
     context: typer.Context, model: Model, connection: Connection = "main", output: Output = Format.TABLE
 ) -> None:
-    """Show the fields of a model."""
+    """Show the fields of a model.
+
+    Needs the permission erp.models.describe.
+    """
     from sutler.cli.erp import looking
 
     _run(context, lambda client: looking.describe(client, _name(connection), model, output))
@@ -66,7 +72,10 @@ def search(
     archived: Archived = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Find records."""
+    """Find records; tells if there are more than the limit.
+
+    Needs the permissions erp.records.search and erp.models.describe, for the model and for each that fields lead to.
+    """
     from sutler.cli.erp import looking
     from sutler.erp.v1 import erp_pb2
 
@@ -91,7 +100,10 @@ def get(
     fields: Fields = "*",
     output: Output = Format.YAML,
 ) -> None:
-    """Show records by id; ends with 1 if one does not exist."""
+    """Show records by id, those that exist; ends with 1 if one does not.
+
+    Needs the permissions erp.records.batchGet and erp.models.describe, for the model and for each that fields lead to.
+    """
     from sutler.cli.erp import looking
 
     _run(context, lambda client: looking.get(client, _name(connection), model, ids, _fields(fields), output))
@@ -115,7 +127,10 @@ def export(
     """Write all records that match to a file, by id.
 
     What broke off goes on where it was if the same command is given again: until the end the file is called
-    [bold]FILE.part[/].
+    [bold]FILE.part[/]. What another command has left there is dropped, and a file of that name replaced at the end. One
+    export writes a file at a time.
+
+    Needs the permissions erp.records.export and erp.models.describe, for the model and for each that fields lead to.
     """
     from sutler.cli.erp import exporting
     from sutler.erp.v1 import erp_pb2

@@ -7,8 +7,9 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,11 @@ Field = erp_pb2.ModelField
 Record = dict[str, Any]
 ROWS = 10_000
 """How many records a group of a Parquet file has."""
+
+SCALE = 18
+SMALLEST = Decimal(1).scaleb(-SCALE)
+WIDTH = Context(prec=38, traps=[Inexact, InvalidOperation])
+"""What a decimal of Parquet can be that every reader takes."""
 
 EXACT = (Field.TYPE_DECIMAL, Field.TYPE_MONETARY)
 
@@ -73,10 +79,18 @@ def check_parquet() -> None:
 
 
 def to_parquet(source: IO[str], target: Path, columns: Sequence[Column]) -> None:
-    """Writes a Parquet file from JSON lines, in groups, so that memory stays bounded."""
+    """Writes a Parquet file from JSON lines, in groups, so that memory stays bounded.
+
+    Args:
+        source: The lines, to be read from the beginning, maybe twice.
+        target: The file.
+        columns: Its columns; one of exact numbers is one of texts if a number does not fit 20 digits before the point
+            and 18 after it.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
+    columns = _fitting(source, columns)
     schema = pa.schema([(column.path, _arrow_type(column)) for column in columns])
     with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
         for group in _groups(source):
@@ -85,6 +99,27 @@ def to_parquet(source: IO[str], target: Path, columns: Sequence[Column]) -> None
                 for column, kind in zip(columns, schema, strict=True)
             ]
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+
+
+def _fitting(source: IO[str], columns: Sequence[Column]) -> list[Column]:
+    exact = {column.path: column for column in columns if column.type in EXACT and not column.listed}
+    wide: set[str] = set()
+    for group in _groups(source) if exact else ():
+        for record in group:
+            wide.update(path for path, column in exact.items() if path not in wide and not _fits(column.find(record)))
+    source.seek(0)
+    return [replace(column, type=Field.TYPE_STRING) if column.path in wide else column for column in columns]
+
+
+def _fits(value: Any) -> bool:
+    try:
+        return value is None or _exact(value).is_finite()
+    except ArithmeticError:
+        return False
+
+
+def _exact(value: Any) -> Decimal:
+    return Decimal(str(value)).quantize(SMALLEST, context=WIDTH)
 
 
 def _groups(source: IO[str]) -> Iterator[list[Record]]:
@@ -100,7 +135,7 @@ def _arrow_type(column: Column) -> Any:
     if column.type in MANY:
         return pa.list_(pa.int64())
     if column.type in EXACT:
-        return pa.decimal128(38, 18)
+        return pa.decimal128(WIDTH.prec, SCALE)
     kinds = {
         Field.TYPE_BOOLEAN: pa.bool_(),
         Field.TYPE_INTEGER: pa.int64(),
@@ -120,7 +155,7 @@ def _arrow(column: Column, record: Record) -> Any:
     if column.listed:
         return json.dumps(value, ensure_ascii=False)
     if column.type in EXACT:
-        return Decimal(str(value)).quantize(Decimal("1e-18"))
+        return _exact(value)
     if column.type == Field.TYPE_DATE:
         return date.fromisoformat(value)
     if column.type == Field.TYPE_DATETIME:

@@ -7,9 +7,10 @@ from typing import Any
 
 from sutler.cli.erp.columns import Column, columns_of, plain
 from sutler.cli.output import as_yaml, print_json, print_table, show, to_dict
-from sutler.cli.screen import Format, console
+from sutler.cli.screen import Format, console, errors
 from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
+from sutler.errors import NotFound
 
 PAGE_SIZE = 1000
 FIELD_COLUMNS = ("field", "type", "relation", "required", "readonly", "label")
@@ -48,7 +49,7 @@ async def describe(client: Sutler, connection: str, model: str, output: Format) 
 
 
 async def search(client: Sutler, request: erp_pb2.SearchRecordsRequest, limit: int, output: Format) -> None:
-    """Prints the records that match, up to a limit. Raises as :func:`models`."""
+    """Prints the records that match, up to a limit, and says if there are more. Raises as :func:`models`."""
     columns = await columns_of(client, request.connection, request.model, request.fields)
     found: list[erp_pb2.Record] = []
     while len(found) < limit:
@@ -59,22 +60,37 @@ async def search(client: Sutler, request: erp_pb2.SearchRecordsRequest, limit: i
         if not request.page_token:
             break
     _show(found, columns, output)
+    if request.page_token:
+        errors.print(f"only the first {len(found)}; --limit shows more, sutler erp export all", markup=False)
 
 
 async def get(
     client: Sutler, connection: str, model: str, ids: Sequence[int], fields: Sequence[str], output: Format
 ) -> None:
-    """Prints records by id. Raises as :func:`models`."""
+    """Prints the records by id that exist.
+
+    Raises:
+        NotFound: If one does not exist.
+        SutlerError: What the gateway answers.
+    """
     columns = await columns_of(client, connection, model, fields)
     found: list[erp_pb2.Record] = []
-    request = erp_pb2.BatchGetRecordsRequest(connection=connection, model=model, ids=ids, fields=fields)
+    missing: list[int] = []
+    request = erp_pb2.BatchGetRecordsRequest(
+        connection=connection, model=model, ids=ids, fields=fields, allow_missing=True
+    )
     while True:
         answer = await client.erp.BatchGetRecords(request)
         found += answer.records
+        missing += answer.missing_ids
         request.page_token = answer.next_page_token
         if not request.page_token:
             break
-    _show(found, columns, output)
+    if found:
+        _show(found, columns, output)
+    if missing:
+        named = ", ".join(str(one) for one in dict.fromkeys(missing))
+        raise NotFound(f"{connection} has no {model} {named}, or the ERP hides it from its user")
 
 
 def _show(records: Sequence[erp_pb2.Record], columns: Sequence[Column], output: Format) -> None:
