@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from sutler.cache.v1 import cache_pb2
 from sutler.client import Sutler
 from sutler.erp.v1 import erp_pb2
 from sutler.testing import free_port, wait_until
 from sutler.wire import from_struct
 
+from services.erp.adapters.answers import cache_calls, nearby
 from tests.conformance.sandbox.processes import SandboxProcess
 from tests.integration.erp.conftest import MAIN, connect, gateway
 from tests.integration.erp.servers import Proxy
@@ -69,8 +71,14 @@ async def test_what_is_near_goes_when_the_feed_breaks(sqlite: str, tmp_path: Pat
 
 
 async def test_concurrent_reads_share_calls_to_the_cache_and_the_erp(
-    sqlite: str, tmp_path: Path, proxy: tuple[Proxy, str], sandbox: SandboxProcess
+    sqlite: str,
+    tmp_path: Path,
+    proxy: tuple[Proxy, str],
+    sandbox: SandboxProcess,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for module, name in ((cache_calls, "TIMEOUT_SECONDS"), (nearby, "MARK_SECONDS")):
+        monkeypatch.setattr(module, name, 20.0)  # on a busy machine too, nothing is given up
     lossy, url = proxy
     ids = [partner(sandbox, f"cold {number}") for number in range(32)]
     async with cached(tmp_path) as (cache, address), gateway(sqlite, cache_address=address) as client:
