@@ -20,6 +20,7 @@ from sutler.store import Database, open_database
 from sutler.store.keys import token_sealer
 from sutler.store.requests import StoredAnswers
 from sutler.store.retention import Sweep, Sweeper
+from sutler.watch import Watcher
 
 from services.rule.adapters.calls import GrpcCaller, connections
 from services.rule.adapters.database.accepting import Acceptor
@@ -93,7 +94,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         scheduler = Scheduler(schedule_store, engine, backlog, measures)
         task_store = DatabaseTasks(database, acceptor, work, settings.max_leased)
         arrivals = Arrivals(task_store.ready, database.changes)
-        pager = Pager(await token_sealer(database))
+        sealer = await token_sealer(database)
+        pager = Pager(sealer)
         scene = DatabaseScene(database)
         purges, replays = DatabasePurges(database), DatabaseReplays(database)
         parts = Parts(
@@ -112,6 +114,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             scene=scene,
             simulator=Simulator(scene, methods, settings.max_depth),
             pager=pager,
+            watcher=Watcher(sealer, runtime.shutdown),
+            database=database,
             shutdown=runtime.shutdown,
         )
 

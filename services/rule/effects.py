@@ -16,6 +16,7 @@ from services.rule.steps import MAX_CHANGE_BYTES, Change, Step, StepState
 from services.rule.subjects import Evaluate, Subject, apply, check_revision, fresh, kept_alive
 from services.rule.tellings import inherited, of_change, of_deletion
 from services.rule.values import ABSENT, clipped
+from services.rule.watching import SubjectKind
 from services.rule.writes import SubjectUpdate, TaskOutcome, Write
 from services.rule.writing import compile_writes
 
@@ -38,12 +39,12 @@ class Effects:
 
     Attributes:
         contents: The events, in order.
-        gone: The subjects that are deleted, before others of their names are stored.
+        gone: The subjects that are deleted, as they are stored, each with why; before others of their names are stored.
     """
 
     def __init__(self, execution: Execution, event: Event, evaluate: Evaluate | None, load: Load, now: float) -> None:
         self.contents: list[Content] = []
-        self.gone: list[Subject] = []
+        self.gone: list[tuple[Subject, SubjectKind]] = []
         self._execution = execution
         self._event = event
         self._evaluate = evaluate
@@ -51,11 +52,18 @@ class Effects:
         self._time = now
         self._stored: dict[str, Subject] = {}
         self._now: dict[str, Subject] = {}
+        self._changes: dict[str, list[Change]] = {}
 
     @property
     def subjects(self) -> Sequence[Subject]:
         """The subjects that exist by now, of those that were written."""
         return [subject for subject in self._now.values() if subject.revision]
+
+    @property
+    def written(self) -> Sequence[tuple[Subject | None, Subject, Sequence[Change]]]:
+        """Those subjects, each as it is stored, as it is now, and what changed."""
+        stored = {id_: subject if subject.revision else None for id_, subject in self._stored.items()}
+        return [(stored[one.id], one, self._changes.get(one.id, ())) for one in self.subjects]
 
     def make(self, step: Step) -> Step:
         """Makes what one step says, and returns the step as it is shown from now on.
@@ -107,7 +115,8 @@ class Effects:
 
     def _delete(self, subject: Subject, update: SubjectUpdate) -> Subject:
         if self._stored[subject.id].revision:
-            self.gone.append(subject)
+            self.gone.append((self._stored[subject.id], SubjectKind.DELETED))
+        self._changes.pop(subject.id, None)
         if not update.muted:
             id_ = derive(self._execution.uuid, f"deletions/{len(self.contents)}")
             self._emit(of_deletion(subject, "DELETED", id_, self._time, update.extra))
@@ -128,10 +137,12 @@ class Effects:
         # All writes of one execution are one change, so they count once.
         changed, applied = apply(replace(subject, revision=stored.revision), writes, self._time, evaluate)
         self._now[id_] = replace(changed, revision=max(changed.revision, subject.revision))
-        return [
-            shown(replace(one.change, event=self._tell(one.change, stored.revision + 1, extra) if one.told else ""))
+        changes = [
+            replace(one.change, event=self._tell(one.change, stored.revision + 1, extra) if one.told else "")
             for one in applied
         ]
+        self._changes.setdefault(id_, []).extend(changes)
+        return [shown(change) for change in changes]
 
     def _tell(self, change: Change, revision: int, extra: Mapping[str, Any]) -> str:
         id_ = derive(self._execution.uuid, f"changes/{len(self.contents)}")
@@ -141,7 +152,7 @@ class Effects:
         if id_ not in self._now:
             stored, over = self._load(id_)
             if over is not None:
-                self.gone.append(over)
+                self.gone.append((over, SubjectKind.EXPIRED))
                 self.contents.append(of_deletion(over, "EXPIRED", new_id(), self._time, {}))
             self._stored[id_] = self._now[id_] = stored or fresh(self._execution.tenant, id_, self._time)
         return self._now[id_]

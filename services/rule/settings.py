@@ -38,6 +38,9 @@ class Settings(ServerSettings):
     keep_revisions_days: float = Field(
         90, gt=0, description="How long revisions are kept that are neither active nor in use"
     )
+    keep_changes_days: float = Field(
+        1, gt=0, description="How long changes of subjects are kept for watches that resume"
+    )
     keep_operations_days: float = Field(30, gt=0, description="How long operations are kept after they ended")
     sweep_seconds: float = Field(600, gt=0, description="How often to look for what is too old")
 
@@ -48,4 +51,5 @@ class Settings(ServerSettings):
             timedelta(days=self.keep_events_days),
             timedelta(days=self.keep_executions_days),
             timedelta(days=self.keep_revisions_days),
+            timedelta(days=self.keep_changes_days),
         )

@@ -128,9 +128,20 @@ def of_rule(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
     return tuple(condition for condition in conditions if not condition.worker)
 
 
+_CHANGES = TypeAdapter(tuple[Change, ...])
 _CONDITIONS = TypeAdapter(tuple[Condition, ...])
 _STEPS = TypeAdapter(tuple[Step, ...])
 _FAILURE = TypeAdapter(Failure)
+
+
+def dump_changes(changes: tuple[Change, ...]) -> str:
+    """Returns changes as JSON, for the store."""
+    return _CHANGES.dump_json(changes).decode() if changes else ""
+
+
+def load_changes(text: str) -> tuple[Change, ...]:
+    """Returns what :func:`dump_changes` made JSON of."""
+    return _CHANGES.validate_json(text) if text else ()
 
 
 def dump_conditions(conditions: tuple[Condition, ...]) -> str:

@@ -13,6 +13,7 @@ from services.rule.servicer.rules import RuleRpcs
 from services.rule.servicer.schedules import ScheduleRpcs
 from services.rule.servicer.subjects import SubjectRpcs
 from services.rule.servicer.tasks import TaskRpcs
+from services.rule.servicer.watches import WatchRpcs
 
 __all__ = ["Parts", "RuleServicer"]
 
@@ -26,6 +27,7 @@ class RuleServicer(
     ScheduleRpcs,
     TaskRpcs,
     InsightRpcs,
+    WatchRpcs,
     OperationsServicer,
 ):
     """All RPCs that this release offers.

@@ -9,6 +9,8 @@ from typing import Any
 
 from sutler.context import Principal, current
 from sutler.paging import Pager, fitting, page_size
+from sutler.store import Database
+from sutler.watch import Watcher
 
 from services.rule.adapters.database.reading import Reading
 from services.rule.adapters.database.replays import DatabaseReplays
@@ -48,6 +50,8 @@ class Parts:
         scene: Reads rules for those who look at all of them.
         simulator: Tells what events would do.
         pager: Makes page tokens.
+        watcher: Makes watches.
+        database: Where everything is stored, for watches.
         shutdown: Set when the server stops.
     """
 
@@ -66,6 +70,8 @@ class Parts:
     scene: DatabaseScene
     simulator: Simulator
     pager: Pager
+    watcher: Watcher
+    database: Database
     shutdown: asyncio.Event
 
     def query(self, method: str, request: Any) -> Query:

@@ -12,16 +12,16 @@ from sutler.store.sequences import draw
 
 from services.rule.adapters.database.indexes import Indexes
 from services.rule.adapters.database.inserting import chunks, insert_executions
+from services.rule.adapters.database.ordering import SEQUENCE
 from services.rule.emissions import too_deep
 from services.rule.events import CORRELATION, Cause, Content, Event, EventState, event_name
 from services.rule.matching import Entry
 from services.rule.outcomes import Aftermath, Claim, Published
 from services.rule.values import ABSENT, encode
 
-SEQUENCE = "rule"
 MAX_CORRELATION = 128
 
-_INSERT_EVENT = f"INSERT INTO events VALUES ({', '.join('?' * 32)})"
+_INSERT_EVENT = f"INSERT INTO events VALUES ({', '.join('?' * 32)}, NULL, NULL)"
 
 
 @dataclass(frozen=True, slots=True)

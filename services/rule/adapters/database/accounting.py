@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sutler.store import Transaction
 
+from services.rule.adapters.database.ordering import next_number
 from services.rule.events import EventState
 from services.rule.executions import ExecutionState
 
@@ -31,11 +32,12 @@ def execution_ended(tx: Transaction, tenant: str, event: str, state: ExecutionSt
         "UPDATE events SET open_executions = open_executions - 1, open_children = open_children + ?, "
         "failure_count = failure_count + ?, bad_count = bad_count + ?, update_time = ?, "
         "state = CASE WHEN open_executions > 1 THEN state WHEN bad_count + ? > 0 THEN ? ELSE ? END, "
-        "end_time = CASE WHEN open_executions > 1 THEN end_time ELSE ? END "
+        "end_time = CASE WHEN open_executions > 1 THEN end_time ELSE ? END, "
+        "end_change = CASE WHEN open_executions > 1 THEN end_change ELSE ? END "
         "WHERE tenant = ? AND name = ? RETURNING open_executions, open_children",
         (
             *(children, failed, bad, tx.now, bad, int(EventState.FAILED), int(EventState.SUCCEEDED), tx.now),
-            *(tenant, event),
+            *(next_number(tx), tenant, event),
         ),
     )
     return cascade_ended(tx, tenant, event) if row == (0, 0) else []
@@ -49,9 +51,10 @@ def cascade_ended(tx: Transaction, tenant: str, event: str) -> list[str]:
     """
     while True:
         row = tx.one(
-            "UPDATE events SET cascade_end_time = ?, update_time = ? WHERE tenant = ? AND name = ?"
+            "UPDATE events SET cascade_end_time = ?, update_time = ?,"
+            " cascade_change = CASE WHEN depth = 0 THEN ? ELSE NULL END WHERE tenant = ? AND name = ?"
             " RETURNING parent_event",
-            (tx.now, tx.now, tenant, event),
+            (tx.now, tx.now, next_number(tx), tenant, event),
         )
         if row is None:
             return []
@@ -87,12 +90,15 @@ def execution_begun_again(tx: Transaction, tenant: str, event: str, *, failed: i
         return False
     tx.execute(
         "UPDATE events SET open_executions = open_executions + 1, execution_count = execution_count + ?, "
-        "failure_count = failure_count - ?, bad_count = bad_count - ?, state = ?, end_time = NULL, update_time = ? "
-        "WHERE tenant = ? AND name = ?",
+        "failure_count = failure_count - ?, bad_count = bad_count - ?, state = ?, end_time = NULL, end_change = NULL, "
+        "update_time = ? WHERE tenant = ? AND name = ?",
         (added, failed, failed, int(EventState.ACTIVE), tx.now, tenant, event),
     )
     while row is not None and row[:2] == (0, 0):
-        tx.execute("UPDATE events SET cascade_end_time = NULL WHERE tenant = ? AND name = ?", (tenant, event))
+        tx.execute(
+            "UPDATE events SET cascade_end_time = NULL, cascade_change = NULL WHERE tenant = ? AND name = ?",
+            (tenant, event),
+        )
         event = row[2]
         row = tx.one(
             "SELECT open_executions, open_children, parent_event FROM events WHERE tenant = ? AND name = ?",

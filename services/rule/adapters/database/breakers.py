@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sutler.store import Transaction
 
+from services.rule.adapters.database.ordering import next_number
 from services.rule.adapters.database.rows import BREAKER, breaker_from, breaker_row
 from services.rule.breakers import Breaker, after_failure, breaker_name, closed, deferred_until, probing
 from services.rule.executions import Execution, ExecutionState
@@ -65,13 +66,14 @@ def reset(tx: Transaction, breaker: Breaker) -> Breaker:
     """Closes a breaker; what it deferred can be claimed at once."""
     fresh = closed(breaker, tx.now)
     save(tx, fresh, tx.now)
-    tx.execute(
-        "UPDATE executions SET state = ?, due_time = ?, next_attempt_time = NULL, update_time = ? "
-        "WHERE rule_uid = ? AND subject = ? AND ended = 0 AND state = ?",
-        (
-            *(int(ExecutionState.PENDING), tx.now, tx.now),
-            *(breaker.rule_uid, breaker.subject, int(ExecutionState.DEFERRED)),
-        ),
+    deferred = tx.all(
+        "SELECT seq FROM executions WHERE rule_uid = ? AND subject = ? AND ended = 0 AND state = ? ORDER BY seq",
+        (breaker.rule_uid, breaker.subject, int(ExecutionState.DEFERRED)),
+    )
+    tx.many(
+        "UPDATE executions SET state = ?, due_time = ?, next_attempt_time = NULL, update_time = ?, change = ? "
+        "WHERE seq = ?",
+        [(int(ExecutionState.PENDING), tx.now, tx.now, next_number(tx), seq) for (seq,) in deferred],
     )
     return fresh
 

@@ -8,6 +8,7 @@ from sutler.store import Transaction
 
 from services.rule.adapters.database import letters, tasks
 from services.rule.adapters.database.accounting import execution_ended
+from services.rule.adapters.database.ordering import next_number
 from services.rule.adapters.database.rows import EXECUTION, execution_from
 from services.rule.executions import ExecutionState
 
@@ -28,8 +29,8 @@ def cancel_some(tx: Transaction, rule_uid: str) -> None:
     for execution in map(execution_from, rows):
         tx.execute(
             "UPDATE executions SET state = ?, ended = 1, holder = 0, end_time = ?, update_time = ?, "
-            "next_attempt_time = NULL WHERE seq = ?",
-            (int(ExecutionState.CANCELLED), tx.now, tx.now, execution.seq),
+            "next_attempt_time = NULL, change = ? WHERE seq = ?",
+            (int(ExecutionState.CANCELLED), tx.now, tx.now, next_number(tx), execution.seq),
         )
         tasks.end(tx, replace(execution, state=ExecutionState.CANCELLED))
         letters.replayed(tx, execution, well=False)

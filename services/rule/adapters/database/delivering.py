@@ -6,6 +6,7 @@ from sutler.store import Transaction
 
 from services.rule.adapters.database.accepting import Acceptor
 from services.rule.adapters.database.accounting import cascade_ended
+from services.rule.adapters.database.ordering import next_number
 from services.rule.adapters.database.rows import EVENT_FULL, event_from
 from services.rule.events import EventState
 from services.rule.outcomes import Aftermath, Claim
@@ -25,10 +26,13 @@ def deliver(tx: Transaction, acceptor: Acceptor, claim: Claim) -> tuple[Aftermat
     )
     events, aftermath = acceptor.begin(tx, [event_from(row) for row in rows], claim)
     tx.many(
-        "UPDATE events SET state = ?, execution_count = ?, open_executions = ?, end_time = ?, update_time = ? "
-        "WHERE seq = ?",
+        "UPDATE events SET state = ?, execution_count = ?, open_executions = ?, end_time = ?, end_change = ?, "
+        "update_time = ? WHERE seq = ?",
         [
-            (int(event.state), event.execution_count, event.execution_count, event.end_time, tx.now, event.seq)
+            (
+                *(int(event.state), event.execution_count, event.execution_count, event.end_time),
+                *(next_number(tx) if event.state.ended else None, tx.now, event.seq),
+            )
             for event in events
         ],
     )

@@ -11,12 +11,11 @@ from sutler.filtering import parse
 from sutler.ids import derive
 from sutler.operations import Operation
 from sutler.store import Transaction
-from sutler.store.sequences import draw
 
 from services.rule.adapters.database import operating, schemas
-from services.rule.adapters.database.accepting import SEQUENCE
 from services.rule.adapters.database.accounting import execution_begun_again
 from services.rule.adapters.database.inserting import insert_execution, new_execution
+from services.rule.adapters.database.ordering import next_number
 from services.rule.adapters.database.resuming import lane_busy
 from services.rule.adapters.database.rows import EVENT, event_from
 from services.rule.adapters.database.rules import find
@@ -74,7 +73,7 @@ def begin_events(tx: Transaction, operation: Operation, work: dict[str, Any], li
 
 
 def _begin(tx: Transaction, operation: Operation, event: Event, entry: Entry) -> None:
-    fresh = new_execution(event, entry, draw(tx, SEQUENCE), tx.now)
+    fresh = new_execution(event, entry, next_number(tx), tx.now)
     name = "executions/" + random_uuid_like(derive(fresh.uuid, operation.name))
     execution = replace(fresh, name=name)
     execution_begun_again(tx, event.tenant, event.name, failed=0, added=1)

@@ -19,8 +19,8 @@ CHUNK = 200
 _INSERT_EXECUTION = (
     "INSERT INTO executions (seq, tenant, name, event, root_event, rule, rule_uid, revision, rule_revision, subject, "
     "depth, correlation_id, create_time, update_time, state, ended, ready, holder, attempts, deferrals, conditions, "
-    "steps, error, due_time, dead_letter, original_execution, subject_name) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, ?, ?, 0, 0, '', '', '', ?, '', ?, ?)"
+    "steps, error, due_time, dead_letter, original_execution, subject_name, change) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, ?, ?, 0, 0, '', '', '', ?, '', ?, ?, ?)"
 )
 
 
@@ -84,7 +84,7 @@ def execution_row(execution: Execution, *, ready: bool) -> tuple[Any, ...]:
         *(execution.rule, execution.rule_uid, execution.revision, f"{execution.rule}/revisions/{execution.revision}"),
         *(execution.subject, execution.depth, execution.correlation_id, execution.create_time, execution.update_time),
         *(int(ready), execution.holder, execution.due_time, execution.original_execution),
-        subject_name(execution.subject) if execution.subject else "",
+        *(subject_name(execution.subject) if execution.subject else "", execution.seq),
     )
 
 

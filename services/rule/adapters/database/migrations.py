@@ -158,6 +158,28 @@ _REPLAYS = (
     )""",
 )
 
+_WATCHES = (
+    "ALTER TABLE events ADD COLUMN end_change BIGINT",
+    "ALTER TABLE events ADD COLUMN cascade_change BIGINT",
+    "ALTER TABLE executions ADD COLUMN change BIGINT",
+    "CREATE INDEX events_ended ON events (tenant, end_change) WHERE end_change IS NOT NULL",
+    "CREATE INDEX events_cascade_ended ON events (tenant, cascade_change) WHERE cascade_change IS NOT NULL",
+    "CREATE INDEX executions_changed ON executions (tenant, change) WHERE change IS NOT NULL",
+    """CREATE TABLE subject_changes (
+        seq BIGINT NOT NULL PRIMARY KEY, kind BIGINT NOT NULL, change_time DOUBLE PRECISION NOT NULL,
+        principal TEXT NOT NULL, execution TEXT NOT NULL, changes TEXT NOT NULL, prior TEXT NOT NULL,
+        id TEXT NOT NULL, tenant TEXT NOT NULL, uid TEXT NOT NULL,
+        create_time DOUBLE PRECISION NOT NULL, update_time DOUBLE PRECISION NOT NULL,
+        properties TEXT NOT NULL, ext_properties TEXT NOT NULL, revision BIGINT NOT NULL,
+        ttl DOUBLE PRECISION, expire_time DOUBLE PRECISION
+    )""",
+    "CREATE INDEX subject_changes_order ON subject_changes (tenant, seq)",
+    """CREATE TABLE watch_marks (
+        tenant TEXT NOT NULL, log TEXT NOT NULL, number BIGINT NOT NULL,
+        PRIMARY KEY (tenant, log)
+    )""",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -167,4 +189,5 @@ MIGRATIONS = (
     Migration(2, "schedules", _SCHEDULES),
     Migration(3, "tasks for workers", _TASKS),
     Migration(4, "executions that operations wait for", _REPLAYS),
+    Migration(5, "numbers of changes for watches, and the log of subjects", _WATCHES),
 )

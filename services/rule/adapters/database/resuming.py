@@ -7,12 +7,11 @@ from dataclasses import replace
 from sutler.errors import not_found
 from sutler.ids import derive
 from sutler.store import Transaction
-from sutler.store.sequences import draw
 
 from services.rule.adapters.database import letters, tasks
-from services.rule.adapters.database.accepting import SEQUENCE
 from services.rule.adapters.database.accounting import execution_begun_again, execution_ended
 from services.rule.adapters.database.inserting import insert_execution
+from services.rule.adapters.database.ordering import next_number
 from services.rule.definitions import load
 from services.rule.events import random_uuid_like
 from services.rule.executions import Execution, ExecutionState
@@ -54,10 +53,10 @@ def resume(tx: Transaction, execution: Execution) -> Execution:
     )
     tx.execute(
         "UPDATE executions SET state = ?, ended = 0, ready = ?, attempts = 0, conditions = ?, steps = ?, due_time = ?, "
-        "next_attempt_time = NULL, end_time = NULL, give_up_time = ?, update_time = ? WHERE seq = ?",
+        "next_attempt_time = NULL, end_time = NULL, give_up_time = ?, update_time = ?, change = ? WHERE seq = ?",
         (
             *(int(again.state), int(ready), dump_conditions(again.conditions), dump_steps(again.steps)),
-            *(tx.now, again.give_up_time, tx.now, execution.seq),
+            *(tx.now, again.give_up_time, tx.now, next_number(tx), execution.seq),
         ),
     )
     return again
@@ -78,12 +77,12 @@ def begin_anew(tx: Transaction, execution: Execution) -> Execution:
     if execution.state is not ExecutionState.FAILED:
         tx.execute(
             "UPDATE executions SET state = ?, ended = 1, holder = 0, end_time = ?, next_attempt_time = NULL, "
-            "update_time = ? WHERE seq = ?",
-            (int(ExecutionState.CANCELLED), tx.now, tx.now, execution.seq),
+            "update_time = ?, change = ? WHERE seq = ?",
+            (int(ExecutionState.CANCELLED), tx.now, tx.now, next_number(tx), execution.seq),
         )
         tasks.end(tx, replace(execution, state=ExecutionState.CANCELLED))
         execution_ended(tx, execution.tenant, execution.event, ExecutionState.CANCELLED, 0)
-    seq = draw(tx, SEQUENCE)
+    seq = next_number(tx)
     again = Execution(
         "executions/" + random_uuid_like(derive(execution.uuid, f"restart/{seq}")),
         seq,

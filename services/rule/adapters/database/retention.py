@@ -13,6 +13,7 @@ from sutler.store import Database, Transaction
 from sutler.store.holding import Lease, lead
 from sutler.store.retention import Sweep
 
+from services.rule.adapters.database.marks import EVENTS, EXECUTIONS, SUBJECTS, raise_marks
 from services.rule.adapters.database.subject_store import DatabaseSubjects
 from services.rule.rules import RevisionState
 
@@ -36,11 +37,13 @@ class Ages:
         events: Events, after their cascade.
         executions: Executions.
         revisions: Revisions that are neither active nor in use.
+        changes: Changes of subjects, for watches that resume.
     """
 
     events: timedelta
     executions: timedelta
     revisions: timedelta
+    changes: timedelta
 
 
 class Retention:
@@ -79,6 +82,7 @@ class Retention:
             ("events", delete_events, ages.events),
             ("executions", delete_executions, ages.executions),
             ("rule_revisions", delete_revisions, ages.revisions),
+            ("subject_changes", delete_changes, ages.changes),
         ):
             deleted = await self._all(lambda tx, delete=delete, age=age: delete(tx, age))  # type: ignore[misc]
             if deleted:
@@ -102,18 +106,22 @@ def delete_events(tx: Transaction, age: timedelta) -> int:
     for tenant, name in roots:
         if deleted >= CHUNK:
             break
-        deleted += tx.execute(
+        rows = tx.all(
             "DELETE FROM events WHERE seq IN "
-            "(SELECT seq FROM events WHERE tenant = ? AND root_event = ? ORDER BY depth DESC, seq DESC LIMIT ?)",
+            "(SELECT seq FROM events WHERE tenant = ? AND root_event = ? ORDER BY depth DESC, seq DESC LIMIT ?)"
+            " RETURNING tenant, seq, COALESCE(end_change, 0), COALESCE(cascade_change, 0)",
             (tenant, name, CHUNK - deleted),
         )
+        raise_marks(tx, EVENTS, [(row[0], max(row[1:])) for row in rows])
+        deleted += len(rows)
     return deleted
 
 
 def delete_executions(tx: Transaction, age: timedelta) -> int:
     """Deletes a chunk of executions that ended long ago, with their answers and tasks, and returns how many it was."""
     rows = tx.all(
-        "SELECT seq FROM executions WHERE ended = 1 AND end_time < ? LIMIT ?", (tx.now - age.total_seconds(), CHUNK)
+        "SELECT seq, tenant, COALESCE(change, seq) FROM executions WHERE ended = 1 AND end_time < ? LIMIT ?",
+        (tx.now - age.total_seconds(), CHUNK),
     )
     marks = ", ".join("?" * len(rows))
     if rows:
@@ -121,6 +129,18 @@ def delete_executions(tx: Transaction, age: timedelta) -> int:
         tx.execute(f"DELETE FROM answers WHERE execution IN ({marks})", seqs)
         tx.execute(f"DELETE FROM tasks WHERE execution_seq IN ({marks})", seqs)
         tx.execute(f"DELETE FROM executions WHERE seq IN ({marks})", seqs)
+        raise_marks(tx, EXECUTIONS, [(tenant, number) for _, tenant, number in rows])
+    return len(rows)
+
+
+def delete_changes(tx: Transaction, age: timedelta) -> int:
+    """Deletes a chunk of changes of subjects that were long ago, and returns how many it was."""
+    oldest = tx.all("SELECT seq, tenant, change_time FROM subject_changes ORDER BY seq LIMIT ?", (CHUNK,))
+    rows = [(seq, tenant) for seq, tenant, time in oldest if time < tx.now - age.total_seconds()]
+    if rows:
+        marks = ", ".join("?" * len(rows))
+        tx.execute(f"DELETE FROM subject_changes WHERE seq IN ({marks})", [seq for seq, _ in rows])
+        raise_marks(tx, SUBJECTS, [(tenant, seq) for seq, tenant in rows])
     return len(rows)
 
 

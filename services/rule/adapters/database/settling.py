@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sutler.auth import decode_principal
 from sutler.ids import derive
 from sutler.store import Transaction
 
 from services.rule.adapters.database import breakers, lanes, letters, tasks
 from services.rule.adapters.database.accepting import Acceptor
 from services.rule.adapters.database.accounting import execution_ended
-from services.rule.adapters.database.effects import take_effect
+from services.rule.adapters.database.effects import cause_of, take_effect
+from services.rule.adapters.database.ordering import next_number
 from services.rule.adapters.database.rows import EXECUTION, execution_from, progress
-from services.rule.emissions import caused_by
 from services.rule.events import Cause, Content
 from services.rule.executions import Execution, ExecutionState, Job
 from services.rule.letters import letter_name
@@ -108,20 +107,12 @@ class Settler:
         promoted = lanes.promote(tx, execution, claim.holder)
         aftermath, open_ = Aftermath(), 0
         if contents:
-            cause = _cause(tx, job, execution)
+            cause = cause_of(tx, job, execution)
             room = max(0, claim.room + 1 - len(promoted))  # the place of the one that has ended is free
             accepted = self._acceptor.accept(tx, execution.tenant, contents, cause, Claim(claim.holder, room))
             aftermath, open_ = accepted.aftermath, accepted.open
         ended = execution_ended(tx, execution.tenant, execution.event, execution.state, open_)
         return replace(aftermath, jobs=(*promoted, *aftermath.jobs), ended=tuple(ended))
-
-
-def _cause(tx: Transaction, job: Job, execution: Execution) -> Cause:
-    row = tx.one(
-        "SELECT author FROM rule_revisions WHERE rule_uid = ? AND number = ?", (execution.rule_uid, execution.revision)
-    )
-    principal = decode_principal(row[0]).subject if row else ""
-    return caused_by(execution, job.event, principal)
 
 
 def task_cause(tx: Transaction, task: Task, principal: str) -> Cause:
@@ -137,10 +128,10 @@ def _end(tx: Transaction, execution: Execution) -> None:
     tx.execute(
         "UPDATE executions SET state = ?, ended = 1, holder = 0, conditions = ?, steps = ?, start_time = ?, "
         "give_up_time = ?, attempts = ?, deferrals = ?, error = ?, end_time = ?, update_time = ?, "
-        "next_attempt_time = NULL, dead_letter = ? WHERE seq = ?",
+        "next_attempt_time = NULL, dead_letter = ?, change = ? WHERE seq = ?",
         (
             *(int(execution.state), *progress(execution), execution.attempts, execution.deferrals),
-            *(dump_failure(execution.error), tx.now, tx.now, execution.dead_letter, execution.seq),
+            *(dump_failure(execution.error), tx.now, tx.now, execution.dead_letter, next_number(tx), execution.seq),
         ),
     )
     tasks.end(tx, execution)
@@ -150,9 +141,10 @@ def _give_back(tx: Transaction, job: Job, execution: Execution, until: float) ->
     lanes.check_held(tx, job.execution)
     tx.execute(
         "UPDATE executions SET state = ?, holder = 0, conditions = ?, steps = ?, start_time = ?, give_up_time = ?, "
-        "attempts = ?, deferrals = ?, error = ?, due_time = ?, next_attempt_time = ?, update_time = ? WHERE seq = ?",
+        "attempts = ?, deferrals = ?, error = ?, due_time = ?, next_attempt_time = ?, update_time = ?, change = ? "
+        "WHERE seq = ?",
         (
             *(int(execution.state), *progress(execution), execution.attempts, execution.deferrals),
-            *(dump_failure(execution.error), until, until, tx.now, execution.seq),
+            *(dump_failure(execution.error), until, until, tx.now, next_number(tx), execution.seq),
         ),
     )

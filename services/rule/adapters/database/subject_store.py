@@ -31,12 +31,14 @@ from services.rule.subjects import (
 )
 from services.rule.tasks import Task
 from services.rule.tellings import of_change, of_deletion
+from services.rule.watching import SubjectKind
 
 EXPIRY_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
+    stored: Subject | None
     updated: Updated
     contents: tuple[Content, ...]
 
@@ -69,9 +71,9 @@ class DatabaseSubjects:
             task = _check_task(tx, updating)
             computed = _compute(tx, updating)
             ended = subjects.end_expired(tx, updating.tenant, updating.id)
-            subjects.save(tx, computed.updated.subject)
             contents = [*ended, *computed.contents]
             cause = updating.cause if task is None else task_cause(tx, task, updating.cause.principal)
+            subjects.save(tx, computed.stored, computed.updated.subject, computed.updated.changes, cause)
             accepted = self._acceptor.accept(tx, updating.tenant, contents, cause, claim)
             if task is not None:
                 children_begun(tx, updating.tenant, task.event, accepted.open)
@@ -86,7 +88,7 @@ class DatabaseSubjects:
         def change(tx: Transaction) -> Aftermath:
             subject = _find(tx, deleting.tenant, deleting.id)
             check_etag(deleting.etag, subject.etag, subject.name)
-            subjects.delete(tx, subject)
+            subjects.delete(tx, subject, SubjectKind.DELETED, deleting.cause)
             told = [] if deleting.muted else [of_deletion(subject, "DELETED", new_id(), tx.now, deleting.extra)]
             accepted = self._acceptor.accept(tx, deleting.tenant, told, deleting.cause, claim)
             remember(tx, once, None)
@@ -107,7 +109,7 @@ class DatabaseSubjects:
         def change(tx: Transaction) -> bool:
             rows = tx.all(f"SELECT {SUBJECT} FROM subjects WHERE expire_time <= ? LIMIT ?", (tx.now, EXPIRY_BATCH))
             for subject in map(subject_from, rows):
-                subjects.delete(tx, subject)
+                subjects.delete(tx, subject, SubjectKind.EXPIRED)
                 told = of_deletion(subject, "EXPIRED", new_id(), tx.now, {})
                 self._acceptor.accept(tx, subject.tenant, [told], Cause("", ""), Claim())
             return len(rows) == EXPIRY_BATCH
@@ -161,4 +163,4 @@ def _compute(tx: Transaction, updating: Updating) -> _Computed:
             changes.append(replace(one.change, event=event_name(updating.tenant, told.source, told.id)))
         else:
             changes.append(one.change)
-    return _Computed(Updated(changed, tuple(changes)), tuple(contents))
+    return _Computed(stored, Updated(changed, tuple(changes)), tuple(contents))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sutler.ids import new_id
 from sutler.store import Transaction
 
 from services.rule.adapters.database.rows import SUBJECT, subject_from, subject_row
-from services.rule.events import Content
+from services.rule.adapters.database.subject_log import write
+from services.rule.events import Cause, Content
+from services.rule.steps import Change
 from services.rule.subjects import Subject
 from services.rule.tellings import of_deletion
+from services.rule.watching import SubjectChange, SubjectKind
+
+NOBODY = Cause("", "")
+"""Why time passes."""
 
 _SAVE = (
     f"INSERT INTO subjects ({SUBJECT}, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -40,15 +48,29 @@ def end_expired(tx: Transaction, tenant: str, id_: str) -> list[Content]:
     subject = expired(tx, tenant, id_)
     if subject is None:
         return []
-    delete(tx, subject)
+    delete(tx, subject, SubjectKind.EXPIRED)
     return [of_deletion(subject, "EXPIRED", new_id(), tx.now, {})]
 
 
-def save(tx: Transaction, subject: Subject) -> None:
-    """Stores a subject."""
+def save(tx: Transaction, before: Subject | None, subject: Subject, changes: Iterable[Change], by: Cause) -> None:
+    """Stores a subject, and notes what changed if anything did.
+
+    Args:
+        tx: The change.
+        before: The subject as it is stored; None if it is not.
+        subject: The subject.
+        changes: What changed, in order.
+        by: Whose will it is.
+    """
     tx.execute(_SAVE, subject_row(subject))
+    if before is None:
+        write(tx, SubjectChange(SubjectKind.CREATED, tx.now, None, subject, (), by.principal, by.execution))
+    elif before.revision != subject.revision:
+        told = tuple(changes)
+        write(tx, SubjectChange(SubjectKind.UPDATED, tx.now, before, subject, told, by.principal, by.execution))
 
 
-def delete(tx: Transaction, subject: Subject) -> None:
-    """Deletes a subject."""
+def delete(tx: Transaction, subject: Subject, kind: SubjectKind, by: Cause = NOBODY) -> None:
+    """Deletes a subject as it is stored, and notes why it is gone."""
     tx.execute("DELETE FROM subjects WHERE tenant = ? AND id = ?", (subject.tenant, subject.id))
+    write(tx, SubjectChange(kind, tx.now, subject, subject, (), by.principal, by.execution))

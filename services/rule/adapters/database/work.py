@@ -14,6 +14,7 @@ from services.rule.adapters.database import breakers, lanes
 from services.rule.adapters.database.accepting import Acceptor
 from services.rule.adapters.database.contexts import context_of, keep_answer
 from services.rule.adapters.database.delivering import deliver
+from services.rule.adapters.database.ordering import next_number
 from services.rule.adapters.database.rows import progress
 from services.rule.adapters.database.settling import Settler
 from services.rule.definitions import load
@@ -139,8 +140,8 @@ def _save(tx: Transaction, execution: Execution) -> None:
     running = replace(execution, state=ExecutionState.RUNNING)
     tx.execute(
         "UPDATE executions SET state = ?, conditions = ?, steps = ?, start_time = ?, give_up_time = ?, "
-        "next_attempt_time = NULL, update_time = ? WHERE seq = ?",
-        (int(running.state), *progress(running), tx.now, running.seq),
+        "next_attempt_time = NULL, update_time = ?, change = ? WHERE seq = ?",
+        (int(running.state), *progress(running), tx.now, next_number(tx), running.seq),
     )
 
 
