@@ -6,8 +6,6 @@ UNBUILT = frozenset(
     {
         "sutler.provider.v1.ProviderService.DiscoverInfrastructure",
         "sutler.provider.v1.ProviderService.ReconcileProvider",
-        "sutler.rule.v1.RuleService.WatchEvents",
-        "sutler.rule.v1.RuleService.WatchSubjects",
     }
 )
 """Methods by their full names."""
