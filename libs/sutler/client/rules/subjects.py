@@ -1,0 +1,280 @@
+"""Subjects as handlers see them: reads never write, and writes wait until they are committed together."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from google.protobuf.struct_pb2 import Value
+
+from sutler.client.rules.readings import Reading
+from sutler.errors import invalid
+from sutler.rule.v1 import rule_pb2 as pb
+from sutler.wire import from_value, put_duration, put_struct, to_value
+
+T = TypeVar("T")
+
+Read = Callable[[str], Awaitable[pb.Subject | None]]
+"""Reads a subject by its name; gives None if there is none."""
+
+Write = Callable[[pb.SubjectUpdate], Awaitable[pb.Subject]]
+"""Commits a change and gives the subject as it is then."""
+
+Plain = dict[str, Any]
+Values = dict[str, Value]
+
+UNREAD = object()
+"""Stands for a subject that nobody has read yet."""
+
+REQUIRED = object()
+"""Stands for no default."""
+
+
+class Subject:
+    """Facts about a thing. What is set here is seen here at once, and elsewhere when it is committed.
+
+    Args:
+        id: The subject of events.
+        read: Reads it.
+        write: Commits changes.
+        known: What is known of it: None if there is none, :data:`UNREAD` if nothing is.
+
+    Attributes:
+        id: The subject of events.
+        name: Its resource name.
+    """
+
+    def __init__(self, id: str, read: Read, write: Write, known: pb.Subject | object | None = UNREAD) -> None:
+        self.id = id
+        self.name = f"subjects/{id}"
+        self._read = read
+        self._write = write
+        self._commits = 0
+        self._pending = pb.SubjectUpdate(subject=self.name)
+        self._known = known is not UNREAD
+        self._properties: Values = {}
+        self._ext: Values = {}
+        self._revision = 0
+        self._learn(known if isinstance(known, pb.Subject) else None)
+
+    @property
+    def pending(self) -> pb.SubjectUpdate:
+        """What is not committed yet."""
+        return self._pending
+
+    @property
+    def changed(self) -> bool:
+        """Whether something is not committed yet."""
+        return bool(self._pending.writes or self._pending.deleted or self._pending.HasField("ttl"))
+
+    def get(self, property: str, default: Any = REQUIRED) -> Reading[Any]:
+        """Returns the value of a property.
+
+        Raises:
+            KeyError: If there is none and no default is given.
+        """
+        return Reading(lambda: self._get(property, default, ext=False))
+
+    def get_ext(self, property: str, default: Any = REQUIRED) -> Reading[Any]:
+        """Returns the value of an ext property. Raises as :meth:`get`."""
+        return Reading(lambda: self._get(property, default, ext=True))
+
+    def has(self, property: str) -> Reading[bool]:
+        """Returns whether there is a property; null is a value."""
+        return Reading(lambda: self._has(property, ext=False))
+
+    def has_ext(self, property: str) -> Reading[bool]:
+        """Returns whether there is an ext property."""
+        return Reading(lambda: self._has(property, ext=True))
+
+    def dict(self) -> Reading[Plain]:
+        """Returns all properties."""
+        return Reading(lambda: self._all(ext=False))
+
+    def get_ext_props(self) -> Reading[Plain]:
+        """Returns all ext properties."""
+        return Reading(lambda: self._all(ext=True))
+
+    async def keys(self) -> list[str]:
+        """Returns the names of the properties."""
+        return list(await self.dict())
+
+    async def set(
+        self, property: str, value: Any, *, muted: bool = False, extra: Mapping[str, Any] | None = None
+    ) -> tuple[Any, Any]:
+        """Sets a property; if the value is another one, ``subject.property.changed`` follows.
+
+        Args:
+            property: Its name.
+            value: The new value, or a function that gives it, async or not, from the old one (None if there is none) or
+                from nothing. With a function, no other write gets lost: where one has come first, the handler runs
+                again.
+            muted: Emits no event.
+            extra: Context for the handlers of the events of all changes that are committed together.
+
+        Returns:
+            The new value and the old one.
+
+        Raises:
+            TypeError: If JSON does not know the value.
+        """
+        return await self._changing(lambda: self._set(property, value, muted, extra, ext=False))
+
+    async def set_ext(self, property: str, value: Any) -> tuple[Any, Any]:
+        """Sets an ext property, whose changes are no events; otherwise as :meth:`set`."""
+        return await self._changing(lambda: self._set(property, value, False, None, ext=True))
+
+    async def increment(self, property: str, by: float = 1, *, muted: bool = False) -> None:
+        """Adds to a number, 0 if there is none, whatever others add at the same time."""
+        await self._changing(lambda: self._increment(property, by, muted))
+
+    async def delete(self, property: str, *, muted: bool = False) -> None:
+        """Removes a property, if there is one."""
+        await self._changing(lambda: self._delete(property, muted, ext=False))
+
+    async def delete_ext(self, property: str) -> None:
+        """Removes an ext property, if there is one."""
+        await self._changing(lambda: self._delete(property, False, ext=True))
+
+    async def expire(self, seconds: float) -> None:
+        """Lets the subject end so long after its last write."""
+
+        async def change() -> None:
+            put_duration(self._pending.ttl, seconds)
+
+        await self._changing(change)
+
+    async def clear(self) -> None:
+        """Deletes the subject with all that is known of it; ``subject.deleted`` tells what that was.
+
+        It is deleted when the handler returns, and cannot be flushed earlier. What is set afterwards makes a new one.
+        """
+
+        async def change() -> None:
+            pinned = self._pending.expected_revision if self._pending.HasField("expected_revision") else None
+            self._pending = pb.SubjectUpdate(subject=self.name, deleted=True, expected_revision=pinned)
+            self._properties, self._ext, self._known = {}, {}, True
+
+        await self._changing(change)
+
+    async def flush(self) -> None:
+        """Commits what was written to this subject now, as part of the cascade; an attempt that follows sees it.
+
+        Raises:
+            Conflict: If the lease is lost (LEASE_LOST), or another write came first (REVISION_MISMATCH).
+            Invalid: If the subject is to be deleted.
+        """
+        if not self.changed:
+            return
+        if self._pending.deleted:
+            raise invalid("subject", f"{self.name} is deleted when the handler returns; that cannot be flushed")
+        self._learn(await self._write(self._pending))
+        self._commits += 1
+        self._pending = pb.SubjectUpdate(subject=self.name)
+
+    async def reload(self) -> None:
+        """Reads the subject anew, beneath what was written and is not committed yet."""
+        self._learn(await self._read(self.name))
+        if self._pending.deleted:
+            self._properties, self._ext = {}, {}
+        for write in self._pending.writes:
+            self._apply(write)
+
+    def savepoint(self) -> Callable[[], None]:
+        """Returns what takes back the changes that are made from now on and not committed by then."""
+        pending = pb.SubjectUpdate()
+        pending.CopyFrom(self._pending)
+        commits, facts = self._commits, (dict(self._properties), dict(self._ext), self._known, self._revision)
+
+        def roll_back() -> None:
+            if commits == self._commits:
+                self._pending = pending
+                self._properties, self._ext, self._known, self._revision = facts
+            else:
+                self.forget()
+
+        return roll_back
+
+    def forget(self) -> None:
+        """Drops what is not committed, and what is known; the next read reads anew."""
+        self._pending = pb.SubjectUpdate(subject=self.name)
+        self._known = False
+
+    async def _changing(self, change: Callable[[], Awaitable[T]]) -> T:
+        return await change()
+
+    def _learn(self, subject: pb.Subject | None) -> None:
+        self._properties = dict(subject.properties.fields) if subject else {}
+        self._ext = dict(subject.ext_properties.fields) if subject else {}
+        self._revision = subject.revision if subject else 0
+        self._known = self._known or subject is not None
+
+    async def _facts(self, *, ext: bool) -> Values:
+        if not self._known:
+            await self.reload()
+            self._known = True
+        return self._ext if ext else self._properties
+
+    async def _get(self, property: str, default: Any, *, ext: bool) -> Any:
+        found = (await self._facts(ext=ext)).get(property)
+        if found is not None:
+            return from_value(found)
+        if default is REQUIRED:
+            raise KeyError(f"{self.name} has no property {property}")
+        return default
+
+    async def _has(self, property: str, *, ext: bool) -> bool:
+        return property in await self._facts(ext=ext)
+
+    async def _all(self, *, ext: bool) -> Plain:
+        return {key: from_value(value) for key, value in (await self._facts(ext=ext)).items()}
+
+    async def _set(
+        self, property: str, value: Any, muted: bool, extra: Mapping[str, Any] | None, *, ext: bool
+    ) -> tuple[Any, Any]:
+        old = await self._get(property, None, ext=ext)
+        if callable(value):
+            value = await _called(value, old)
+            if not self._pending.HasField("expected_revision") and not self._pending.deleted:
+                self._pending.expected_revision = self._revision
+        if extra:
+            put_struct(self._pending.extra, extra)
+        self._append(pb.PropertyWrite(property=property, ext=ext, muted=muted, value=to_value(value)))
+        return value, old
+
+    async def _increment(self, property: str, by: float, muted: bool) -> None:
+        self._append(pb.PropertyWrite(property=property, muted=muted, increment=by))
+
+    async def _delete(self, property: str, muted: bool, *, ext: bool) -> None:
+        self._append(pb.PropertyWrite(property=property, ext=ext, muted=muted, deleted=True))
+
+    def _append(self, write: pb.PropertyWrite) -> None:
+        self._pending.writes.append(write)
+        self._apply(write)
+
+    def _apply(self, write: pb.PropertyWrite) -> None:
+        facts = self._ext if write.ext else self._properties
+        kind = write.WhichOneof("write")
+        if kind == "value":
+            facts[write.property] = write.value
+        elif kind == "deleted":
+            facts.pop(write.property, None)
+        else:
+            facts[write.property] = Value(number_value=_number(facts.get(write.property)) + write.increment)
+
+
+def _number(value: Value | None) -> float:
+    return value.number_value if value is not None else 0.0
+
+
+async def _called(function: Callable[..., Any], old: Any) -> Any:
+    try:
+        inspect.signature(function).bind(old)
+    except TypeError:
+        value = function()
+    except ValueError:  # some built-in functions do not tell what they take
+        value = function(old)
+    else:
+        value = function(old)
+    return await value if inspect.isawaitable(value) else value

@@ -1,0 +1,1 @@
+"""Tests of the worker client of RuleService, against real servers."""
