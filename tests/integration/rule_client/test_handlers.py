@@ -7,13 +7,13 @@ import functools
 from typing import Any
 
 import pytest
-from sutler.client import rules
+from sutler.client import connect, rules
 from sutler.errors import FailedPrecondition, Invalid, NotFound, PermissionDenied, Unavailable
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.status import from_status
 from sutler.testing import wait_until
 
-from tests.integration.rule.conftest import Tenant, connect, on_both, token
+from tests.integration.rule.conftest import Tenant, on_both, token
 from tests.integration.rule_client.conftest import ONCE, SOON, emit, types
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
