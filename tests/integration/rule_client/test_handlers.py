@@ -253,8 +253,9 @@ async def test_wrong_handlers_are_refused_when_they_are_registered(t: Tenant, sh
             rules.Handlers(name)
     with pytest.raises(Invalid):
         shop.on()
-    with pytest.raises(Invalid):
-        shop.on("a", name="ä")(fine)
+    for name, function in (("ä", fine), ("", functools.partial(fine, more=1))):
+        with pytest.raises(Invalid):
+            shop.on("a", name=name)(function)
     with pytest.raises(Invalid):
         async with rules.worker(t.s, shop):
             pass
@@ -287,7 +288,6 @@ async def test_a_worker_without_permission_ends_and_says_why(t: Tenant, shop: ru
                 await worker.serve()
 
 
-@on_both
 async def test_included_middleware_defers_and_never_drops(t: Tenant, shop: rules.Handlers) -> None:
     reported: list[str] = []
     broken = True
@@ -299,7 +299,7 @@ async def test_included_middleware_defers_and_never_drops(t: Tenant, shop: rules
     shop.middleware(rules.middleware.logging(payload=True))
     shop.middleware(rules.middleware.metrics())
     shop.middleware(rules.middleware.tracing())
-    shop.middleware(rules.middleware.circuit_breaker(failures=2, pause=0.2))
+    shop.middleware(rules.middleware.circuit_breaker(failures=1, pause=0.2))
     shop.middleware(rules.middleware.errors(transient=(ConnectionError,), permanent=(KeyError,), report=report))
 
     @shop.on("a", retry=pb.RetryPolicy(max_attempts=9, initial_backoff=SOON.initial_backoff))
@@ -312,7 +312,7 @@ async def test_included_middleware_defers_and_never_drops(t: Tenant, shop: rules
 
     async with rules.worker(t.s, shop):
         event = await rules.emit(t.s, "a", subject="s/1")
-        await wait_until(lambda: len(reported) >= 3, 30)
+        await wait_until(lambda: len(reported) >= 2, 30)
         await wait_until(lambda: _deferred(t, "s/1"), 30)
         broken = False
         waiting = await rules.emit(t.s, "a", subject="s/1", wait=30)
@@ -329,4 +329,4 @@ async def test_included_middleware_defers_and_never_drops(t: Tenant, shop: rules
 async def _deferred(t: Tenant, subject: str) -> bool:
     """Whether an event waits because a breaker is open."""
     found = await t.executions(f'subject = "subjects/{subject}"')
-    return any(each.deferrals > 3 for each in found)
+    return any(each.deferrals > 1 for each in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from sutler.rule.v1 import rule_pb2 as pb
 from sutler.testing import wait_until
 
 from tests.integration.rule.conftest import Tenant, on_both, token
+from tests.integration.rule.test_processes import Process, connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,19 +29,17 @@ async def task_of(t: Tenant) -> pb.Task:
 
 
 async def test_a_lease_lasts_as_long_as_its_handler(t: Tenant, shop: rules.Handlers) -> None:
-    running = asyncio.Event()
 
     @shop.on("a")
     async def slow(ctx: rules.Context) -> None:
         began = ctx.task.lease_expire_time.ToSeconds()
-        running.set()
 
         async def extended() -> bool:
-            return (await task_of(t)).lease_expire_time.ToSeconds() > began + 3
+            return (await task_of(t)).lease_expire_time.ToSeconds() > began + 1
 
         await wait_until(extended, 30)
 
-    async with rules.worker(t.s, shop, lease_seconds=3), rules.worker(t.s, shop, lease_seconds=3):
+    async with rules.worker(t.s, shop, lease_seconds=2), rules.worker(t.s, shop, lease_seconds=2):
         await rules.emit(t.s, "a", wait=30)
     task = await task_of(t)
     assert (task.state, task.pull_count) == (pb.Task.STATE_SUCCEEDED, 1)
@@ -110,6 +110,30 @@ async def test_no_more_run_at_once_than_told(t: Tenant, shop: rules.Handlers) ->
     async with rules.worker(t.s, shop, concurrency=3):
         await asyncio.gather(*(rules.emit(t.s, "a", subject=f"s/{n}", wait=30) for n in range(12)))
     assert most == 3
+
+
+async def test_a_worker_outlives_a_kill_of_the_service(tmp_path: Path, free_port: int, shop: rules.Handlers) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    @shop.on("a")
+    async def handle(ctx: rules.Context) -> None:
+        await ctx.subject.increment("n")
+        begun.set()
+        await may_end.wait()
+
+    process = Process(f"sqlite:///{tmp_path}/rule.db", free_port, "127.0.0.1:1")
+    await process.start()
+    async with connected(process.address) as t:
+        async with rules.worker(t.s, shop):
+            events = [await rules.emit(t.s, "a", subject="o/1") for _ in range(2)]
+            await asyncio.wait_for(begun.wait(), 30)
+            await process.kill()
+            may_end.set()
+            await process.start()
+            for event in events:
+                await wait_until(functools.partial(complete, t.s, event), 30)
+        assert await t.subject("o/1") == {"n": 2.0}
+    assert await process.stop() == 0
 
 
 PROGRAM = """

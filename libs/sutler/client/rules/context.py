@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sutler.client.rules.subjects import UNREAD, Read, Subject, Write
+from sutler.client.rules.facts import Read
+from sutler.client.rules.subjects import UNREAD, Subject, Write
 from sutler.errors import FailedPrecondition
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.wire import from_struct, from_value, put_duration, put_struct, to_value

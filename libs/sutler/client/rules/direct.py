@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from sutler.client import Sutler
-from sutler.client.rules.subjects import Subject
+from sutler.client.rules.facts import Read
+from sutler.client.rules.subjects import Subject, Write
 from sutler.errors import Conflict, NotFound
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.status import from_status
@@ -22,7 +24,15 @@ MAX_RACES = 50
 class DirectSubject(Subject):
     """A subject whose writes are committed at once; one with a function is tried again until no other came between."""
 
+    def __init__(self, id: str, read: Read, write: Write) -> None:
+        super().__init__(id, read, write)
+        self._one_by_one = asyncio.Lock()
+
     async def _changing(self, change: Callable[[], Awaitable[T]]) -> T:
+        async with self._one_by_one:
+            return await self._committed(change)
+
+    async def _committed(self, change: Callable[[], Awaitable[T]]) -> T:
         for race in range(MAX_RACES + 1):
             try:
                 result = await change()

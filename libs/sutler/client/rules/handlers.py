@@ -213,7 +213,9 @@ class Handlers:
     def _add(self, name: str, function: Handle, rule: pb.Rule | None) -> None:
         _must_be_async(function)
         self._must_not_run()
-        found = name or function.__name__
+        found = name or getattr(function, "__name__", "")
+        if not found:
+            raise invalid("name", f"{function!r} has no name: give it one")
         if rule is not None:
             _id(f"{self.name}.{found}", "name")
         if found in self._handlers:

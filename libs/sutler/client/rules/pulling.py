@@ -31,6 +31,9 @@ FINAL = frozenset(
 """Answers to a pull that will always be the same."""
 
 MAX_PAUSE_SECONDS = 5.0
+LAST_PULL_SECONDS = 0.1
+"""How long an answer to the last pull is waited for: tasks that nobody got would be free only when their lease ends."""
+
 GIVE_BACK_SECONDS = 5.0
 """How long giving back may take, for handlers that do not end when they are cancelled, or a server that is away."""
 
@@ -56,6 +59,7 @@ class Puller:
         self._id = worker_id
         self._runs: dict[asyncio.Task[None], Run] = {}
         self._room = asyncio.Event()
+        self._stopping = False
 
     async def pull(self) -> None:
         """Takes tasks and has them done, until cancelled.
@@ -64,7 +68,7 @@ class Puller:
             SutlerError: If pulling is refused, and not only for now.
         """
         failures = 0
-        while True:
+        while not self._stopping:
             self._room.clear()
             if len(self._runs) >= self._concurrency:
                 await self._room.wait()
@@ -83,8 +87,17 @@ class Puller:
             for task in tasks:
                 self._begin(task)
 
-    async def stop(self, seconds: float) -> None:
-        """Waits for handlers that run; those that have not ended by then are cancelled, and their tasks given back."""
+    async def stop(self, pulling: asyncio.Task[None], seconds: float) -> None:
+        """Ends pulling, and waits for handlers that run; those that do not end are cancelled, their tasks given back.
+
+        Args:
+            pulling: What pulls.
+            seconds: How long handlers may take.
+        """
+        self._stopping = True
+        await asyncio.wait([pulling], timeout=LAST_PULL_SECONDS)
+        pulling.cancel()
+        await asyncio.wait([pulling])
         if self._runs:
             await asyncio.wait(list(self._runs), timeout=seconds)
         left = dict(self._runs)
@@ -116,6 +129,8 @@ class Puller:
         running = asyncio.create_task(run.run())
         self._runs[running] = run
         running.add_done_callback(self._ended)
+        if self._stopping:
+            run.give_back()
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         del self._runs[running]

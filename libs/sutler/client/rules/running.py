@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -13,12 +13,13 @@ from google.protobuf.struct_pb2 import Value
 from google.rpc.status_pb2 import Status
 
 from sutler.client import Sutler
+from sutler.client.rules.conditions import DOMAIN, asked, hold, status_of
 from sutler.client.rules.context import Context, Permanent
 from sutler.client.rules.direct import reader, request
 from sutler.client.rules.handlers import Check, Handler, Middleware, Next
 from sutler.client.rules.leases import Lease
 from sutler.context import Call, set_current
-from sutler.errors import Code, Conflict, DeadlineExceeded, SutlerError, Unavailable
+from sutler.errors import Conflict, DeadlineExceeded, SutlerError, Unavailable
 from sutler.resilience import retry
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.status import to_status
@@ -26,8 +27,9 @@ from sutler.wire import duration, to_value
 
 log = structlog.get_logger("sutler.worker")
 
-DOMAIN = "worker.sutler.dev"
-AT_ONCE = duration(0)
+RACE_SECONDS = 0.05
+"""The longest pause of a handler that was too late with a write."""
+
 MANY = 10_000
 """Attempts at telling how a task ended: until its lease ends."""
 
@@ -89,16 +91,15 @@ class Run:
         headers = {"traceparent": extensions["traceparent"]} if "traceparent" in extensions else {}
         set_current(Call("worker", correlation_id=extensions.get("correlationid", ""), headers=headers))
         context = Context(self._task, reader(self._s), self._commit)
+        if self._stopped:
+            await self._return()
+            return
         try:
             await self._handle(context)
         except asyncio.CancelledError as error:
             if self._lease.lost:
                 return
-            if self._stopped:
-                stopped = Conflict("the worker stops", reason="SHUTTING_DOWN")
-                await self._fail(to_status(stopped, DOMAIN), at_once=True)
-                return
-            await self._failed(error)
+            await (self._return() if self._stopped else self._failed(error))
         except Exception as error:
             await self._failed(error)
         else:
@@ -107,7 +108,7 @@ class Run:
 
     async def _handle(self, context: Context) -> None:
         as_it_was = context.savepoint()
-        holds = await self._holds(context)
+        holds = await hold(context, self._checks, self._asked)
         as_it_was()  # to ask changes nothing
         if not holds:
             return
@@ -128,23 +129,7 @@ class Run:
             going = _around(middleware, context, going)
         await going()
         if not self._reached:
-            self._asked.append(_asked("middleware", holds=False))
-
-    async def _holds(self, context: Context) -> bool:
-        for check in self._checks:
-            told = _name(check)
-            try:
-                found = check(context)
-                holds = bool(await found if inspect.isawaitable(found) else found)
-            except Exception as error:
-                result = pb.ConditionResult(expression=told, outcome=pb.ConditionResult.OUTCOME_ERROR)
-                result.error.CopyFrom(_status(error))
-                self._asked.append(result)
-                raise
-            self._asked.append(_asked(told, holds=holds))
-            if not holds:
-                return False
-        return True
+            self._asked.append(asked("middleware", holds=False))
 
     async def _commit(self, update: pb.SubjectUpdate) -> pb.Subject:
         held = {"task": self._task.name, "lease_token": self._task.lease_token}
@@ -164,24 +149,29 @@ class Run:
         try:
             await _told(self._s.rules.CompleteTask, completion)
         except Conflict as error:
-            if error.reason != "LEASE_LOST":  # another write came between: the handler looks again
-                await self._fail(to_status(error, DOMAIN), at_once=True)
+            if error.reason != "LEASE_LOST":
+                await self._failed(error)
         except SutlerError as error:
             await self._failed(error)
 
     async def _failed(self, error: BaseException) -> None:
+        if isinstance(error, Conflict) and error.reason == "REVISION_MISMATCH":  # another write came first: look again
+            await self._fail(status_of(error), pause=random.uniform(0, RACE_SECONDS))
+            return
         log.error("worker.failed", task=self._task.name, handler=self._handler.name, error=repr(error), exc_info=error)
-        at_once = isinstance(error, Conflict) and error.reason == "REVISION_MISMATCH"
-        await self._fail(_status(error), permanent=isinstance(error, Permanent), at_once=at_once)
+        await self._fail(status_of(error), permanent=isinstance(error, Permanent))
 
-    async def _fail(self, status: Status, *, permanent: bool = False, at_once: bool = False) -> None:
+    async def _return(self) -> None:
+        await self._fail(to_status(Conflict("the worker stops", reason="SHUTTING_DOWN"), DOMAIN), pause=0.0)
+
+    async def _fail(self, status: Status, *, permanent: bool = False, pause: float | None = None) -> None:
         self._settling = True
         failing = pb.FailTaskRequest(
             name=self._task.name,
             lease_token=self._task.lease_token,
             error=status,
             permanent=permanent,
-            retry_delay=AT_ONCE if at_once else None,
+            retry_delay=None if pause is None else duration(pause),
             conditions=self._asked,
         )
         try:
@@ -211,21 +201,3 @@ async def _told(method: Callable[[Any], Awaitable[Any]], request: Any) -> None:
         await method(request)
 
     await retry(call, attempts=MANY, seconds=math.inf, on=(Unavailable, DeadlineExceeded))
-
-
-def _asked(expression: str, *, holds: bool) -> pb.ConditionResult:
-    outcome = pb.ConditionResult.OUTCOME_TRUE if holds else pb.ConditionResult.OUTCOME_FALSE
-    return pb.ConditionResult(expression=expression, outcome=outcome)
-
-
-def _name(check: Check) -> str:
-    """Returns what a condition is called; a lambda by where it stands."""
-    name = getattr(check, "__name__", type(check).__name__)
-    code = getattr(check, "__code__", None)
-    return f"{name} at {check.__module__}:{code.co_firstlineno}" if name == "<lambda>" and code else name
-
-
-def _status(error: BaseException) -> Status:
-    if isinstance(error, SutlerError):
-        return to_status(error, DOMAIN)
-    return Status(code=int(Code.UNKNOWN), message=repr(error)[:1000])

@@ -6,32 +6,21 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from google.protobuf.struct_pb2 import Value
-
-from sutler.client.rules.readings import Reading
+from sutler.client.rules.facts import Facts, Read
 from sutler.errors import invalid
 from sutler.rule.v1 import rule_pb2 as pb
-from sutler.wire import from_value, put_duration, put_struct, to_value
+from sutler.wire import put_duration, put_struct, to_value
 
 T = TypeVar("T")
-
-Read = Callable[[str], Awaitable[pb.Subject | None]]
-"""Reads a subject by its name; gives None if there is none."""
 
 Write = Callable[[pb.SubjectUpdate], Awaitable[pb.Subject]]
 """Commits a change and gives the subject as it is then."""
 
-Plain = dict[str, Any]
-Values = dict[str, Value]
-
 UNREAD = object()
 """Stands for a subject that nobody has read yet."""
 
-REQUIRED = object()
-"""Stands for no default."""
 
-
-class Subject:
+class Subject(Facts):
     """Facts about a thing. What is set here is seen here at once, and elsewhere when it is committed.
 
     Args:
@@ -46,17 +35,13 @@ class Subject:
     """
 
     def __init__(self, id: str, read: Read, write: Write, known: pb.Subject | object | None = UNREAD) -> None:
+        super().__init__(f"subjects/{id}", read)
         self.id = id
-        self.name = f"subjects/{id}"
-        self._read = read
         self._write = write
         self._commits = 0
         self._pending = pb.SubjectUpdate(subject=self.name)
-        self._known = known is not UNREAD
-        self._properties: Values = {}
-        self._ext: Values = {}
-        self._revision = 0
-        self._learn(known if isinstance(known, pb.Subject) else None)
+        if known is not UNREAD:
+            self.learn(known if isinstance(known, pb.Subject) else None)
 
     @property
     def pending(self) -> pb.SubjectUpdate:
@@ -67,38 +52,6 @@ class Subject:
     def changed(self) -> bool:
         """Whether something is not committed yet."""
         return bool(self._pending.writes or self._pending.deleted or self._pending.HasField("ttl"))
-
-    def get(self, property: str, default: Any = REQUIRED) -> Reading[Any]:
-        """Returns the value of a property.
-
-        Raises:
-            KeyError: If there is none and no default is given.
-        """
-        return Reading(lambda: self._get(property, default, ext=False))
-
-    def get_ext(self, property: str, default: Any = REQUIRED) -> Reading[Any]:
-        """Returns the value of an ext property. Raises as :meth:`get`."""
-        return Reading(lambda: self._get(property, default, ext=True))
-
-    def has(self, property: str) -> Reading[bool]:
-        """Returns whether there is a property; null is a value."""
-        return Reading(lambda: self._has(property, ext=False))
-
-    def has_ext(self, property: str) -> Reading[bool]:
-        """Returns whether there is an ext property."""
-        return Reading(lambda: self._has(property, ext=True))
-
-    def dict(self) -> Reading[Plain]:
-        """Returns all properties."""
-        return Reading(lambda: self._all(ext=False))
-
-    def get_ext_props(self) -> Reading[Plain]:
-        """Returns all ext properties."""
-        return Reading(lambda: self._all(ext=True))
-
-    async def keys(self) -> list[str]:
-        """Returns the names of the properties."""
-        return list(await self.dict())
 
     async def set(
         self, property: str, value: Any, *, muted: bool = False, extra: Mapping[str, Any] | None = None
@@ -154,7 +107,7 @@ class Subject:
         async def change() -> None:
             pinned = self._pending.expected_revision if self._pending.HasField("expected_revision") else None
             self._pending = pb.SubjectUpdate(subject=self.name, deleted=True, expected_revision=pinned)
-            self._properties, self._ext, self._known = {}, {}, True
+            self.learn(None)
 
         await self._changing(change)
 
@@ -169,28 +122,26 @@ class Subject:
             return
         if self._pending.deleted:
             raise invalid("subject", f"{self.name} is deleted when the handler returns; that cannot be flushed")
-        self._learn(await self._write(self._pending))
+        sent, self._pending = self._pending, pb.SubjectUpdate(subject=self.name)
+        try:
+            stored = await self._write(sent)
+        except BaseException:
+            sent.MergeFrom(self._pending)
+            self._pending = sent
+            raise
         self._commits += 1
-        self._pending = pb.SubjectUpdate(subject=self.name)
-
-    async def reload(self) -> None:
-        """Reads the subject anew, beneath what was written and is not committed yet."""
-        self._learn(await self._read(self.name))
-        if self._pending.deleted:
-            self._properties, self._ext = {}, {}
-        for write in self._pending.writes:
-            self._apply(write)
+        self.learn(stored)
 
     def savepoint(self) -> Callable[[], None]:
         """Returns what takes back the changes that are made from now on and not committed by then."""
         pending = pb.SubjectUpdate()
         pending.CopyFrom(self._pending)
-        commits, facts = self._commits, (dict(self._properties), dict(self._ext), self._known, self._revision)
+        commits, restore = self._commits, self.kept()
 
         def roll_back() -> None:
             if commits == self._commits:
                 self._pending = pending
-                self._properties, self._ext, self._known, self._revision = facts
+                restore()
             else:
                 self.forget()
 
@@ -199,45 +150,25 @@ class Subject:
     def forget(self) -> None:
         """Drops what is not committed, and what is known; the next read reads anew."""
         self._pending = pb.SubjectUpdate(subject=self.name)
-        self._known = False
+        self.known = False
+
+    def learn(self, subject: pb.Subject | None) -> None:
+        """Takes over what was read, and shows what is not committed on top of it."""
+        super().learn(None if self._pending.deleted else subject)
+        for write in self._pending.writes:
+            self.apply(write)
 
     async def _changing(self, change: Callable[[], Awaitable[T]]) -> T:
         return await change()
 
-    def _learn(self, subject: pb.Subject | None) -> None:
-        self._properties = dict(subject.properties.fields) if subject else {}
-        self._ext = dict(subject.ext_properties.fields) if subject else {}
-        self._revision = subject.revision if subject else 0
-        self._known = self._known or subject is not None
-
-    async def _facts(self, *, ext: bool) -> Values:
-        if not self._known:
-            await self.reload()
-            self._known = True
-        return self._ext if ext else self._properties
-
-    async def _get(self, property: str, default: Any, *, ext: bool) -> Any:
-        found = (await self._facts(ext=ext)).get(property)
-        if found is not None:
-            return from_value(found)
-        if default is REQUIRED:
-            raise KeyError(f"{self.name} has no property {property}")
-        return default
-
-    async def _has(self, property: str, *, ext: bool) -> bool:
-        return property in await self._facts(ext=ext)
-
-    async def _all(self, *, ext: bool) -> Plain:
-        return {key: from_value(value) for key, value in (await self._facts(ext=ext)).items()}
-
     async def _set(
         self, property: str, value: Any, muted: bool, extra: Mapping[str, Any] | None, *, ext: bool
     ) -> tuple[Any, Any]:
-        old = await self._get(property, None, ext=ext)
+        old = await (self.get_ext(property, None) if ext else self.get(property, None))
         if callable(value):
             value = await _called(value, old)
             if not self._pending.HasField("expected_revision") and not self._pending.deleted:
-                self._pending.expected_revision = self._revision
+                self._pending.expected_revision = self.revision
         if extra:
             put_struct(self._pending.extra, extra)
         self._append(pb.PropertyWrite(property=property, ext=ext, muted=muted, value=to_value(value)))
@@ -251,21 +182,7 @@ class Subject:
 
     def _append(self, write: pb.PropertyWrite) -> None:
         self._pending.writes.append(write)
-        self._apply(write)
-
-    def _apply(self, write: pb.PropertyWrite) -> None:
-        facts = self._ext if write.ext else self._properties
-        kind = write.WhichOneof("write")
-        if kind == "value":
-            facts[write.property] = write.value
-        elif kind == "deleted":
-            facts.pop(write.property, None)
-        else:
-            facts[write.property] = Value(number_value=_number(facts.get(write.property)) + write.increment)
-
-
-def _number(value: Value | None) -> float:
-    return value.number_value if value is not None else 0.0
+        self.apply(write)
 
 
 async def _called(function: Callable[..., Any], old: Any) -> Any:

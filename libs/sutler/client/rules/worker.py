@@ -103,8 +103,6 @@ async def worker(
         try:
             yield Worker(pulling)
         finally:
-            pulling.cancel()
-            await asyncio.wait([pulling])
-            await puller.stop(stop_seconds)
+            await puller.stop(pulling, stop_seconds)
     if not pulling.cancelled():
         pulling.result()
