@@ -87,6 +87,27 @@ async def test_the_same_handlers_make_no_new_revision_and_all_processes_share_th
     assert (rule.latest_revision, rule.enabled) == ("rules/shop.count/revisions/2", False)
 
 
+async def test_what_a_handler_leaves_running_can_change_nothing_more(t: Tenant, shop: rules.Handlers) -> None:
+    returned = asyncio.Event()
+    left: list[asyncio.Task[None]] = []
+
+    @shop.on("a")
+    async def handle(ctx: rules.Context) -> None:
+        async def later() -> None:
+            await returned.wait()
+            with pytest.raises(FailedPrecondition):
+                await ctx.emit("b")
+            await ctx.subject.set("late", True)
+
+        left.append(asyncio.create_task(later()))
+
+    async with rules.worker(t.s, shop):
+        await emit(t, "a")
+        returned.set()
+        with pytest.raises(FailedPrecondition):
+            await left[0]
+
+
 async def test_tasks_of_rules_that_others_wrote_are_done_too(t: Tenant, shop: rules.Handlers) -> None:
     actions = [
         {"id": "w", "worker": {"queue": "shop", "handler": "ship", "data": {"kg": "${payload.kg}"}}},

@@ -44,6 +44,7 @@ class Context:
         self._subjects: dict[str, Subject] = {}
         self._events: list[pb.EventDraft] = []
         self._metadata: dict[str, Any] = {}
+        self._ended = False
 
     @property
     def event_type(self) -> str:
@@ -86,7 +87,7 @@ class Context:
             known: pb.Subject | object | None = UNREAD
             if f"subjects/{id}" == self.task.subject:
                 known = self.task.subject_snapshot if self.task.HasField("subject_snapshot") else None
-            self._subjects[id] = Subject(id, self._read, self._write, known)
+            self._subjects[id] = Subject(id, self._read, self._write, known, self._must_run)
         return self._subjects[id]
 
     @property
@@ -127,7 +128,9 @@ class Context:
 
         Raises:
             TypeError: If JSON does not know the data.
+            FailedPrecondition: If the handler has returned.
         """
+        self._must_run()
         draft = pb.EventDraft(type=event_type)
         if isinstance(payload, bytes):
             draft.binary_data = payload
@@ -139,6 +142,10 @@ class Context:
             put_duration(draft.delay, delay)
         put_struct(draft.extra, extra)
         self._events.append(draft)
+
+    def end(self) -> None:
+        """Takes no more: what comes after the handler has returned would be committed by nobody."""
+        self._ended = True
 
     def updates(self) -> list[pb.SubjectUpdate]:
         """Returns what is to be committed in subjects."""
@@ -162,6 +169,13 @@ class Context:
                     del self._subjects[id]
 
         return roll_back
+
+    def _must_run(self) -> None:
+        if self._ended:
+            raise FailedPrecondition(
+                f"handler {self.handler} has returned; what it starts has to end before",
+                metadata={"task": self.task.name},
+            )
 
     def _payload(self, key: str) -> Any:
         return self.payload.get(key) if isinstance(self.payload, dict) else None

@@ -103,6 +103,7 @@ class Run:
         except Exception as error:
             await self._failed(error)
         else:
+            context.end()
             if not self._lease.lost:
                 await self._complete(context)
 

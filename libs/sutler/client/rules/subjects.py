@@ -28,16 +28,24 @@ class Subject(Facts):
         read: Reads it.
         write: Commits changes.
         known: What is known of it: None if there is none, :data:`UNREAD` if nothing is.
+        check: Called before each change; raises if none may be made any more.
 
     Attributes:
         id: The subject of events.
-        name: Its resource name.
     """
 
-    def __init__(self, id: str, read: Read, write: Write, known: pb.Subject | object | None = UNREAD) -> None:
+    def __init__(
+        self,
+        id: str,
+        read: Read,
+        write: Write,
+        known: pb.Subject | object | None = UNREAD,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(f"subjects/{id}", read)
         self.id = id
         self._write = write
+        self._check = check
         self._commits = 0
         self._pending = pb.SubjectUpdate(subject=self.name)
         if known is not UNREAD:
@@ -159,6 +167,7 @@ class Subject(Facts):
             self.apply(write)
 
     async def _changing(self, change: Callable[[], Awaitable[T]]) -> T:
+        self._check()
         return await change()
 
     async def _set(
