@@ -112,6 +112,7 @@ async def test_no_more_run_at_once_than_told(t: Tenant, shop: rules.Handlers) ->
     assert most == 3
 
 
+@pytest.mark.timeout(180)
 async def test_a_worker_outlives_a_kill_of_the_service(tmp_path: Path, free_port: int, shop: rules.Handlers) -> None:
     begun, may_end = asyncio.Event(), asyncio.Event()
 
@@ -176,6 +177,7 @@ async def line(process: asyncio.subprocess.Process) -> str:
     return (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
 
 
+@pytest.mark.timeout(180)
 async def test_what_a_killed_worker_had_begun_another_does_and_effects_are_there_once(t: Tenant) -> None:
     first = await start(t)
     event = await rules.emit(t.s, "a", True, "o/1")

@@ -30,7 +30,7 @@ FINAL = frozenset(
 )
 """Answers to a pull that will always be the same."""
 
-MAX_PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 2.0
 LAST_PULL_SECONDS = 0.1
 """How long an answer to the last pull is waited for: tasks that nobody got would be free only when their lease ends."""
 
