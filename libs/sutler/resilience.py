@@ -61,8 +61,11 @@ async def retry(
         late = ends is not None and time.monotonic() + state.upcoming_sleep >= ends
         return state.attempt_number >= attempts or late or _asked(state) > patience
 
+    async def attempt() -> T:
+        return await call()
+
     retrying = tenacity.AsyncRetrying(retry=tenacity.retry_if_exception_type(on), stop=stop, wait=wait, reraise=True)
-    return await retrying(call)
+    return await retrying(attempt)
 
 
 def _asked(state: tenacity.RetryCallState) -> float:

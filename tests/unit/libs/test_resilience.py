@@ -48,6 +48,11 @@ class TestRetry:
         assert await retry(call) == "done"
         assert call.calls == 3
 
+    async def test_what_returns_an_awaitable_is_awaited_in_each_attempt(self) -> None:
+        call = Flaky(down(), down())
+        assert await retry(lambda: call()) == "done"
+        assert call.calls == 3
+
     async def test_at_most_so_often_and_the_last_error_counts(self) -> None:
         call = Flaky(*(Unavailable(str(number)) for number in range(9)))
         with pytest.raises(Unavailable) as caught:
