@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import aiohttp
 import orjson
 from sutler.errors import Invalid, SutlerError, Unavailable
 
 from services.erp import faults
 from services.erp.adapters.warming import KEEP_SECONDS, Warming
-from services.erp.connections import Connection
+from services.erp.connections import Connection, ConnectionSpec
 from services.erp.faults import AnswerLostError
 from services.erp.gate import Gate, Turn
 from services.erp.trust import trust
@@ -44,13 +45,14 @@ class _TooLargeError(Exception):
 
 
 class _Sending:
-    """Learns from httpx whether a request began to be sent; before that, nobody was asked anything."""
+    """Learns from aiohttp whether a request has a connection; before that, nobody was asked anything."""
 
     def __init__(self) -> None:
         self.begun = False
 
-    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        self.begun = self.begun or event.endswith("send_request_headers.started")
+
+async def _begins(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
+    context.trace_request_ctx.begun = True
 
 
 class Http:
@@ -77,26 +79,26 @@ class Http:
         self._url = spec.url.rstrip("/")
         self._touched = touch
         self._warming = Warming(spec.idle_connections, self._touch)
-        self._http = httpx.AsyncClient(
-            timeout=spec.timeout_seconds,
-            limits=httpx.Limits(
-                max_connections=spec.concurrency + 1,
-                max_keepalive_connections=max(spec.idle_connections, spec.concurrency),
-                keepalive_expiry=KEEP_SECONDS,
-            ),
-            # Reading the system's certificates takes a while, so only where they are needed.
-            verify=spec.url.startswith("https:")
-            and _verification(spec.ca_certificates, skip=spec.skip_certificate_check),
-            trust_env=False,
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_create_end.append(_begins)
+        tracing.on_connection_reuseconn.append(_begins)
+        # Reading the system's certificates takes a while, so only where they are needed.
+        verified = _verification(spec) if spec.url.startswith("https:") else True
+        self._connector = aiohttp.TCPConnector(limit=spec.concurrency + 1, keepalive_timeout=KEEP_SECONDS, ssl=verified)
+        self._http = aiohttp.ClientSession(
+            connector=self._connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept": "application/json", "user-agent": "sutler-erp"},
+            timeout=aiohttp.ClientTimeout(total=None),
+            trace_configs=[tracing],
         )
         gate.figures.now["open_connections"] = lambda: self.open_connections
 
     @property
     def open_connections(self) -> int:
         """How many network connections are open now."""
-        pool = getattr(getattr(self._http, "_transport", None), "_pool", None)  # httpx has no public way to tell
-        return len(getattr(pool, "connections", ()))
+        idle = getattr(self._connector, "_conns", {})  # aiohttp has no public way to tell
+        return len(getattr(self._connector, "_acquired", ())) + sum(map(len, idle.values()))
 
     @asynccontextmanager
     async def turn(self, *, probe: bool = False, model: str = "", method: str = "") -> AsyncIterator[Turn]:
@@ -166,7 +168,7 @@ class Http:
     async def close(self) -> None:
         """Closes the network connections."""
         await self._warming.end()
-        await self._http.aclose()
+        await self._http.close()
 
     async def _touch(self) -> None:
         if not (self._gate.open or self._gate.retired):
@@ -177,25 +179,27 @@ class Http:
         began = time.time()
         sending = _Sending()
         try:
-            request = self._http.build_request(
-                method, f"{self._url}{path}", content=body, headers=dict(headers), extensions={"trace": sending}
-            )
-            # httpx bounds each wait for a byte; an answer that comes byte by byte would never end.
-            async with asyncio.timeout(self._timeout):
-                response = await self._http.send(request, stream=True)
-                try:
-                    self._note_time(response, began)
-                    self._warming.answered(keeps=_keeps(response))
-                    content = await self._read(turn, response)
-                finally:
-                    await response.aclose()
-        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.request(
+                    method,
+                    f"{self._url}{path}",
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    trace_request_ctx=sending,
+                ) as response,
+            ):
+                self._note_time(response, began)
+                self._warming.answered(keeps=_keeps(response))
+                content = await self._read(turn, response)
+        except (TimeoutError, aiohttp.ClientError) as error:
             raise self._failed(error, sending) from error
-        return Answer(response.status_code, response.headers.get("content-type", ""), content)
+        return Answer(response.status, response.headers.get("content-type", ""), content)
 
-    async def _read(self, turn: Turn, response: httpx.Response) -> bytes:
+    async def _read(self, turn: Turn, response: aiohttp.ClientResponse) -> bytes:
         content = bytearray()
-        async for part in response.aiter_bytes():
+        async for part in response.content.iter_any():
             content += part
             if len(content) > MAX_ANSWER_BYTES:
                 raise _TooLargeError
@@ -206,11 +210,11 @@ class Http:
     def _failed(self, error: Exception, sending: _Sending) -> Unavailable | AnswerLostError:
         if not sending.begun:
             return faults.unreachable(self._name, type(error).__name__)
-        if isinstance(error, TimeoutError | httpx.TimeoutException):
+        if isinstance(error, TimeoutError):
             return AnswerLostError(faults.erp_timeout(self._name, self._timeout))
         return self.lost("cut off")
 
-    def _note_time(self, response: httpx.Response, began: float) -> None:
+    def _note_time(self, response: aiohttp.ClientResponse, began: float) -> None:
         """Learns the server's clock from the Date header, which is cut to seconds."""
         try:
             told = parsedate_to_datetime(response.headers["date"]).timestamp() + 0.5
@@ -219,15 +223,15 @@ class Http:
         self.clock_skew = told - (began + time.time()) / 2
 
 
-def _keeps(response: httpx.Response) -> bool:
-    return response.http_version != "HTTP/1.0" and "close" not in response.headers.get("connection", "").lower()
+def _keeps(response: aiohttp.ClientResponse) -> bool:
+    return response.version != aiohttp.HttpVersion10 and "close" not in response.headers.get("connection", "").lower()
 
 
-def _verification(extra: str, *, skip: bool) -> ssl.SSLContext:
+def _verification(spec: ConnectionSpec) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    if extra:
-        trust(context, extra)
-    if skip:
+    if spec.ca_certificates:
+        trust(context, spec.ca_certificates)
+    if spec.skip_certificate_check:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
