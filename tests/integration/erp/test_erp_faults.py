@@ -22,6 +22,7 @@ from sutler.errors import (
 from sutler.testing import free_port, wait_until
 from sutler.wire import duration
 
+from services.erp import keeping
 from tests.integration.erp.conftest import MAIN, connect, connection_in_state, gateway
 from tests.integration.erp.servers import Call, Proxy, Reply, failure, result, serving
 
@@ -56,7 +57,10 @@ async def test_a_refused_login_is_told_remembered_and_limited(sqlite: str, proxy
         assert (await client.erp.GetRecord(read)).display_name == "Alder Hosting"
 
 
-async def test_the_login_is_remembered_and_made_once(sqlite: str, proxy: tuple[Proxy, str]) -> None:
+async def test_the_login_is_remembered_and_made_once(
+    sqlite: str, proxy: tuple[Proxy, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "EVERY_SECONDS", 3600.0)  # its checks log in too
     lossy, url = proxy
     async with gateway(sqlite) as client:
         await connect(client, url, coalesce_window=duration(0))
