@@ -14,9 +14,9 @@ from services.provider.adapters.stored.shelves import MACHINES
 from services.provider.cost.spans import Span, Turn, span_of, turn
 from services.provider.machines import Machine
 
-_JOINED = (
+JOINED = (
     "SELECT s.number, s.running, s.start_time, s.end_time, COALESCE(s.body, m.body) FROM machine_spans s"
-    " LEFT JOIN machines m ON m.tenant = s.tenant AND m.name = s.machine AND s.body IS NULL"
+    " LEFT JOIN machines m ON m.tenant = s.tenant AND m.id_key = LOWER(s.machine) AND s.body IS NULL"
 )
 """A span with its machine as it is or, where that is gone, as it was last."""
 
@@ -40,7 +40,7 @@ class Spans:
         """Returns the spans of a tenant that reach into a time, of machines that pass a filter."""
         passes = parse(filter, schemas.MACHINES).predicate() if filter else None
         rows = self._tx.all(
-            f"{_JOINED} WHERE s.tenant = ? AND s.start_time < ? AND (s.end_time IS NULL OR s.end_time > ?)",
+            f"{JOINED} WHERE s.tenant = ? AND s.start_time < ? AND (s.end_time IS NULL OR s.end_time > ?)",
             (tenant, end, start),
         )
         return [_span(row) for row in rows if passes is None or passes(orjson.loads(row[4]))]
@@ -52,7 +52,7 @@ class Spans:
         for start in range(0, len(names), 500):
             some = names[start : start + 500]
             rows = self._tx.all(
-                f"{_JOINED} WHERE s.tenant = ? AND s.machine IN ({', '.join('?' * len(some))})"
+                f"{JOINED} WHERE s.tenant = ? AND s.machine IN ({', '.join('?' * len(some))})"
                 " ORDER BY s.machine, s.number",
                 (tenant, *some),
             )
