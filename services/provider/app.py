@@ -18,6 +18,7 @@ from sutler.publishing import RulePublisher
 from sutler.resource.v1.handler_pb2_grpc import add_ResourceHandlerServicer_to_server
 from sutler.server import Runtime, Service
 from sutler.store import Database, open_database
+from sutler.store.holding import lead
 from sutler.store.keys import token_sealer
 from sutler.store.relay import OutboxRelay
 from sutler.store.requests import StoredAnswers
@@ -30,8 +31,11 @@ from services.provider.checkups import Checkups
 from services.provider.driver import Driver, Pace
 from services.provider.ending import cancel
 from services.provider.limits import Limits
-from services.provider.ports import Book
+from services.provider.ports import Book, ProviderKind, Turn
 from services.provider.reading import Outputs
+from services.provider.reconcile.accepting import call_off
+from services.provider.reconcile.findings import METHOD, OrphanPolicy
+from services.provider.reconcile.keeper import Keeper, Rounds
 from services.provider.servicer import MachineSetHandler, ProviderServicer
 from services.provider.servicer.paging import Lister
 from services.provider.servicer.parts import Parts
@@ -81,10 +85,24 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         servicer = ProviderServicer(parts, OperationBook(AREA, database, pager, runtime.shutdown, on_cancel))
         handler = MachineSetHandler(SetRunner(store, kinds, limits, runtime.shutdown))
 
+        def driver(name: str, kind: ProviderKind) -> Driver:
+            pace = Rounds(settings.reconcile_seconds, settings.orphan_grace_seconds, _policy(settings))
+            keeper = Keeper(store, kind, pace)
+
+            async def reconcile() -> None:
+                await lead(
+                    database,
+                    f"provider/reconcile/{name}/{kind.place}",
+                    lambda lease: keeper.run(Turn(lease.name, lease.fence)),
+                    ttl=timedelta(seconds=settings.lease_seconds),
+                )
+
+            return Driver(store, kinds, kind, _pace(settings), beside=[reconcile])
+
         works = {
             "retention": _sweeper(settings, database).run(),
             "checks": checkups.run(),
-            **{f"driver of {name}": Driver(store, kinds, kind, _pace(settings)).run() for name, kind in kinds.items()},
+            **{f"driver of {name}": driver(name, kind).run() for name, kind in kinds.items()},
         }
         neighbours = {}
         if settings.rule_address:
@@ -117,7 +135,13 @@ def _sweeper(settings: Settings, database: Database) -> Sweeper:
     return Sweeper(database, [*own, Sweep("operations", "end_time", keep)], ttl=ttl)
 
 
+def _policy(settings: Settings) -> OrphanPolicy:
+    return OrphanPolicy[settings.orphan_policy.upper()]
+
+
 def _cancel(book: Book, operation: Operation) -> None:
+    if operation.method == METHOD:
+        call_off(book, operation)
     request = book.requests.get(operation.tenant, operation.target)
     if request is not None and request.operation == operation.name:
         cancel(book, request, "its operation was cancelled")

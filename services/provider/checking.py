@@ -43,7 +43,7 @@ def checked_provider(kinds: Kinds, provider: Provider, before: Provider | None =
         raise invalid("provider.type", "cannot change; create another provider", reason="FIELD_IMMUTABLE")
     kind = kind_of(kinds, provider.type, "provider.type")
     config = kind.check_config(provider.config)
-    _check_regions(kind, provider.regions, "provider.regions")
+    check_regions(kind, provider.regions, "provider.regions")
     defaults = provider.template_defaults
     if defaults is not None:
         where = "provider.template_defaults"
@@ -73,6 +73,23 @@ def checked_template(book: Book, kinds: Kinds, template: Template, where: str = 
         choices = [k for k in kinds.values() if not template.api or _knows(k, template.api)] or list(kinds.values())
     _check_on_one(choices, template, where)
     return template
+
+
+def check_regions(kind: ProviderKind, regions: Sequence[str], field: str) -> None:
+    """Checks that a type knows regions.
+
+    Raises:
+        Invalid: If it does not know one of them (REGION_UNKNOWN).
+    """
+    for index, region in enumerate(regions):
+        if kind.facts.regions and region not in kind.facts.regions:
+            known = ", ".join(kind.facts.regions)
+            raise invalid(
+                f"{field}[{index}]",
+                f"type {kind.facts.type} has no region {region!r}; use one of {known}",
+                reason="REGION_UNKNOWN",
+                metadata={"region": region},
+            )
 
 
 def defaults_of(kind: ProviderKind, provider: Provider) -> Sequence[Template]:
@@ -124,7 +141,7 @@ def _check_on_one(choices: Sequence[ProviderKind], template: Template, where: st
 def _check_on(kind: ProviderKind, template: Template, defaults: Sequence[Template], where: str) -> None:
     whole = effective(template, defaults)
     _check_api(kind, whole, where)
-    _check_regions(kind, whole.regions, f"{where}.regions")
+    check_regions(kind, whole.regions, f"{where}.regions")
     _refuse(list(_template_violations(kind, whole, where)))
 
 
@@ -141,18 +158,6 @@ def _check_api(kind: ProviderKind, template: Template, where: str) -> None:
 
 def _knows(kind: ProviderKind, api: str) -> bool:
     return any(facts.api == api for facts in kind.facts.apis)
-
-
-def _check_regions(kind: ProviderKind, regions: Sequence[str], field: str) -> None:
-    for index, region in enumerate(regions):
-        if kind.facts.regions and region not in kind.facts.regions:
-            known = ", ".join(kind.facts.regions)
-            raise invalid(
-                f"{field}[{index}]",
-                f"type {kind.facts.type} has no region {region!r}; use one of {known}",
-                reason="REGION_UNKNOWN",
-                metadata={"region": region},
-            )
 
 
 def _template_violations(kind: ProviderKind, template: Template, where: str) -> Iterator[Violation]:

@@ -57,13 +57,22 @@ class Driver:
         kinds: The types of provider.
         kind: The type that it drives.
         pace: How much it does, and how often.
+        beside: What else runs for ever in the process that owns the place.
     """
 
-    def __init__(self, store: Store, kinds: Kinds, kind: ProviderKind, pace: Pace) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kinds: Kinds,
+        kind: ProviderKind,
+        pace: Pace,
+        beside: Sequence[Callable[[], Awaitable[None]]] = (),
+    ) -> None:
         self._store = store
         self._kinds = kinds
         self._kind = kind
         self._pace = pace
+        self._beside = beside
         self._in_hand: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._later = Patience()
@@ -77,6 +86,7 @@ class Driver:
                     (self._work, 0.0),
                     (self._sweep, self._pace.sweep),
                     (self._clean, self._pace.clean),
+                    *((work, 0.0) for work in self._beside),
                 )
             ]
             loops.append(asyncio.create_task(self._watch()))

@@ -10,7 +10,7 @@ from services.provider import fulfilment
 from services.provider.diagnostics import Diagnostic, merged, to_error
 from services.provider.fulfilment import Event
 from services.provider.machines import Machine, MachineState
-from services.provider.ports import Book
+from services.provider.ports import Book, Happening
 from services.provider.requests import MachineRequest, RequestKind, RequestState, with_attempt
 
 RETRY_WINDOW_SECONDS = 300.0
@@ -28,11 +28,31 @@ def changed(book: Book, before: Machine, after: Machine) -> Machine:
     if after == before:
         return before
     stored = book.machines.update(after)
+    if stored.lost_time is not None and before.lost_time is None:
+        book.tell(Happening.LOST, stored)
     if after.state is not before.state:
         _follow_acquire(book, before, stored)
         if stored.state.ended and stored.return_request:
             _follow_return(book, stored)
     return stored
+
+
+def recount(book: Book, tenant: str, name: str) -> None:
+    """Brings a request to where its machines stand, however they came to be recorded; does nothing if it is gone."""
+    request = book.requests.get(tenant, name)
+    if request is None:
+        return
+    states = [machine.state for machine in book.machines.of_request(tenant, name)]
+    counted = replace(
+        request,
+        running_count=sum(state.there for state in states),
+        pending_count=sum(state.coming for state in states),
+        failed_count=sum(state is MachineState.FAILED for state in states),
+    )
+    if request.state.ended or request.kind is not RequestKind.ACQUIRE:
+        book.requests.update(counted)
+    else:
+        settle(book, replace(counted, fulfilled=counted.running_count), Event.PROGRESS)
 
 
 def settle(book: Book, request: MachineRequest, event: Event, reason: str = "") -> MachineRequest:

@@ -101,6 +101,8 @@ class Machine:
         launch_time: When the provider began to start it.
         ready_time: When it first ran.
         end_time: When it ended.
+        lost_time: Since when the provider no longer shows it although nobody ended it.
+        adopt_time: When it was found without a record and got one.
         observe_time: When it was last seen at the provider.
         due_time: When its driver must look at it next; None for never.
         kill_time: When it is made to end if it has not ended by itself.
@@ -139,6 +141,8 @@ class Machine:
     launch_time: float | None = None
     ready_time: float | None = None
     end_time: float | None = None
+    lost_time: float | None = None
+    adopt_time: float | None = None
     observe_time: float | None = None
     due_time: float | None = None
     kill_time: float | None = None
@@ -217,7 +221,9 @@ def move(machine: Machine, state: MachineState, now: float, reason: str = "") ->
     if state is MachineState.LAUNCHING:
         launch = machine.launch if machine.launch_time is None else machine.launch + 1
         began = replace(moved, launch_time=now, launch=launch, due_time=now)
-        return replace(began, end_time=None, exit_code=None, attributes={})  # what was told of an earlier launch
+        return replace(
+            began, end_time=None, lost_time=None, exit_code=None, attributes={}
+        )  # what was told of an earlier launch
     if state is MachineState.RUNNING:
         return _ready(replace(moved, observe_time=now), now)
     if state in (MachineState.STOPPING, MachineState.SHUTTING_DOWN):
@@ -273,7 +279,8 @@ def _lost(machine: Machine, observation: Observation, now: float) -> Machine:
     diagnostic = observation.diagnostic or Diagnostic(
         category=Category.UNKNOWN, kind=Kind.PERMANENT, code="EXITED", summary=reason, native_id=machine.native_id
     )
-    return failed(machine, diagnostic, now)
+    was_there = machine.state is not MachineState.LAUNCHING
+    return failed(replace(machine, lost_time=now) if was_there else machine, diagnostic, now)
 
 
 def failed(machine: Machine, diagnostic: Diagnostic, now: float) -> Machine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -43,6 +44,15 @@ class Settings(ServerSettings):
     launches: int = Field(32, ge=1, le=1000, description="Machines that are started or ended at once")
     check_seconds: float = Field(30.0, gt=0, le=3600, description="How often providers are checked")
     sweep_seconds: float = Field(2.0, gt=0, le=60, description="How often running machines are looked at")
+    reconcile_seconds: float = Field(
+        60.0, gt=0, le=86_400, description="How often what providers have is compared with the record"
+    )
+    orphan_policy: Literal["mark", "adopt", "remove"] = Field(
+        "mark", description="What becomes of machines without a record: only told, given one, or ended"
+    )
+    orphan_grace_seconds: float = Field(
+        300.0, ge=1, le=2_592_000, description="How old a machine without a record must be before it is touched"
+    )
     keep_days: float = Field(30.0, gt=0, le=3650, description="Days that ended machines, requests and operations stay")
     keep_request_ids_days: float = Field(7.0, gt=0, le=365, description="Days that first answers are remembered")
     keep_usage_days: float = Field(

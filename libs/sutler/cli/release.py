@@ -5,7 +5,6 @@ from __future__ import annotations
 UNBUILT = frozenset(
     {
         "sutler.provider.v1.ProviderService.DiscoverInfrastructure",
-        "sutler.provider.v1.ProviderService.ReconcileProvider",
     }
 )
 """Methods by their full names."""

@@ -3,6 +3,7 @@
 from services.provider.ports.book import Book, Happening, Operations, SetShelf, Store
 from services.provider.ports.kinds import Kinds, ProviderKind
 from services.provider.ports.listing import ChangeKind, Listed, Listing, Noticed, Pages
+from services.provider.ports.reconciliations import Reconciliations, Turn
 from services.provider.ports.shelves import (
     MachineShelf,
     PriceShelf,
@@ -27,10 +28,12 @@ __all__ = [
     "PriceShelf",
     "ProviderKind",
     "ProviderShelf",
+    "Reconciliations",
     "RequestShelf",
     "SetShelf",
     "Shelf",
     "SpanShelf",
     "Store",
     "TemplateShelf",
+    "Turn",
 ]

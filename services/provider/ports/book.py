@@ -12,6 +12,7 @@ from sutler.operations.model import Operation
 
 from services.provider.cost.tariffs import Tariff
 from services.provider.machines import Machine
+from services.provider.ports.reconciliations import Reconciliations, Turn
 from services.provider.ports.shelves import (
     MachineShelf,
     PriceShelf,
@@ -32,6 +33,10 @@ class Happening(Enum):
 
     LEASE_EXPIRED = "machine.lease_expired"
     """Its lease has ended before it did."""
+    ADOPTED = "machine.adopted"
+    """It was found without a record, and has got one."""
+    LOST = "machine.lost"
+    """It is there no more, and nobody ended it."""
 
 
 class Operations(Protocol):
@@ -139,8 +144,21 @@ class Book(Protocol):
         ...
 
     @property
+    def reconciliations(self) -> Reconciliations:
+        """The operations of reconciliations."""
+        ...
+
+    @property
     def sets(self) -> SetShelf:
         """The machine sets."""
+        ...
+
+    def check(self, turn: Turn) -> None:
+        """Makes sure that the holder of a turn still has it.
+
+        Raises:
+            Conflict: If it has run out or passed on (LEASE_LOST).
+        """
         ...
 
     def tell(self, happening: Happening, machine: Machine) -> None:

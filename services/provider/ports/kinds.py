@@ -11,6 +11,7 @@ from sutler.errors import Violation
 from services.provider.machines import Machine, Observation
 from services.provider.output import Chunk, Stream
 from services.provider.providers import Checkup, Provider, TypeFacts
+from services.provider.reconcile.findings import Found
 from services.provider.templates import Template
 
 
@@ -18,8 +19,8 @@ class ProviderKind(Protocol):
     """A type of provider: how its machines are started, ended and watched.
 
     Every method may be repeated, after a crash too, and has its effect once. One process at a time looks after the
-    machines of a place: the one inside of :meth:`owned`; only it calls :meth:`launch`, :meth:`end`, :meth:`look` and
-    :meth:`endings`.
+    machines of a place: the one inside of :meth:`owned`; only it calls :meth:`launch`, :meth:`end`, :meth:`look`,
+    :meth:`list` and :meth:`endings`.
 
     Attributes:
         facts: What it is and can do.
@@ -75,6 +76,14 @@ class ProviderKind(Protocol):
 
     async def look(self, machine: Machine) -> Observation:
         """Returns what is there of a machine now, and begins to watch it if it lives."""
+        ...
+
+    def list(self, provider: Provider) -> AsyncIterator[Sequence[Found]]:
+        """Yields all machines of a provider that are there now, found by their tags, in pages and in any order.
+
+        Raises:
+            Unavailable: If they cannot be seen: then nothing is known of any of them.
+        """
         ...
 
     def endings(self) -> AsyncIterator[Observation]:

@@ -154,6 +154,18 @@ class MachineShelf(Shelf[Machine], Protocol):
         """Returns machines of a place that have not ended, by name, after a name."""
         ...
 
+    def of_provider(self, tenant: str, provider: str, place: str, after: str, limit: int) -> Sequence[Machine]:
+        """Returns machines of a provider at a place that have not ended, by name, after a name."""
+        ...
+
+    def named(self, tenant: str, names: Sequence[str]) -> Mapping[str, Machine]:
+        """Returns machines by their names; those that there are."""
+        ...
+
+    def elsewhere(self, tenant: str, provider: str, place: str) -> Mapping[str, int]:
+        """Returns how many machines of a provider have not ended at each place beside one."""
+        ...
+
     def expired(self, before: float, place: str, after: tuple[float, str], limit: int) -> Sequence[Machine]:
         """Returns machines of a place, or of none, that ended before a time, by end and name.
 

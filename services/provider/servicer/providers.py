@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.longrunning.operations_pb2 import Operation
 from google.protobuf.empty_pb2 import Empty
 from sutler.context import current
 from sutler.ids import new_id
 from sutler.interceptors.idempotency import once
+from sutler.operations.servicer import to_pb
 from sutler.provider.v1 import provider_pb2 as pb
 
 from services.provider import declaring
@@ -15,14 +17,16 @@ from services.provider.checking import checked_provider
 from services.provider.declaring import Update
 from services.provider.ports import Book
 from services.provider.providers import COLLECTION, Provider
+from services.provider.reconcile.accepting import accept
 from services.provider.servicer.parts import Parts
 from services.provider.typelist import list_types
 from services.provider.using import user_of_provider
 from services.provider.wire import providers as wire
+from services.provider.wire import reconciliations
 
 
 class ProviderRpcs:
-    """Get, List, Create, Update, Delete and Check providers; list their types."""
+    """Get, List, Create, Update, Delete, Check and Reconcile providers; list their types."""
 
     _parts: Parts
 
@@ -103,6 +107,13 @@ class ProviderRpcs:
     async def CheckProvider(self, request: pb.CheckProviderRequest, context: Any) -> pb.CheckProviderResponse:
         """Calls a provider and says what it found."""
         return wire.checkup_message(await self._parts.checkups.check(current().tenant, request.name))
+
+    async def ReconcileProvider(self, request: pb.ReconcileProviderRequest, context: Any) -> Operation:
+        """Compares what a provider has with the record."""
+        wish = reconciliations.wish(request, current())
+        return await self._parts.store.change(
+            lambda book: to_pb(accept(book, self._parts.kinds, wish)), once(lambda message: message)
+        )
 
     async def ListProviderTypes(
         self, request: pb.ListProviderTypesRequest, context: Any

@@ -49,6 +49,8 @@ def to_message(machine: Machine, bill: Bill) -> pb.Machine:
         launch_time=stamp(machine.launch_time),
         ready_time=stamp(machine.ready_time),
         end_time=stamp(machine.end_time),
+        lost_time=stamp(machine.lost_time),
+        adopt_time=stamp(machine.adopt_time),
         observe_time=stamp(machine.observe_time),
         tags=machine.tags,
         attributes=to_struct(machine.attributes) if machine.attributes else None,

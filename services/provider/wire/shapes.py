@@ -15,10 +15,11 @@ from services.provider.cost.bills import UNPRICED, Bill
 from services.provider.cost.prices import PriceTable
 from services.provider.machines import Machine
 from services.provider.providers import Provider
+from services.provider.reconcile.findings import Inquiry, Progress
 from services.provider.requests import MachineRequest
 from services.provider.switches import START, SwitchResult
 from services.provider.templates import Template
-from services.provider.wire import machines, prices, providers, requests, templates
+from services.provider.wire import machines, prices, providers, reconciliations, requests, templates
 from services.provider.wire.machines import DOMAIN
 
 
@@ -65,4 +66,10 @@ class ContractShapes:
         packed.Pack(
             pb.StartMachinesResponse(results=shown) if method == START else pb.StopMachinesResponse(results=shown)
         )
+        return packed.SerializeToString()
+
+    def reconciliation_response(self, inquiry: Inquiry, progress: Progress) -> bytes:
+        """Returns what a reconciliation found as a serialised Any."""
+        packed = AnyMessage()
+        packed.Pack(reconciliations.to_message(inquiry, progress))
         return packed.SerializeToString()

@@ -42,13 +42,14 @@ def test_the_table_of_states_is_the_one_of_the_code(state: RequestState) -> None
 
 
 async def test_the_examples_run(serving: Serve, tmp_path: Path, free_port: int) -> None:
-    first, following, prices = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    first, following, prices, reconciling = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     async with serving(port=free_port) as client:
         await run(first, tmp_path, free_port)
         assert len(await machines(client, "state = STATE_TERMINATED")) == 3
         await run(following, tmp_path, free_port)
         assert len(await machines(client, "state = STATE_TERMINATED")) == 4
         assert "templates/heartbeat 0:00" in await run(prices, tmp_path, free_port)
+        assert "0 machines, 0 as recorded\nTrue" in await run(reconciling, tmp_path, free_port)
 
 
 async def run(example: str, folder: Path, port: int) -> str:

@@ -17,6 +17,7 @@ from services.provider.machines import Machine, Observation, Sight
 from services.provider.output import Chunk, Stream
 from services.provider.ports import Book, Kinds
 from services.provider.providers import ApiFacts, Capability, Checkup, Provider, ProviderState, TypeFacts
+from services.provider.reconcile.findings import Found
 from services.provider.templates import ProcessSpec, Template
 from services.provider.wire.shapes import ContractShapes
 
@@ -77,6 +78,9 @@ class Yard:
         raise NotImplementedError
 
     async def look(self, machine: Machine) -> Observation:
+        raise NotImplementedError
+
+    def list(self, provider: Provider) -> AsyncIterator[Sequence[Found]]:
         raise NotImplementedError
 
     def endings(self) -> AsyncIterator[Observation]:

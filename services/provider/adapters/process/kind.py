@@ -17,12 +17,16 @@ from services.provider.adapters.process import outputs, spec
 from services.provider.adapters.process.checkup import folder_problem
 from services.provider.adapters.process.folder import Folder, answering
 from services.provider.adapters.process.host import Host
+from services.provider.adapters.process.inventory import running
 from services.provider.adapters.process.programs import Programs
 from services.provider.diagnostics import Category, Diagnostic, Kind
 from services.provider.machines import Machine, Observation
 from services.provider.output import Chunk, Stream
 from services.provider.providers import Checkup, Provider, ProviderState
+from services.provider.reconcile.findings import Found
 from services.provider.templates import Output, ProcessSpec, Template
+
+LISTED_AT_ONCE = 500
 
 log = structlog.get_logger("sutler.provider")
 
@@ -105,6 +109,13 @@ class ProcessKind:
         """Returns what is there of a machine, and watches it if it lives."""
         with answering(self._folder):
             return await self._own_host().look(machine)
+
+    async def list(self, provider: Provider) -> AsyncIterator[Sequence[Found]]:
+        """Yields the machines of a provider that run here."""
+        with answering(self._folder):
+            machines = await asyncio.to_thread(self._folder.machines)
+            for start in range(0, len(machines), LISTED_AT_ONCE):
+                yield await asyncio.to_thread(running, self._folder, provider, machines[start : start + LISTED_AT_ONCE])
 
     def endings(self) -> AsyncIterator[Observation]:
         """Yields machines as they end, for ever."""

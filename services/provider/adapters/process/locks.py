@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from services.provider.adapters.process.procfs import Identity
 
 SUFFIX = ".lock"
 
+ABOUT_BYTES = 8192
 MAX_PID = 1 << 22
 MAX_ERRNO = 4095
 MAX_EXIT_CODE = 255
@@ -91,6 +92,22 @@ class LockFile:
         finally:
             os.close(lock)
 
+    def peek(self) -> tuple[Mapping[str, str], LockState] | None:
+        """Returns whose machine it is and what was launched, without trying the lock; None if there is no file.
+
+        Whose it is may be empty, and whether the lock is held is not looked at.
+        """
+        try:
+            lock = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            record = _record(lock)
+            state = LockState(False, readable=False) if record is None else _state(False, record)
+            return _about(os.pread(lock, ABOUT_BYTES, RECORD_BYTES)), state
+        finally:
+            os.close(lock)
+
     def note_exit(self, launch: int, code: int) -> None:
         """Writes down what a launch exited with, unless the record cannot be read; nobody else writes by now."""
         try:
@@ -156,6 +173,16 @@ def _record(lock: int) -> dict[str, Any] | None:
     except (ValueError, KeyError):
         return None
     return record
+
+
+def _about(text: bytes) -> dict[str, str]:
+    """Returns whose machine it is; empty if that cannot be read."""
+    try:
+        about = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    texts = isinstance(about, dict) and all(isinstance(value, str) for value in about.values())
+    return about if texts else {}
 
 
 def _state(held: bool, record: dict[str, Any]) -> LockState:

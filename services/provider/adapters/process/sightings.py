@@ -19,16 +19,20 @@ def about(machine: Machine) -> dict[str, str]:
     }
 
 
+def attributes_of(identity: Identity, host: str) -> dict[str, int | str]:
+    """Returns what only this type tells of a machine that lives: as which process of which host."""
+    return {"pid": identity.pid, "start_ticks": identity.start, "boot_id": identity.boot, "host": host}
+
+
 def alive(machine: Machine, identity: Identity, host: str) -> Observation:
     """Returns that a machine lives, and as which process of which host."""
-    attributes = {"pid": identity.pid, "start_ticks": identity.start, "boot_id": identity.boot, "host": host}
     return Observation(
         tenant=machine.tenant,
         machine=machine.name,
         launch=machine.launch,
         sight=Sight.ALIVE,
         native_id=str(identity.pid),
-        attributes=attributes,
+        attributes=attributes_of(identity, host),
     )
 
 

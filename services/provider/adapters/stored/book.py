@@ -8,10 +8,11 @@ from typing import Any
 
 from sutler.events import Event
 from sutler.ids import derive
-from sutler.store import Transaction, outbox, sequences
+from sutler.store import Transaction, leases, outbox, sequences
 
 from services.provider.adapters.stored.operations import StoredOperations
 from services.provider.adapters.stored.prices import PriceTables, Tariffs
+from services.provider.adapters.stored.reconciliations import StoredReconciliations
 from services.provider.adapters.stored.shapes import Shapes
 from services.provider.adapters.stored.shelves import (
     MACHINES,
@@ -28,7 +29,7 @@ from services.provider.adapters.stored.spans import Spans
 from services.provider.cost.billing import bill_of
 from services.provider.cost.tariffs import Tariff
 from services.provider.machines import Machine
-from services.provider.ports import Happening
+from services.provider.ports import Happening, Turn
 from services.provider.requests import MachineRequest
 from services.provider.wishes import MachineSet
 
@@ -55,11 +56,16 @@ class StoredBook:
         self.price_tables = PriceTables(tx)
         self.spans = Spans(tx)
         self.operations = StoredOperations(tx, shapes)
+        self.reconciliations = StoredReconciliations(tx, shapes)
         self.sets = StoredSets(tx)
         self._tx = tx
         self._shapes = shapes
         self._tariffs = tariffs
         self._tell = tell
+
+    def check(self, turn: Turn) -> None:
+        """Makes sure that the holder of a turn still has it; raises Conflict (LEASE_LOST)."""
+        leases.check(self._tx, turn.name, turn.fence)
 
     def tell(self, happening: Happening, machine: Machine) -> None:
         """Puts an event beside those of states into the outbox."""

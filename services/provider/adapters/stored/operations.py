@@ -16,6 +16,7 @@ from sutler.operations.model import Operation, State
 from sutler.store import Transaction
 
 from services.provider.adapters.stored.shapes import Shapes
+from services.provider.reconcile.findings import METHOD
 from services.provider.requests import MachineRequest, RequestState
 from services.provider.switches import START, STOP, Switch, SwitchResult
 
@@ -34,7 +35,7 @@ class StoredOperations:
             tenant=request.tenant,
             method=method,
             target=request.name,
-            principal=_will(request.tenant),
+            principal=will(request.tenant),
             creator=request.creator,
             correlation_id=request.correlation_id,
         )
@@ -64,8 +65,8 @@ class StoredOperations:
     def cancelling(self, limit: int) -> Sequence[tuple[str, str]]:
         """Returns tenants and names of requests whose operations somebody asked to cancel."""
         rows = self._tx.all(
-            "SELECT tenant, target FROM operations WHERE ended = 0 AND state = ? AND method NOT IN (?, ?) LIMIT ?",
-            (int(State.CANCELLING), START, STOP, limit),
+            "SELECT tenant, target FROM operations WHERE ended = 0 AND state = ? AND method NOT IN (?, ?, ?) LIMIT ?",
+            (int(State.CANCELLING), START, STOP, METHOD, limit),
         )
         return [(tenant, target) for tenant, target in rows]
 
@@ -83,7 +84,7 @@ class StoredOperations:
             target=switch.names[0] if len(switch.names) == 1 else "machines",
             state=State.RUNNING,
             work={"names": list(switch.names), "refused": told},
-            principal=_will(switch.tenant),
+            principal=will(switch.tenant),
             creator=switch.creator,
             correlation_id=switch.correlation_id,
         )
@@ -103,7 +104,7 @@ class StoredOperations:
         records.move(self._tx, operation.name, None, State.SUCCEEDED, response=response, progress=100, step="")
 
 
-def _will(tenant: str) -> str:
+def will(tenant: str) -> str:
     """Returns the one whose will is done, with grants, for what runs later in a tenant."""
     principal = current().principal
     return encode_principal(replace(principal.on_behalf_of or principal, tenant=tenant))

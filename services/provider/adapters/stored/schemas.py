@@ -121,6 +121,7 @@ MACHINES = Schema(
         "price_type": _enum(PriceType, "PRICE_TYPE", key="price_type"),
         **_body(Kind.INT, ("exit_code",)),
         **_body(Kind.TIME, ("update_time", "lease_expire_time", "launch_time", "ready_time", "observe_time")),
+        **_body(Kind.TIME, ("lost_time", "adopt_time")),
         **_body(Kind.STRING_MAP, ("tags",)),
         **_body(Kind.OPEN, ("attributes",)),
     }

@@ -11,6 +11,7 @@ from services.provider.cost.bills import Bill
 from services.provider.cost.prices import PriceTable
 from services.provider.machines import Machine
 from services.provider.providers import Provider
+from services.provider.reconcile.findings import Inquiry, Progress
 from services.provider.requests import MachineRequest
 from services.provider.switches import SwitchResult
 from services.provider.templates import Template
@@ -41,4 +42,8 @@ class Shapes(Protocol):
 
     def switch_response(self, method: str, results: Sequence[SwitchResult]) -> bytes:
         """Returns the results of a switch as the response of its operation: a serialised Any."""
+        ...
+
+    def reconciliation_response(self, inquiry: Inquiry, progress: Progress) -> bytes:
+        """Returns what a reconciliation found as the response of its operation: a serialised Any."""
         ...

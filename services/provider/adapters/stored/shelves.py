@@ -257,6 +257,32 @@ class Machines(StoredShelf[Machine]):
         """Returns machines of a place that have not ended, by name, after a name."""
         return self._some("live = 1 AND place = ? AND name > ?", place, after, limit=limit)
 
+    def of_provider(self, tenant: str, provider: str, place: str, after: str, limit: int) -> Sequence[Machine]:
+        """Returns machines of a provider at a place that have not ended, by name, after a name."""
+        return self._some(
+            "tenant = ? AND provider = ? AND live = 1 AND place = ? AND name > ?",
+            *(tenant, provider, place, after),
+            limit=limit,
+        )
+
+    def named(self, tenant: str, names: Sequence[str]) -> Mapping[str, Machine]:
+        """Returns machines by their names; those that there are."""
+        found: dict[str, Machine] = {}
+        for start in range(0, len(names), 500):
+            keys = [name.lower() for name in names[start : start + 500]]
+            marks = ", ".join("?" * len(keys))
+            found.update((m.name, m) for m in self._some(f"tenant = ? AND id_key IN ({marks})", tenant, *keys))
+        return found
+
+    def elsewhere(self, tenant: str, provider: str, place: str) -> Mapping[str, int]:
+        """Returns how many machines of a provider have not ended at each place beside one."""
+        rows = self._tx.all(
+            "SELECT place, COUNT(*) FROM machines WHERE tenant = ? AND provider = ? AND live = 1"
+            " AND place NOT IN ('', ?) GROUP BY place ORDER BY place",
+            (tenant, provider, place),
+        )
+        return {other: int(count) for other, count in rows}
+
     def expired(self, before: float, place: str, after: tuple[float, str], limit: int) -> Sequence[Machine]:
         """Returns machines of a place, or of none, that ended before a time, by end and name."""
         return self._some(

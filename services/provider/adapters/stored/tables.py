@@ -122,6 +122,14 @@ MIGRATIONS = (
     ),
     Migration(4, "when machines ran that are there already", _EARLIER_RUNS["sqlite"], engine="sqlite"),
     Migration(5, "when machines ran that are there already", _EARLIER_RUNS["postgresql"], engine="postgresql"),
+    Migration(
+        6,
+        "machines of a provider by name",
+        (
+            "DROP INDEX machines_provider",
+            "CREATE INDEX machines_provider ON machines (tenant, provider, live, name)",
+        ),
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+"""Keeps what providers have and the record in step."""
