@@ -12,6 +12,8 @@
 * :func:`redis_prefix`: keys of one's own in the Redis at :func:`redis_url`.
 * :func:`wait_until`, :func:`wait_blocking`: instead of sleeping.
 * :func:`free_port`, :func:`free_ports`.
+* :mod:`sutler.testing.fake_provider`: a type of provider in memory, with faults.
+* :mod:`sutler.testing.provider_plugins`: what every ProviderPlugin must do.
 """
 
 from sutler.testing.engines import missing, postgresql_database, postgresql_schema, redis_prefix, redis_url
