@@ -52,7 +52,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     migrations = {records.COMPONENT: records.MIGRATIONS, COMPONENT: MIGRATIONS}
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings.data, name=AREA, migrations=migrations))
-        kinds = make_kinds(settings)
+        kinds, plugins = await stack.enter_async_context(make_kinds(settings))
         shapes = ContractShapes()
         store = DatabaseStore(
             database,
@@ -99,10 +99,15 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
 
             return Driver(store, kinds, kind, _pace(settings), beside=[reconcile])
 
+        drivers = {name: driver(name, kind) for name, kind in kinds.items()}
         works = {
             "retention": _sweeper(settings, database).run(),
             "checks": checkups.run(),
-            **{f"driver of {name}": driver(name, kind).run() for name, kind in kinds.items()},
+            **{
+                f"driver of {name}": _driven(settings, database, name, drive) if name in plugins else drive.run()
+                for name, drive in drivers.items()
+            },
+            **{f"type {name}": plugin.keep_described() for name, plugin in plugins.items()},
         }
         neighbours = {}
         if settings.rule_address:
@@ -122,6 +127,12 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             neighbours=neighbours,
             answers=StoredAnswers(database),
         )
+
+
+async def _driven(settings: Settings, database: Database, name: str, driver: Driver) -> None:
+    """Drives the machines of a plug-in in one process of all: any of them could, for the plug-in is elsewhere."""
+    ttl = timedelta(seconds=settings.lease_seconds)
+    await lead(database, f"provider/drive/{name}", lambda _: driver.run(), ttl=ttl)
 
 
 def _pace(settings: Settings) -> Pace:

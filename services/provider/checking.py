@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sutler.errors import Invalid, Violation, invalid
+from sutler.errors import Invalid, SutlerError, Violation, invalid
 
 from services.provider.expansion import unknown_variables
 from services.provider.leasing import lease_fits
@@ -42,6 +42,7 @@ def checked_provider(kinds: Kinds, provider: Provider, before: Provider | None =
     if before is not None and before.type != provider.type:
         raise invalid("provider.type", "cannot change; create another provider", reason="FIELD_IMMUTABLE")
     kind = kind_of(kinds, provider.type, "provider.type")
+    kind.facts.check_known()
     config = kind.check_config(provider.config)
     check_regions(kind, provider.regions, "provider.regions")
     defaults = provider.template_defaults
@@ -127,18 +128,19 @@ def _provider_of(book: Book, template: Template, where: str) -> Provider | None:
 
 def _check_on_one(choices: Sequence[ProviderKind], template: Template, where: str) -> None:
     """Checks that a template suits one of several types; what the first one says of it is told."""
-    problem: Invalid | None = None
+    problem: SutlerError | None = None
     for kind in choices:
         try:
             _check_on(kind, template, [kind.facts.template_defaults], where)
             return
-        except Invalid as error:
+        except SutlerError as error:
             problem = problem or error
     assert problem is not None
     raise problem
 
 
 def _check_on(kind: ProviderKind, template: Template, defaults: Sequence[Template], where: str) -> None:
+    kind.facts.check_known()
     whole = effective(template, defaults)
     _check_api(kind, whole, where)
     check_regions(kind, whole.regions, f"{where}.regions")
@@ -162,6 +164,8 @@ def _knows(kind: ProviderKind, api: str) -> bool:
 
 def _template_violations(kind: ProviderKind, template: Template, where: str) -> Iterator[Violation]:
     for field in template.foreign:
+        if field.partition(".")[0] in kind.facts.takes:
+            continue
         yield Violation(f"{where}.{field}", f"type {kind.facts.type} does not take it", "CAPABILITY_MISSING")
     if not lease_fits(template.lease_duration, template):
         yield Violation(f"{where}.lease_duration", "is longer than max_lease_duration", "LEASE_TOO_LONG")

@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import partial
 
 import structlog
-from sutler.errors import SutlerError, not_found
+from sutler.errors import Invalid, SutlerError, not_found
 
 from services.provider.checking import kind_of
-from services.provider.ports import Book, Kinds, Store
+from services.provider.diagnostics import Category, Diagnostic, Kind
+from services.provider.ports import Book, Kinds, ProviderKind, Store
 from services.provider.providers import Checkup, Provider, ProviderState
 
 log = structlog.get_logger("sutler.provider")
@@ -71,7 +72,8 @@ class Checkups:
             after = (page[-1].tenant, page[-1].name)
 
     async def _check(self, provider: Provider) -> Checkup:
-        checkup = await kind_of(self._kinds, provider.type, "provider.type").check(provider)
+        kind = kind_of(self._kinds, provider.type, "provider.type")
+        checkup = _config_problem(kind, provider) or await kind.check(provider)
 
         def keep(book: Book) -> None:
             found = book.providers.get(provider.tenant, provider.name)
@@ -83,6 +85,24 @@ class Checkups:
 
         await self._store.change(keep)
         return checkup
+
+
+def _config_problem(kind: ProviderKind, provider: Provider) -> Checkup | None:
+    """Returns what is wrong with a config that was right when it was stored; None if nothing is."""
+    try:
+        kind.check_config(provider.config)
+    except Invalid as error:
+        log.warning("config of a provider is not valid", provider=provider.name, error=error.message)
+        found = Diagnostic(
+            category=Category.VALIDATION,
+            kind=Kind.PERMANENT,
+            code=error.reason,
+            summary=error.message[:1024],
+            provider=provider.name,
+            field=error.violations[0].field if error.violations else "",
+        )
+        return Checkup(state=ProviderState.UNHEALTHY, state_reason=found.summary, diagnostics=(found,))
+    return None
 
 
 def _of_type(book: Book, kind: str, after: tuple[str, str]) -> Sequence[Provider]:

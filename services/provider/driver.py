@@ -175,7 +175,7 @@ class Driver:
         """Asks a machine to end, or makes it if its time is up."""
         kill_time = task.machine.kill_time
         force = kill_time is not None and await self._store.read(lambda book: kill_time <= book.now)
-        observation = await self._kind.end(task.machine, task.template, force=force)
+        observation = await self._kind.end(task.machine, task.template, task.config, force=force)
         if observation.sight is Sight.ALIVE:
             await self._store.change(lambda book: driving.note_asked(book, task.machine))
         else:
@@ -226,7 +226,7 @@ class Driver:
         if self._later.waits(key):
             return
         async with self._trying(key):
-            observation = await self._kind.look(task.machine)
+            observation = await self._kind.look(task.machine, task.config)
             if observation.sight is Sight.ALIVE:
                 await self._kind.tend(task.machine, task.template)
             if driving.is_news(task.machine, observation):

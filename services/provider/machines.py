@@ -15,6 +15,8 @@ from services.provider.diagnostics import Category, Diagnostic, Kind, merged
 
 COLLECTION = "machines"
 MAX_DIAGNOSTICS = 20
+COMING_SECONDS = 1.0
+"""How long after it was seen on its way a machine is asked for again."""
 
 
 class MachineState(IntEnum):
@@ -170,6 +172,8 @@ class Sight(IntEnum):
     """It was never launched with this number."""
     ALIVE = 2
     ENDED = 3
+    COMING = 4
+    """It is on its way; its launch is asked for again until it runs or has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +258,8 @@ def seen(machine: Machine, observation: Observation, now: float) -> Machine:
     """Returns the machine as it is once an observation is known; the same if that says nothing new."""
     if observation.launch != machine.launch or machine.state in _AT_REST:
         return machine
+    if observation.sight is Sight.COMING:
+        return _seen_coming(machine, observation, now)
     if observation.sight is Sight.ALIVE:
         return _seen_alive(machine, observation, now)
     if observation.sight is Sight.NOTHING and machine.state in (MachineState.LAUNCHING, MachineState.UNKNOWN):
@@ -264,6 +270,13 @@ def seen(machine: Machine, observation: Observation, now: float) -> Machine:
     if machine.state is MachineState.STOPPING:
         return move(told, MachineState.STOPPED, now, observation.reason)
     return _lost(told, observation, now)
+
+
+def _seen_coming(machine: Machine, observation: Observation, now: float) -> Machine:
+    if machine.state is not MachineState.LAUNCHING:
+        return machine
+    known = observation.native_id or machine.native_id
+    return replace(machine, native_id=known, attributes=observation.attributes, due_time=now + COMING_SECONDS)
 
 
 def _seen_alive(machine: Machine, observation: Observation, now: float) -> Machine:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from sutler.errors import SutlerError
+
 from services.provider.diagnostics import Diagnostic
 from services.provider.templates import Template
 
@@ -35,6 +37,14 @@ class Capability(IntEnum):
     TAGS = 7
     OUTPUT = 12
     DISCOVERY = 15
+
+
+class TypeSource(IntEnum):
+    """Where a type comes from; the numbers of the contract."""
+
+    BUILT_IN = 1
+    PACKAGE = 2
+    PLUGIN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +134,10 @@ class TypeFacts:
         template_defaults: Values for what a template and its provider leave unset.
         example_configs: Configs to start from.
         example_templates: Templates to start from.
+        source: Where it comes from.
+        takes: The fields of templates that it takes beside those that every type takes.
+        error: Why it cannot be used now; None if it can.
+        known: Whether it has ever said what it is; until then nothing new is accepted for it.
     """
 
     type: str
@@ -137,6 +151,19 @@ class TypeFacts:
     template_defaults: Template
     example_configs: tuple[Mapping[str, Any], ...] = ()
     example_templates: tuple[Template, ...] = ()
+    source: TypeSource = TypeSource.BUILT_IN
+    takes: frozenset[str] = frozenset()
+    error: SutlerError | None = None
+    known: bool = True
+
+    def check_known(self) -> None:
+        """Checks that it has said what it is.
+
+        Raises:
+            SutlerError: Why it has not (DEPENDENCY_UNAVAILABLE, PLUGIN_INVALID).
+        """
+        if not self.known and self.error is not None:
+            raise self.error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

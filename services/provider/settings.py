@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from pydantic_settings import SettingsConfigDict
 from sutler.settings import ServerSettings
+
+PluginType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 
 
 class Settings(ServerSettings):
@@ -32,6 +34,13 @@ class Settings(ServerSettings):
         max_length=4096,
         description="Where programs are looked for; providers may only say otherwise if PROCESS_PROGRAMS allows all",
     )
+    plugins: tuple[str, ...] = Field(
+        ("*",), description="JSON list of the types of installed packages that are loaded; * stands for anything"
+    )
+    plugin_addresses: dict[PluginType, str] = Field(
+        {}, description="JSON object of the addresses of plug-ins by their types; no other address is called"
+    )
+    plugin_seconds: float = Field(30.0, ge=0.1, le=600, description="Seconds that one call of a plug-in may take")
     rule_address: str = Field(
         "", description="Address of RuleService, which is told of machines and requests; empty tells nobody"
     )

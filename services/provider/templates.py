@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from services.provider.cost.money import Money
 
@@ -70,7 +71,8 @@ class Template:
         process: What a machine of type ``process`` is; None where unset.
         lease_duration: Seconds that a machine lives unless its lease is extended; None for ever.
         max_lease_duration: The most seconds that a lease may reach ahead; None is no limit.
-        foreign: Fields of the contract that are set and that no type here takes; such a template is refused.
+        more: What only some types take, such as ``image``, in JSON with the field names of the contract.
+        foreign: The paths of fields that are set and that not every type takes.
         create_time: When it was created.
         update_time: When it last changed.
         revision: Grows with every change.
@@ -93,6 +95,7 @@ class Template:
     process: ProcessSpec | None = None
     lease_duration: float | None = None
     max_lease_duration: float | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
     foreign: tuple[str, ...] = ()
     create_time: float = 0.0
     update_time: float = 0.0
@@ -119,6 +122,8 @@ def effective(template: Template, defaults: Sequence[Template]) -> Template:
             max_total_price=template.max_total_price or below.max_total_price,
             tags={**below.tags, **template.tags},
             process=_process(template.process, below.process),
+            more={**below.more, **template.more},
+            foreign=(*template.foreign, *(path for path in below.foreign if path not in template.foreign)),
             lease_duration=template.lease_duration or below.lease_duration,
             max_lease_duration=template.max_lease_duration or below.max_lease_duration,
         )

@@ -19,7 +19,6 @@ SCHEMA = Schema(
         "regions": Field(Kind.STRING_LIST, "regions"),
     }
 )
-BUILT_IN = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,6 @@ def _item(facts: TypeFacts) -> Mapping[str, Any]:
         "display_name": facts.display_name,
         "description": facts.description,
         "version": facts.version,
-        "source": BUILT_IN,
+        "source": int(facts.source),
         "regions": list(facts.regions),
     }

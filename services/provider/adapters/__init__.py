@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 
+from sutler.errors import FailedPrecondition
+from sutler.neighbours import neighbour
+
+from services.provider.adapters.plugin import PluginKind, plugin_kinds
 from services.provider.adapters.process import ProcessKind
 from services.provider.adapters.process.folder import Folder
 from services.provider.adapters.process.programs import Programs
@@ -19,10 +25,24 @@ KINDS: Mapping[str, Callable[[Settings], ProviderKind]] = {
 """Each type with what makes it."""
 
 
-def make_kinds(settings: Settings) -> Kinds:
-    """Returns every type that this deployment offers, by name.
+@asynccontextmanager
+async def make_kinds(settings: Settings) -> AsyncIterator[tuple[Kinds, Mapping[str, PluginKind]]]:
+    """Yields every type that this deployment offers, by name, and those of them that others bring.
 
     Raises:
-        FailedPrecondition: If one cannot be used here at all.
+        FailedPrecondition: If one cannot be used here at all, or the settings give its name to a plug-in.
     """
-    return {name: make(settings) for name, make in KINDS.items()}
+    own = {name: make(settings) for name, make in KINDS.items()}
+    for name in own.keys() & settings.plugin_addresses.keys():
+        raise FailedPrecondition(
+            f"the type {name} comes with the service: take it out of SUTLER_PROVIDER_PLUGIN_ADDRESSES",
+            metadata={"setting": "SUTLER_PROVIDER_PLUGIN_ADDRESSES", "type": name},
+        )
+    async with plugin_kinds(
+        allowed=settings.plugins,
+        addresses=settings.plugin_addresses,
+        taken=own,
+        connect=partial(neighbour, settings, "provider"),
+        seconds=settings.plugin_seconds,
+    ) as others:
+        yield {**own, **others}, others

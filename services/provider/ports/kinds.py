@@ -23,12 +23,15 @@ class ProviderKind(Protocol):
     :meth:`list` and :meth:`endings`.
 
     Attributes:
-        facts: What it is and can do.
         place: Where the machines are that this process can look after.
     """
 
-    facts: TypeFacts
     place: str
+
+    @property
+    def facts(self) -> TypeFacts:
+        """What it is and can do."""
+        ...
 
     def check_config(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns a config with its defaults filled in.
@@ -70,11 +73,11 @@ class ProviderKind(Protocol):
         """
         ...
 
-    async def end(self, machine: Machine, template: Template, *, force: bool) -> Observation:
+    async def end(self, machine: Machine, template: Template, config: Mapping[str, Any], *, force: bool) -> Observation:
         """Asks a machine to end, or with ``force`` makes it; one that was never launched never will be after this."""
         ...
 
-    async def look(self, machine: Machine) -> Observation:
+    async def look(self, machine: Machine, config: Mapping[str, Any]) -> Observation:
         """Returns what is there of a machine now, and begins to watch it if it lives."""
         ...
 

@@ -26,6 +26,9 @@ _CORRECTED = {MachineState.STOPPING: MachineState.STOPPED, MachineState.SHUTTING
 _SETTLED = frozenset((MachineState.RUNNING, MachineState.STOPPED, MachineState.UNKNOWN))
 """States that nothing is about to change, so that they can be compared with what is there."""
 
+_AT_REST = frozenset((MachineState.RUNNING, MachineState.STOPPED))
+"""States at the provider that a record is corrected to: others pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -103,7 +106,7 @@ def _survivor(record: Machine, found: Found, inquiry: Inquiry, now: float) -> Fi
 
 
 def _state(record: Machine, found: Found) -> Finding | None:
-    if record.state not in _SETTLED or not found.certain:
+    if record.state not in _SETTLED or found.state not in _AT_REST or not found.certain:
         return None
     if record.state is found.state and found.launch <= record.launch:
         return None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import structlog
 from sutler.errors import SutlerError
@@ -105,9 +106,9 @@ class Pass:
                 partial(self._compared, after=progress.after, some=some, more=more, began=began)
             )
             with asking(provider.name):
-                looks, findings = await self._looked_again(page, findings)
+                looks, findings = await self._looked_again(page, findings, provider.config)
             if self._inquiry.apply:
-                findings = [await self._ended(page, finding) for finding in findings]
+                findings = [await self._ended(page, finding, provider.config) for finding in findings]
             progress = replace(counted(progress, page.upto, page.pairs, findings), compared=not page.upto)
             percent = 100 * (start + len(some)) // max(1, len(names))
             yield Step(progress, min(99, percent), findings, page, looks, began)
@@ -153,7 +154,7 @@ class Pass:
         return Page(pairs, upto)
 
     async def _looked_again(
-        self, page: Page, findings: Sequence[Finding]
+        self, page: Page, findings: Sequence[Finding], config: Mapping[str, Any]
     ) -> tuple[Mapping[str, Observation], list[Finding]]:
         """Looks once more at each machine that is not shown; one that is there after all does not differ."""
         missing = {finding.machine for finding in findings} - page.found.keys()
@@ -161,21 +162,21 @@ class Pass:
         looks: dict[str, Observation] = {}
         for start in range(0, len(records), LOOKS_AT_ONCE):
             some = records[start : start + LOOKS_AT_ONCE]
-            for observation in await asyncio.gather(*(self._kind.look(machine) for machine in some)):
-                if observation.sight is not Sight.ALIVE:
+            for observation in await asyncio.gather(*(self._kind.look(machine, config) for machine in some)):
+                if observation.sight not in (Sight.ALIVE, Sight.COMING):
                     looks[observation.machine] = observation
         return looks, [f for f in findings if f.machine not in missing or f.machine in looks]
 
-    async def _ended(self, page: Page, finding: Finding) -> Finding:
+    async def _ended(self, page: Page, finding: Finding, config: Mapping[str, Any]) -> Finding:
         """Ends a machine that has ended in the record and still runs; what fails is told with the finding."""
         if finding.kind is not FindingKind.SURVIVOR or finding.action is not Action.REMOVE:
             return finding
         found = page.found[finding.machine]
         (record,) = (pair.record for pair in page.pairs if pair.found is found)
         assert record is not None
-        there = replace(record, launch=found.launch, attributes=found.attributes, native_id=found.native_id)
+        there = replace(record, launch=found.launch or record.launch, attributes=found.attributes, native_id=found.native_id)
         try:
-            await self._kind.end(there, Template(), force=True)
+            await self._kind.end(there, Template(), config, force=True)
         except SutlerError as error:
             log.warning("survivor not ended", machine=record.name, reason=error.reason, error=error.message)
             return replace(finding, error=error.message)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sutler.provider.v1 import provider_pb2 as pb
 
-from services.provider.diagnostics import Diagnostic
-from services.provider.wire.times import span, stamp
+from services.provider.diagnostics import Category, Diagnostic, Kind
+from services.provider.wire.times import length, span, stamp
 
 
 def to_message(diagnostic: Diagnostic) -> pb.Diagnostic:
@@ -23,4 +23,20 @@ def to_message(diagnostic: Diagnostic) -> pb.Diagnostic:
         first_time=stamp(diagnostic.first_time or None),
         last_time=stamp(diagnostic.last_time or None),
         retry_delay=span(diagnostic.retry_seconds or None),
+    )
+
+
+def from_message(message: pb.Diagnostic) -> Diagnostic:
+    """Returns what a plug-in says that went wrong; what it leaves unset is unknown."""
+    return Diagnostic(
+        category=Category(message.category or Category.UNKNOWN),
+        kind=Kind(message.kind or Kind.UNKNOWN),
+        code=message.code,
+        summary=message.summary,
+        provider=message.provider,
+        region=message.region,
+        native_id=message.native_id,
+        field=message.field,
+        count=max(1, message.count),
+        retry_seconds=length(message, "retry_delay") or 0.0,
     )

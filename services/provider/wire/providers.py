@@ -7,11 +7,13 @@ from dataclasses import replace
 from google.protobuf.field_mask_pb2 import FieldMask
 from sutler.masks import merge
 from sutler.provider.v1 import provider_pb2 as pb
+from sutler.status import to_status
 from sutler.wire import from_struct, timestamp, to_struct
 
 from services.provider.declaring import Update, etag
 from services.provider.providers import ApiFacts, Checkup, Provider, TypeFacts
 from services.provider.wire import diagnostics, templates
+from services.provider.wire.machines import DOMAIN
 from services.provider.wire.times import span, stamp
 
 
@@ -96,7 +98,7 @@ def type_message(facts: TypeFacts) -> pb.ProviderType:
         display_name=facts.display_name,
         description=facts.description,
         version=facts.version,
-        source=pb.ProviderType.SOURCE_BUILT_IN,
+        source=int(facts.source),  # type: ignore[arg-type]
         config_schema=to_struct(facts.config_schema),
         apis=[_api(api) for api in facts.apis],
         capabilities=[int(capability) for capability in facts.capabilities],  # type: ignore[misc]
@@ -104,6 +106,7 @@ def type_message(facts: TypeFacts) -> pb.ProviderType:
         template_defaults=templates.to_message(facts.template_defaults),
         example_configs=[to_struct(config) for config in facts.example_configs],
         example_templates=[templates.to_message(template) for template in facts.example_templates],
+        error=to_status(facts.error, DOMAIN) if facts.error is not None else None,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest
 from sutler.masks import merge
@@ -52,6 +54,7 @@ def from_message(message: pb.Template, tenant: str, name: str = "", uid: str = "
         process=_process(message.process) if message.HasField("process") else None,
         lease_duration=length(message, "lease_duration"),
         max_lease_duration=length(message, "max_lease_duration"),
+        more=_more(message),
         foreign=tuple(_foreign(message)),
     )
 
@@ -82,6 +85,8 @@ def to_message(template: Template) -> pb.Template:
         lease_duration=span(template.lease_duration),
         max_lease_duration=span(template.max_lease_duration),
     )
+    if template.more:
+        ParseDict(dict(template.more), message)
     if template.name:
         message.name = template.name
     if template.revision:
@@ -90,6 +95,15 @@ def to_message(template: Template) -> pb.Template:
         message.create_time.CopyFrom(timestamp(template.create_time))
         message.update_time.CopyFrom(timestamp(template.update_time))
     return message
+
+
+def _more(message: pb.Template) -> Mapping[str, Any]:
+    """Returns the fields that only some types take, as JSON."""
+    rest = pb.Template()
+    rest.CopyFrom(message)
+    for name in _TAKEN | _SERVER_FIELDS:
+        rest.ClearField(name)  # type: ignore[arg-type]
+    return MessageToDict(rest, preserving_proto_field_name=True)
 
 
 def _process(message: pb.ProcessSpec) -> ProcessSpec:

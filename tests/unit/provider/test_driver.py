@@ -43,11 +43,11 @@ class Haunted(Yard):
         self._enter(machine)
         return sighting(machine, Sight.ALIVE, attributes={"pid": 1})
 
-    async def end(self, machine: Machine, template: Template, *, force: bool) -> Observation:
+    async def end(self, machine: Machine, template: Template, config: Mapping[str, Any], *, force: bool) -> Observation:
         self._enter(machine)
         return sighting(machine, Sight.ENDED)
 
-    async def look(self, machine: Machine) -> Observation:
+    async def look(self, machine: Machine, config: Mapping[str, Any]) -> Observation:
         self._enter(machine)
         return sighting(machine, Sight.ALIVE, attributes={"pid": 1})
 

@@ -23,6 +23,7 @@ ALLOWED = {
 """The comment of Machine.State in the contract."""
 
 AFTER = {
+    Sight.COMING: {},
     Sight.ALIVE: {M.LAUNCHING: M.RUNNING, M.UNKNOWN: M.RUNNING},
     Sight.ENDED: {
         M.LAUNCHING: M.FAILED,
@@ -111,3 +112,10 @@ def test_names_follow_from_the_request_and_are_all_different() -> None:
     assert len(names) == 1000
     assert machine_name("u", 7) in names
     assert machine_name("v", 7) not in names
+
+
+def test_what_is_on_its_way_is_known_and_asked_for_again() -> None:
+    told = Observation(tenant="t", machine="machines/m", launch=1, sight=Sight.COMING, native_id="vm-1")
+    coming = seen(machine(M.LAUNCHING), told, 10.0)
+    assert (coming.state, coming.native_id, coming.due_time) == (M.LAUNCHING, "vm-1", 11.0)
+    assert seen(machine(M.RUNNING), told, 10.0) == machine(M.RUNNING)

@@ -50,11 +50,11 @@ class Cloud(Yard):
         for start in range(0, len(shown), 7):
             yield shown[start : start + 7]
 
-    async def look(self, machine: Machine) -> Observation:
+    async def look(self, machine: Machine, config: Mapping[str, Any]) -> Observation:
         sight = Sight.ALIVE if machine.name in self.there else Sight.ENDED
         return Observation(tenant=machine.tenant, machine=machine.name, launch=machine.launch, sight=sight)
 
-    async def end(self, machine: Machine, template: Template, *, force: bool) -> Observation:
+    async def end(self, machine: Machine, template: Template, config: Mapping[str, Any], *, force: bool) -> Observation:
         self.ended.append(machine.name)
         del self.there[machine.name]
         return Observation(tenant=machine.tenant, machine=machine.name, launch=machine.launch, sight=Sight.ENDED)

@@ -74,10 +74,10 @@ class Yard:
     async def launch(self, machine: Machine, template: Template, config: Mapping[str, Any]) -> Observation:
         raise NotImplementedError
 
-    async def end(self, machine: Machine, template: Template, *, force: bool) -> Observation:
+    async def end(self, machine: Machine, template: Template, config: Mapping[str, Any], *, force: bool) -> Observation:
         raise NotImplementedError
 
-    async def look(self, machine: Machine) -> Observation:
+    async def look(self, machine: Machine, config: Mapping[str, Any]) -> Observation:
         raise NotImplementedError
 
     def list(self, provider: Provider) -> AsyncIterator[Sequence[Found]]:

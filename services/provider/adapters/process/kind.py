@@ -100,12 +100,14 @@ class ProcessKind:
         with answering(self._folder):
             return await self._own_host().launch(machine, template.process or ProcessSpec(), spec.read_config(config))
 
-    async def end(self, machine: Machine, template: Template, *, force: bool) -> Observation:
-        """Asks a machine to end, or makes it."""
+    async def end(
+        self, machine: Machine, template: Template, config: Mapping[str, Any] | None = None, *, force: bool
+    ) -> Observation:
+        """Asks a machine to end, or makes it; what the config says holds for starts alone."""
         with answering(self._folder):
             return await self._own_host().end(machine, template.process or ProcessSpec(), force=force)
 
-    async def look(self, machine: Machine) -> Observation:
+    async def look(self, machine: Machine, config: Mapping[str, Any] | None = None) -> Observation:
         """Returns what is there of a machine, and watches it if it lives."""
         with answering(self._folder):
             return await self._own_host().look(machine)
