@@ -1,0 +1,1 @@
+"""Every provider type behaves as the port says."""
