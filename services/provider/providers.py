@@ -156,6 +156,10 @@ class TypeFacts:
     error: SutlerError | None = None
     known: bool = True
 
+    def can(self, capability: Capability) -> bool:
+        """Returns whether it, or one of its apis, can do something."""
+        return capability in self.capabilities or any(capability in api.capabilities for api in self.apis)
+
     def check_known(self) -> None:
         """Checks that it has said what it is.
 

@@ -13,18 +13,19 @@ from services.provider.cost.bills import UNPRICED
 from services.provider.diagnostics import to_error
 from services.provider.following import changed
 from services.provider.machines import Machine, MachineState, move
-from services.provider.ports import Book
+from services.provider.ports import Book, Kinds
+from services.provider.providers import Capability
 from services.provider.switches import START, Switch, SwitchResult
 
 LIMIT = 100
 
 
-def accept(book: Book, switch: Switch) -> Operation:
+def accept(book: Book, kinds: Kinds, switch: Switch) -> Operation:
     """Stores the operation, lets its machines be started or stopped, and returns it; done if there is nothing to do."""
     refused: dict[str, SutlerError] = {}
     for name in dict.fromkeys(switch.names):
         machine = book.machines.get(switch.tenant, name)
-        error = not_found(name) if machine is None else _switched(book, machine, switch)
+        error = not_found(name) if machine is None else _switched(book, kinds, machine, switch)
         if error is not None:
             refused[name] = error
     operation = book.operations.begin_switch(switch, refused)
@@ -50,7 +51,7 @@ def settle(book: Book, operation: Operation) -> None:
     book.operations.end_switch(operation, [replace(r, bill=costs.get(r.name, UNPRICED)) for r in results])
 
 
-def _switched(book: Book, machine: Machine, switch: Switch) -> SutlerError | None:
+def _switched(book: Book, kinds: Kinds, machine: Machine, switch: Switch) -> SutlerError | None:
     """Sets one machine in motion; returns why that cannot be."""
     start = switch.method == START
     goal, source = (
@@ -69,6 +70,14 @@ def _switched(book: Book, machine: Machine, switch: Switch) -> SutlerError | Non
         return FailedPrecondition(
             f"{machine.name} is {machine.state.name}",
             metadata={"state": machine.state.name, "allowed": source.name},
+            resource=machine.name,
+        )
+    kind = kinds.get(machine.type)
+    if kind is not None and not kind.facts.can(Capability.START_STOP):
+        return FailedPrecondition(
+            f"{machine.name} cannot be stopped and started: its type {machine.type} does not do that",
+            reason="CAPABILITY_MISSING",
+            metadata={"provider": machine.provider, "capability": Capability.START_STOP.name},
             resource=machine.name,
         )
     if start:

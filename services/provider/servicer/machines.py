@@ -86,7 +86,7 @@ class MachineRpcs:
             correlation_id=call.correlation_id,
         )
         return await self._parts.store.change(
-            lambda book: to_pb(switching.accept(book, switch)), once(lambda message: message)
+            lambda book: to_pb(switching.accept(book, self._parts.kinds, switch)), once(lambda message: message)
         )
 
     async def _watch_machines(self, request: pb.WatchMachinesRequest) -> AsyncIterator[pb.WatchMachinesResponse]:

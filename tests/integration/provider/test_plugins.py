@@ -1,14 +1,18 @@
 """Provider types of others: a fake one behind a port, whose faults and deaths the service lives through."""
 
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from importlib import invalidate_caches
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from sutler.client import Sutler, connect
-from sutler.errors import Exhausted, FailedPrecondition, Invalid, SutlerError, Unavailable
+from sutler.errors import Exhausted, FailedPrecondition, Internal, Invalid, SutlerError, Unavailable
 from sutler.provider.v1 import provider_pb2 as pb
+from sutler.status import from_status
 from sutler.testing import free_port, wait_until
 from sutler.testing.fake_provider import FakeProvider, serve_provider
 from sutler.testing.provider_plugins import SERVICE, ProviderPluginTests, Subject
@@ -226,3 +230,74 @@ async def test_a_built_in_name_is_no_plug_in(serving: Serve) -> None:
     with pytest.raises(FailedPrecondition):
         async with serving(plugin_addresses={"process": "127.0.0.1:1"}):
             pass
+
+
+CODE = """
+from sutler.errors import FailedPrecondition
+from sutler.provider.v1 import provider_pb2
+from sutler.testing.fake_provider import FakeProvider
+
+
+class Sheds(FakeProvider):
+    type = "sheds"
+    regions = ()
+    apis = (provider_pb2.ProviderApi(api="make"),)
+
+    async def check(self, call):
+        raise RuntimeError("a bug")
+
+
+class Secret(FakeProvider):
+    type = "secret"
+
+    class Config(FakeProvider.Config):
+        token: str = __import__("pydantic").Field("", json_schema_extra={"writeOnly": True})
+"""
+POINTS = """[sutler.providers]
+sheds = own_sheds:Sheds
+secret = own_sheds:Secret
+other = own_sheds:Sheds
+missing = own_sheds:Missing
+process = own_sheds:Sheds
+"""
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts a package with types where Python finds it and its entry points."""
+    described = folder / "own_sheds-1.0.dist-info"
+    described.mkdir(parents=True)
+    (folder / "own_sheds.py").write_text(CODE)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: own-sheds\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text(POINTS)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "own_sheds", raising=False)
+    invalidate_caches()
+
+
+async def test_types_of_packages(serving: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "packages", monkeypatch)
+    async with serving() as client:
+        listed = await client.providers.ListProviderTypes(pb.ListProviderTypesRequest())
+        found = {each.type: (each.source, each.HasField("error")) for each in listed.provider_types}
+        package = pb.ProviderType.SOURCE_PACKAGE
+        built_in = pb.ProviderType.SOURCE_BUILT_IN
+        assert found == {"process": (built_in, False), "sheds": (package, False), "secret": (package, True)}
+        secret = pb.Provider(type="secret")
+        with pytest.raises(Internal) as caught:
+            await client.providers.CreateProvider(pb.CreateProviderRequest(provider_id="s", provider=secret))
+        assert caught.value.reason == "PLUGIN_INVALID"
+        sheds = pb.Provider(type="sheds")
+        await client.providers.CreateProvider(pb.CreateProviderRequest(provider_id="cloud", provider=sheds))
+        template = pb.Template(provider=CLOUD, image="debian")
+        await client.providers.CreateTemplate(pb.CreateTemplateRequest(template_id="vm", template=template))
+        checked = await client.providers.CheckProvider(pb.CheckProviderRequest(name=CLOUD))
+        assert checked.state == P.STATE_UNHEALTHY and "a bug" not in str(checked)
+        request = await ask(client, 2, SMALL)
+        stopping = await client.providers.StopMachines(pb.StopMachinesRequest(names=request.machines))
+        stopped = await client.wait(stopping)
+        assert isinstance(stopped, pb.StopMachinesResponse)
+        assert [from_status(each.status).reason for each in stopped.results] == ["CAPABILITY_MISSING"] * 2
+        await give_back(client, machine_request=request.name)
+    async with serving(plugins=["none"]) as client:
+        listed = await client.providers.ListProviderTypes(pb.ListProviderTypesRequest())
+        assert [each.type for each in listed.provider_types] == ["process"]

@@ -51,7 +51,7 @@ class TestGiven:
         assert machine.ready_time is not None
         assert machine.lease_expire_time == machine.ready_time + 60.0
         stop = Switch(tenant=TENANT, method=STOP, names=(machine.name,))
-        await here.do(lambda book: switching.accept(book, stop))
+        await here.do(lambda book: switching.accept(book, here.kinds, stop))
         (stopping,) = await machines(here, request)
         assert stopping.lease_expire_time == machine.lease_expire_time, "a stop gives no more time"
 

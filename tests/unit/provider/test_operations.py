@@ -17,7 +17,7 @@ async def operations(here: World) -> list[Operation]:
     request = await running(here, 1)
     (machine,) = await machines(here, request)
     switch = Switch(tenant=TENANT, method=STOP, names=(machine.name,))
-    stopping = await here.do(lambda book: switching.accept(book, switch))
+    stopping = await here.do(lambda book: switching.accept(book, here.kinds, switch))
     names = (request.operation, stopping.name)
     return await here.do(lambda book: [book.operations.get(TENANT, name) for name in names])
 

@@ -32,7 +32,7 @@ async def machine(here: World) -> Machine:
 
 async def switch(here: World, method: str, *names: str) -> str:
     wanted = Switch(tenant=TENANT, method=method, names=names)
-    return (await here.do(lambda book: switching.accept(book, wanted))).name
+    return (await here.do(lambda book: switching.accept(book, here.kinds, wanted))).name
 
 
 async def results(here: World, name: str) -> list[pb.MachineResult]:
