@@ -42,7 +42,7 @@ def test_the_table_of_states_is_the_one_of_the_code(state: RequestState) -> None
 
 
 async def test_the_examples_run(serving: Serve, tmp_path: Path, free_port: int) -> None:
-    first, following, prices, reconciling = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    first, following, prices, reconciling, plugins = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     async with serving(port=free_port) as client:
         await run(first, tmp_path, free_port)
         assert len(await machines(client, "state = STATE_TERMINATED")) == 3
@@ -50,6 +50,8 @@ async def test_the_examples_run(serving: Serve, tmp_path: Path, free_port: int) 
         assert len(await machines(client, "state = STATE_TERMINATED")) == 4
         assert "templates/heartbeat 0:00" in await run(prices, tmp_path, free_port)
         assert "0 machines, 0 as recorded\nTrue" in await run(reconciling, tmp_path, free_port)
+    said = await run(plugins, tmp_path, free_port)
+    assert 'key: "enabled"' in said and "fulfilled: 2" in said and said.strip().endswith("2")
 
 
 async def run(example: str, folder: Path, port: int) -> str:
@@ -59,7 +61,7 @@ async def run(example: str, folder: Path, port: int) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(script),
-        env={**os.environ, "PYTHONPATH": "libs"},
+        env={**os.environ, "PYTHONPATH": "libs:."},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
