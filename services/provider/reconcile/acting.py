@@ -89,6 +89,12 @@ def _correct(book: Book, inquiry: Inquiry, found: Found) -> None:
     """Lets the record of a machine that is at rest, or was launched once more, say what is there."""
     before = book.machines.get(inquiry.tenant, found.machine)
     assert before is not None, "it was compared in this transaction"
-    told = replace(before, launch=found.launch or before.launch, native_id=found.native_id, attributes=found.attributes, exit_code=None)
+    told = replace(
+        before,
+        launch=found.launch or before.launch,
+        native_id=found.native_id,
+        attributes=found.attributes,
+        exit_code=None,
+    )
     unclear = told if told.state is MachineState.UNKNOWN else move(told, MachineState.UNKNOWN, book.now)
     changed(book, before, move(unclear, found.state, book.now, "found so at the provider"))

@@ -174,7 +174,9 @@ class Pass:
         found = page.found[finding.machine]
         (record,) = (pair.record for pair in page.pairs if pair.found is found)
         assert record is not None
-        there = replace(record, launch=found.launch or record.launch, attributes=found.attributes, native_id=found.native_id)
+        there = replace(
+            record, launch=found.launch or record.launch, attributes=found.attributes, native_id=found.native_id
+        )
         try:
             await self._kind.end(there, Template(), config, force=True)
         except SutlerError as error:
