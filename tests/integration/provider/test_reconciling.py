@@ -15,15 +15,18 @@ from sutler.operations import records
 from sutler.provider.v1 import provider_pb2 as pb
 from sutler.store import open_database
 from sutler.testing import ServiceProcess, is_gone, wait_until
+from sutler.testing.fake_provider import serve_provider
 from sutler.wire import seconds
 
 from services.provider.adapters.process import inventory
 from services.provider.adapters.process.kind import ProcessKind
 from services.provider.adapters.stored import COMPONENT, MIGRATIONS
+from tests.integration.provider import test_plugins as plug_ins
 from tests.integration.provider.conftest import (
     LAB,
     Serve,
     ask,
+    give_back,
     machine,
     machines,
     new_id,
@@ -38,7 +41,7 @@ SELDOM = {"reconcile_seconds": 3600.0}
 
 
 async def begin(client: Sutler, **more: Any) -> Operation:
-    return await client.providers.ReconcileProvider(pb.ReconcileProviderRequest(name=LAB, **more))
+    return await client.providers.ReconcileProvider(pb.ReconcileProviderRequest(**{"name": LAB, **more}))
 
 
 async def reconcile(client: Sutler, **more: Any) -> pb.ReconcileProviderResponse:
@@ -122,6 +125,33 @@ async def test_what_is_killed_or_forgotten(serving: Serve, url: str, old: None) 
         assert is_gone(pid_of(third)), "when the operation has ended"
         assert (await machine(client, third.name)).state == TERMINATED
         assert (await reconcile(client)).finding_count == 0
+
+
+async def test_what_a_plug_in_shows(serving: Serve, url: str) -> None:
+    async with (
+        serve_provider() as (fake, address),
+        serving(data=url, plugin_addresses={"fake": address}, sweep_seconds=60.0, **SELDOM) as client,
+    ):
+        await plug_ins.set_up(client)
+        request = await ask(client, 4, plug_ins.SMALL)
+        assert told(await reconcile(client, name=plug_ins.CLOUD)) == []
+        lost, orphan, stopped, _ = await machines(client)
+        fake.lose(lost.native_id)
+        await forget(url, orphan.name)
+        for each in fake.machines():
+            each.launch_time.FromSeconds(1_700_000_000)
+        answer = await reconcile(client, name=plug_ins.CLOUD, orphan_policy=ADOPT, apply=True)
+        assert sorted(told(answer)) == [
+            (FINDING.KIND_ORPHAN, FINDING.ACTION_ADOPT, orphan.name),
+            (FINDING.KIND_LOST, FINDING.ACTION_MARK, lost.name),
+        ]
+        assert (await state(client, lost.name, FAILED)).HasField("lost_time")
+        assert (await state(client, orphan.name, RUNNING)).machine_request == request.name
+        await client.wait(await client.providers.StopMachines(pb.StopMachinesRequest(names=[stopped.name])))
+        assert told(await reconcile(client, name=plug_ins.CLOUD, apply=True)) == []
+        await client.wait(await client.providers.StartMachines(pb.StartMachinesRequest(names=[stopped.name])))
+        await give_back(client, machine_request=request.name)
+        assert {each.state for each in fake.machines()} == {FAILED, TERMINATED}
 
 
 async def test_by_itself_and_of_two_services_once(serving: Serve, url: str) -> None:
