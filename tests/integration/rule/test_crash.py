@@ -1,0 +1,124 @@
+"""The service is killed and stopped again and again while it works: nothing accepted is lost, nothing is done twice.
+
+The short run is part of the suite. The long one (``make crash``) takes a new seed each time and prints it; ``SEED=…``
+repeats its decisions, and ``KILLS=…`` says how many there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sutler.client import connect
+from sutler.errors import SutlerError
+from sutler.rule.v1 import rule_pb2 as pb
+from sutler.testing import wait_until
+
+from tests.integration.rule.conftest import database_url, rule, token
+from tests.integration.rule.killing import Counting, Process, serving
+from tests.integration.rule.lives import COMMON, RULES, Caller, Replicas, Worker
+from tests.integration.rule.settled import check
+
+SEED = 20261122
+FEW, MANY = 3, 200
+CALLERS, WORKERS = 4, 2
+REPLICAS = {"sqlite": 1, "postgresql": 3}
+LEASE_SECONDS = 1.0
+
+
+@pytest.mark.timeout(240)
+async def test_a_few_kills(tmp_path: Path) -> None:
+    await kill_again_and_again(FEW, str(SEED), "postgresql", tmp_path)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("engine", [*REPLICAS])
+async def test_many_kills(engine: str, tmp_path: Path) -> None:
+    seed = os.environ.get("SEED") or str(random.SystemRandom().randrange(10**6))
+    print(f"SEED={seed}")
+    await kill_again_and_again(int(os.environ.get("KILLS") or MANY), f"{seed}/{engine}", engine, tmp_path)
+
+
+async def kill_again_and_again(kills: int, seed: str, engine: str, folder: Path) -> None:
+    """Kills and stops processes while callers and workers are busy, and checks in the end what has become of it."""
+    dice = random.Random(seed)
+    target = Counting(random.Random(dice.random()))
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(database_url(engine, folder))
+        address = await stack.enter_async_context(serving(target))
+        processes = [Process(folder, url, address) for _ in range(REPLICAS[engine])]
+        calls = [connect(process.address, token=token("t"), attempts=1) for process in processes]
+        connections = [await stack.enter_async_context(call) for call in calls]
+
+        def replicas() -> Replicas:
+            return Replicas(connections, random.Random(dice.random()))
+
+        callers = [Caller(n, random.Random(dice.random()), replicas()) for n in range(CALLERS)]
+        workers = [Worker(n, random.Random(dice.random()), replicas()) for n in range(WORKERS)]
+        try:
+            for process in processes:
+                await process.start()
+            for id, fields in RULES.items():
+                request = pb.CreateRuleRequest(rule_id=id, rule=rule(**fields, **COMMON))
+                await callers[0].replicas.patiently("CreateRule", request)
+            await disturb(kills, dice, processes, callers, workers)
+            await check(callers, workers, target)
+        finally:
+            for process in processes:
+                await process.kill()
+
+
+async def disturb(
+    kills: int, dice: random.Random, processes: list[Process], callers: list[Caller], workers: list[Worker]
+) -> None:
+    """Lets callers and workers work, with one disturbance after the other, until the callers have ended their lives."""
+    stop, no_more_tasks = asyncio.Event(), asyncio.Event()
+    calling = [asyncio.create_task(caller.work(stop)) for caller in callers]
+    working = [asyncio.create_task(worker.work(no_more_tasks)) for worker in workers]
+    connections = callers[0].replicas.connections
+    for _ in range(kills):
+        index = dice.randrange(len(processes))
+        await wait_until(lambda index=index: serves(connections[index]), 60)
+        await asyncio.sleep(dice.uniform(0, 0.6))  # the moment of the kill, not a wait
+        for task in (*calling, *working):
+            if task.done():
+                task.result()
+        await one_kill(dice, processes, processes[index])
+    stop.set()
+    try:
+        await asyncio.gather(*calling)
+    finally:
+        no_more_tasks.set()
+        for task in calling:
+            task.cancel()
+        await asyncio.gather(*calling, *working, return_exceptions=True)
+
+
+async def one_kill(dice: random.Random, processes: list[Process], victim: Process) -> None:
+    """Kills one process, or all, or stops one for longer than its lease."""
+    chance = dice.random()
+    if chance < 0.3:
+        victim.send(signal.SIGSTOP)
+        await asyncio.sleep(dice.uniform(1.2, 2.5) * LEASE_SECONDS)  # how long it is stopped, not a wait
+        victim.send(signal.SIGCONT)
+        return
+    victims = processes if chance < 0.4 else [victim]
+    for process in victims:
+        await process.kill()
+    for process in victims:
+        await process.start()
+
+
+async def serves(connection: Any) -> bool:
+    try:
+        await connection.rules.ListRules(pb.ListRulesRequest(), timeout=2)
+    except SutlerError:
+        return False
+    return True
