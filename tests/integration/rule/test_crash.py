@@ -25,8 +25,10 @@ from tests.integration.rule.killing import Counting, Process, serving
 from tests.integration.rule.lives import COMMON, RULES, Caller, Replicas, Worker
 from tests.integration.rule.settled import check
 
-SEED = 20261122
-FEW, MANY = 3, 200
+SEED = 20261138
+FEW, MANY = 2, 200
+"""How often something is done to processes. With this seed, first one is stopped and then all are killed."""
+
 CALLERS, WORKERS = 4, 2
 REPLICAS = {"sqlite": 1, "postgresql": 3}
 LEASE_SECONDS = 1.0
