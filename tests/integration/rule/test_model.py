@@ -208,6 +208,11 @@ class Machine(RuleBasedStateMachine):
         assert Counter(states) == expected.executions
         failed = sum(state == "FAILED" for _, _, state in states)
         assert len([one for one in executions if one.dead_letter]) == failed
+        cascades = [self.wait(self.t.cascade(event.name)) for event in events if not event.parent_execution]
+        assert all(cascade.complete for cascade in cascades)
+        assert sum(cascade.event_count for cascade in cascades) == len(events)
+        assert sum(cascade.execution_count for cascade in cascades) == len(executions)
+        assert any(cascade.state == pb.Cascade.STATE_FAILED for cascade in cascades) == bool(failed)
         self.reached.update(f"execution {state}" for _, _, state in states)
         self.reached.update(f"event {event.type}" for event in events)
 
