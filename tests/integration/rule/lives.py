@@ -36,7 +36,6 @@ def plus_one(property: str, **fields: Any) -> dict[str, Any]:
 
 
 NUMBER = {"n": "${payload.n}"}
-VISITS = "${has(subject.properties.visits) ? subject.properties.visits : 0}"
 PLACED = {"on": ["order.placed"], "subject": "customer/*"}
 RULES: dict[str, dict[str, Any]] = {
     "count": {**PLACED, "actions": [plus_one("orders"), emit("order.counted", data=NUMBER)]},
@@ -45,7 +44,9 @@ RULES: dict[str, dict[str, Any]] = {
         **PLACED,
         # Its request depends on a fact that changes all the time: the same key must mean the same request for ever.
         "actions": [
-            create("${payload.id}", resource={"type": "Custom.Org/things", "properties": {"visits": VISITS}}),
+            create(
+                "${payload.id}", resource={"type": "Custom.Org/things", "properties": {"seen": "${subject.revision}"}}
+            ),
             append("called", "payload.n"),
         ],
     },
