@@ -189,11 +189,15 @@ class Worker:
     Attributes:
         kept: Which mark of its own a completion left, of those that were answered: customer and property to mark.
         refused: Marks of completions that were refused, because the lease was lost.
+        late: Tasks that were completed although another worker had pulled them again.
+        newest: How often each task was pulled, as far as any worker knows.
     """
 
     number: int
     dice: random.Random
     replicas: Replicas
+    newest: dict[str, int]
+    late: list[str] = field(default_factory=list)
     kept: dict[tuple[str, str], str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     pulled: int = 0
@@ -203,7 +207,10 @@ class Worker:
             request = pb.PullTasksRequest(parent="queues/q", max_tasks=3, worker_id=f"w{self.number}")
             request.wait_timeout.FromSeconds(1)
             request.lease_duration.FromSeconds(2)
-            for task in (await self.replicas.patiently("PullTasks", request)).tasks:
+            tasks = (await self.replicas.patiently("PullTasks", request)).tasks
+            for task in tasks:
+                self.newest[task.name] = max(task.pull_count, self.newest.get(task.name, 0))
+            for task in tasks:
                 await self._do(task)
 
     async def _do(self, task: pb.Task) -> None:
@@ -211,8 +218,8 @@ class Worker:
         chance = self.dice.random()
         if chance < 0.05:
             return
-        if chance < 0.1:
-            await asyncio.sleep(self.dice.uniform(1.5, 3))
+        if chance < 0.15:
+            await asyncio.sleep(self.dice.uniform(1.5, 3.5))  # how slow it is, not a wait
         number, mark = int(task.data.struct_value["n"]), f"w{self.number}-{self.pulled}"
         by = f"by-{number}"
         request = pb.CompleteTaskRequest(name=task.name, lease_token=task.lease_token)
@@ -220,6 +227,7 @@ class Worker:
         update.writes.add(property="done", expression=append("", str(number))["setProperty"]["expression"])
         update.writes.add(property=by).value.string_value = mark
         request.events.add(type="order.shipped").data.struct_value.update({"n": number})
+        late = self.newest[task.name] > task.pull_count
         try:
             await self.replicas.patiently("CompleteTask", request)
         except Conflict as error:
@@ -227,4 +235,5 @@ class Worker:
                 raise
             self.refused.add(mark)
         else:
+            self.late += [task.name] if late else []
             self.kept[task.subject.removeprefix("subjects/"), by] = mark

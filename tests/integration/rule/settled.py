@@ -72,6 +72,7 @@ def check_calls(target: Counting, orders: dict[str, int]) -> None:
 
 async def check_marks(replicas: Replicas, workers: list[Worker], orders: dict[str, int]) -> None:
     """The marks there are those of completions that were answered; a worker that was too late left none."""
+    assert [name for worker in workers for name in worker.late] == []
     kept = {key: mark for worker in workers for key, mark in worker.kept.items()}
     refused = set[str]().union(*(worker.refused for worker in workers))
     for customer, count in orders.items():

@@ -25,18 +25,18 @@ from tests.integration.rule.killing import Counting, Process, serving
 from tests.integration.rule.lives import COMMON, RULES, Caller, Replicas, Worker
 from tests.integration.rule.settled import check
 
-SEED = 20261138
+SEED = 20261189
 FEW, MANY = 2, 200
 """How often something is done to processes. With this seed, first one is stopped and then all are killed."""
 
-CALLERS, WORKERS = 4, 2
+WORKERS = 3
 REPLICAS = {"sqlite": 1, "postgresql": 3}
 LEASE_SECONDS = 1.0
 
 
 @pytest.mark.timeout(240)
 async def test_a_few_kills(tmp_path: Path) -> None:
-    await kill_again_and_again(FEW, str(SEED), "postgresql", tmp_path)
+    await kill_again_and_again(FEW, str(SEED), "postgresql", tmp_path, callers=2)
 
 
 @pytest.mark.crash
@@ -45,10 +45,11 @@ async def test_a_few_kills(tmp_path: Path) -> None:
 async def test_many_kills(engine: str, tmp_path: Path) -> None:
     seed = os.environ.get("SEED") or str(random.SystemRandom().randrange(10**6))
     print(f"SEED={seed}")
-    await kill_again_and_again(int(os.environ.get("KILLS") or MANY), f"{seed}/{engine}", engine, tmp_path)
+    kills = int(os.environ.get("KILLS") or MANY)
+    await kill_again_and_again(kills, f"{seed}/{engine}", engine, tmp_path, callers=4)
 
 
-async def kill_again_and_again(kills: int, seed: str, engine: str, folder: Path) -> None:
+async def kill_again_and_again(kills: int, seed: str, engine: str, folder: Path, *, callers: int) -> None:
     """Kills and stops processes while callers and workers are busy, and checks in the end what has become of it."""
     dice = random.Random(seed)
     target = Counting(random.Random(dice.random()))
@@ -62,16 +63,17 @@ async def kill_again_and_again(kills: int, seed: str, engine: str, folder: Path)
         def replicas() -> Replicas:
             return Replicas(connections, random.Random(dice.random()))
 
-        callers = [Caller(n, random.Random(dice.random()), replicas()) for n in range(CALLERS)]
-        workers = [Worker(n, random.Random(dice.random()), replicas()) for n in range(WORKERS)]
+        lives = [Caller(n, random.Random(dice.random()), replicas()) for n in range(callers)]
+        newest: dict[str, int] = {}
+        workers = [Worker(n, random.Random(dice.random()), replicas(), newest) for n in range(WORKERS)]
         try:
             for process in processes:
                 await process.start()
             for id, fields in RULES.items():
                 request = pb.CreateRuleRequest(rule_id=id, rule=rule(**fields, **COMMON))
-                await callers[0].replicas.patiently("CreateRule", request)
-            await disturb(kills, dice, processes, callers, workers)
-            await check(callers, workers, target)
+                await lives[0].replicas.patiently("CreateRule", request)
+            await disturb(kills, dice, processes, lives, workers)
+            await check(lives, workers, target)
         finally:
             for process in processes:
                 await process.kill()
