@@ -13,7 +13,7 @@ export PYTHONPATH := libs:.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gen fmt lint type check test crash bench-chassis bench-resource bench-cache bench-erp run stop demo clean constraints
+.PHONY: help setup gen fmt lint type check test crash bench-chassis bench-resource bench-cache bench-erp bench-rule run stop demo clean constraints
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench-cache: gen ## Measure CacheService beside redis-py and diskcache
 
 bench-erp: gen ## Measure ErpGateway beside zenoo-rpc and httpx
 	$(PY) -m tests.bench.erp
+
+bench-rule: gen ## Measure RuleService beside KRules
+	$(PY) -m tests.bench.rule
 
 run: gen ## Run the whole stack on this machine until Ctrl-C
 	@$(PY) -m deploy.local run $(ARGS)
