@@ -14,6 +14,7 @@ from services.rule.adapters.database import breakers, lanes
 from services.rule.adapters.database.accepting import Acceptor
 from services.rule.adapters.database.contexts import context_of, keep_answer
 from services.rule.adapters.database.delivering import deliver
+from services.rule.adapters.database.gathering import Gathering
 from services.rule.adapters.database.ordering import next_number
 from services.rule.adapters.database.rows import progress
 from services.rule.adapters.database.settling import Settler
@@ -40,6 +41,7 @@ class DatabaseWork:
         self._database = database
         self._acceptor = acceptor
         self._settler = Settler(acceptor)
+        self._contexts: Gathering[Context] = Gathering(database)
         self._programs: OrderedDict[tuple[str, int], Program] = OrderedDict()
 
     async def program(self, rule_uid: str, revision: int) -> Program:
@@ -61,7 +63,7 @@ class DatabaseWork:
 
     async def context(self, job: Job, *, with_subject: bool) -> Context:
         """Returns what an attempt needs to know."""
-        return await self._database.read(lambda tx: context_of(tx, job.execution, with_subject=with_subject))
+        return await self._contexts.read(lambda tx: context_of(tx, job.execution, with_subject=with_subject))
 
     async def take_probe(self, execution: Execution, policy: BreakerPolicy) -> float | None:
         """Makes an execution the probe of its breaker, or returns until when another one is."""
