@@ -5,22 +5,38 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 POLL_SECONDS = 0.5
 """How often to look for cascades that another process ended."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A caller who waits.
+
+    Attributes:
+        left: The events whose cascades go on, as far as is known.
+        woken: Set when none is left.
+    """
+
+    left: set[str]
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Endings:
     """Wakes those who wait for the cascades of events to end."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._waiting: dict[str, set[_Waiter]] = {}
 
     def tell(self, names: Iterable[str]) -> None:
         """Says that the cascades of these events have ended."""
         for name in names:
             for waiter in self._waiting.get(name, ()):
-                waiter.set()
+                waiter.left.discard(name)
+                if not waiter.left:
+                    waiter.woken.set()
 
     async def wait(
         self,
@@ -38,22 +54,20 @@ class Endings:
             stopping: Says whether the server stops.
         """
         ends = time.monotonic() + timeout
-        woken = asyncio.Event()
+        waiter = _Waiter(set(names))
         for name in names:
-            self._waiting.setdefault(name, set()).add(woken)
+            self._waiting.setdefault(name, set()).add(waiter)
         try:
-            left = await unfinished(list(names))
-            while left and time.monotonic() < ends and not stopping():
-                woken.clear()
+            waiter.left.intersection_update(await unfinished(list(names)))
+            while waiter.left and time.monotonic() < ends and not stopping():
                 try:
                     async with asyncio.timeout(min(POLL_SECONDS, max(0.0, ends - time.monotonic()))):
-                        await woken.wait()
+                        await waiter.woken.wait()
                 except TimeoutError:
-                    pass
-                left = await unfinished(left)
+                    waiter.left.intersection_update(await unfinished(list(waiter.left)))
         finally:
             for name in names:
                 waiters = self._waiting[name]
-                waiters.discard(woken)
+                waiters.discard(waiter)
                 if not waiters:
                     del self._waiting[name]
