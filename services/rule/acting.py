@@ -54,9 +54,6 @@ class Acting:
         journal: Where steps are written down.
         caller: Makes outside calls.
         clock: Gives epoch seconds.
-
-    Attributes:
-        execution: With what became of it so far.
     """
 
     def __init__(
@@ -70,7 +67,8 @@ class Acting:
         caller: Caller,
         clock: Callable[[], float],
     ) -> None:
-        self.execution = execution
+        self._execution = execution
+        self._steps = list(execution.steps)
         self._sight = sight
         self._author = author
         self._ends = ends
@@ -78,6 +76,11 @@ class Acting:
         self._journal = journal
         self._caller = caller
         self._clock = clock
+
+    @property
+    def execution(self) -> Execution:
+        """The execution with what became of it so far."""
+        return replace(self._execution, steps=tuple(self._steps))
 
     async def do(self, index: int, action: CompiledAction, *, last: bool) -> None:
         """Does one action, unless an earlier attempt has done it.
@@ -92,7 +95,7 @@ class Acting:
             Conflict: If the execution is not ours any more (LEASE_LOST).
             SutlerError: If the store cannot be used.
         """
-        step = self.execution.steps[index]
+        step = self._steps[index]
         if isinstance(action.do, MakeTask) and step.state is StepState.WAITING:
             raise self._still_waiting(index, step)
         if step.state is not StepState.SUCCEEDED:
@@ -109,22 +112,21 @@ class Acting:
             else:
                 self._succeed(index, deed=self._deed(index, action, step))
         try:
-            self._sight.did(action, self.execution.steps[index])
+            self._sight.did(action, self._steps[index])
         except SutlerError as error:
             raise self._failed(index, error) from error
 
     def _put(self, index: int, step: Step) -> Step:
-        steps = self.execution.steps
-        self.execution = replace(self.execution, steps=(*steps[:index], step, *steps[index + 1 :]))
+        self._steps[index] = step
         return step
 
     def _succeed(self, index: int, **changes: Any) -> None:
-        step = self.execution.steps[index]
+        step = self._steps[index]
         self._put(index, replace(step, state=StepState.SUCCEEDED, end_time=self._clock(), error=None, **changes))
 
     def _failed(self, index: int, error: SutlerError) -> Stop:
         failure = from_error(error)
-        step = replace(self.execution.steps[index], state=StepState.FAILED, error=failure, end_time=self._clock())
+        step = replace(self._steps[index], state=StepState.FAILED, error=failure, end_time=self._clock())
         self._put(index, step)
         return Stop(Failed(self.execution, failure, max(1, step.attempts)))
 
@@ -162,13 +164,13 @@ class Acting:
             deed = self._deed(index, action, step)
             assert isinstance(deed, MakeTask)
             made = deed
-        now, give_up = self._clock(), self.execution.give_up_time
+        now, give_up = self._clock(), self._execution.give_up_time
         assert give_up is not None
         until = step.until or (give_up if do.timeout is None else now + do.timeout)
-        name = task_name(do.queue, self.execution.uuid, step.id)
-        key = self.execution.key(step.id)
+        name = task_name(do.queue, self._execution.uuid, step.id)
+        key = self._execution.key(step.id)
         self._put(index, replace(step, state=StepState.WAITING, task=name, key=key, until=until))
-        self.execution = replace(self.execution, give_up_time=max(give_up, until))
+        self._execution = replace(self._execution, give_up_time=max(give_up, until))
         return Stop(Paused(self.execution, ExecutionState.WAITING, until, opening=Opening(step.id, made)))
 
     def _still_waiting(self, index: int, step: Step) -> Stop:
@@ -176,7 +178,7 @@ class Acting:
         now, lease = self._clock(), self._leases.get(step.id)
         assert step.until is not None
         if step.until <= now:
-            self.execution = replace(self.execution, give_up_time=now)
+            self._execution = replace(self._execution, give_up_time=now)
             return self._failed(index, DeadlineExceeded(f"no worker completed {step.task} within its time"))
         if lease is not None and lease <= now:
             return self._failed(index, lease_lost(step.task))
@@ -185,9 +187,9 @@ class Acting:
     async def _call(self, index: int, action: CompiledAction, step: Step, *, last: bool) -> None:
         deed = self._deed(index, action, step)
         assert isinstance(deed, CallMethod)
-        key = self.execution.key(step.id)
+        key = self._execution.key(step.id)
         self._put(index, replace(step, deed=deed, key=key, start_time=self._clock()))
-        self.execution = replace(self.execution, state=ExecutionState.RUNNING)
+        self._execution = replace(self._execution, state=ExecutionState.RUNNING)
         await self._journal.save(self.execution)
         try:
             answer = await self._answer(deed, key)
@@ -208,6 +210,6 @@ class Acting:
             deed,
             key=key,
             behalf=self._author,
-            correlation_id=self.execution.correlation_id,
+            correlation_id=self._execution.correlation_id,
             timeout=timeout,
         )

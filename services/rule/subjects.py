@@ -121,7 +121,8 @@ def apply(subject: Subject, writes: Iterable[Write], now: float, evaluate: Evalu
 
 def kept_alive(subject: Subject, now: float) -> Subject:
     """Returns a subject whose ttl begins now."""
-    return replace(subject, expire_time=None if subject.ttl is None else now + subject.ttl)
+    expires = None if subject.ttl is None else now + subject.ttl
+    return subject if expires == subject.expire_time else replace(subject, expire_time=expires)
 
 
 def _apply_one(subject: Subject, write: Write, evaluate: Evaluate) -> tuple[Subject, Change | None]:

@@ -134,15 +134,19 @@ def _known(tx: Transaction, tenant: str, names: Sequence[str]) -> dict[str, byte
 def _own(cause: Cause, name: str, content: Content) -> Cause:
     """Returns where one event comes from: its own root if from outside, with the correlation id that it names."""
     correlation = content.extensions.get(CORRELATION, "")[:MAX_CORRELATION] or cause.correlation_id
+    if cause.root and correlation == cause.correlation_id:
+        return cause
     return replace(cause, root=cause.root or name, correlation_id=correlation)
 
 
 def _event(name: str, seq: int, tenant: str, content: Content, cause: Cause, count: int, now: float) -> Event:
-    content = replace(content, time=now if content.time is None else content.time)
-    event = Event(name, seq, tenant, content, cause, now, now, EventState.ACTIVE)
+    if content.time is None:
+        content = replace(content, time=now)
     if content.deliver_time is not None and content.deliver_time > now:
-        return replace(event, state=EventState.SCHEDULED)
-    return _counted(event, count, now)
+        return Event(name, seq, tenant, content, cause, now, now, EventState.SCHEDULED)
+    if count:
+        return Event(name, seq, tenant, content, cause, now, now, EventState.ACTIVE, count)
+    return Event(name, seq, tenant, content, cause, now, now, EventState.SUCCEEDED, end_time=now, cascade_end_time=now)
 
 
 def _counted(event: Event, count: int, now: float) -> Event:

@@ -19,7 +19,7 @@ from services.rule.watching import SubjectKind
 
 
 def take_effect(tx: Transaction, job: Job, result: Finished) -> tuple[Execution, Sequence[Content]]:
-    """Writes the subjects of an execution, and returns it with steps that tell of it, and the events that it causes.
+    """Writes the subjects of an execution, and returns it as it ends, with steps that tell of it, and what it emits.
 
     Raises:
         FailedPrecondition: If an expression fails, or an increment meets no number.
@@ -34,7 +34,7 @@ def take_effect(tx: Transaction, job: Job, result: Finished) -> tuple[Execution,
             subjects.delete(tx, gone, kind, by if kind is SubjectKind.DELETED else subjects.NOBODY)
         for stored, subject, changes in effects.written:
             subjects.save(tx, stored, subject, changes, by)
-    return replace(result.execution, steps=steps), effects.contents
+    return replace(result.execution, state=result.state, steps=steps), effects.contents
 
 
 def preview(tx: Transaction, job: Job, result: Finished) -> Sequence[Content]:
@@ -58,6 +58,7 @@ def _effects(tx: Transaction, job: Job, result: Finished) -> Effects:
     tenant = job.execution.tenant
 
     def load(id_: str) -> tuple[Subject | None, Subject | None]:
-        return subjects.find(tx, tenant, id_), subjects.expired(tx, tenant, id_)
+        subject = subjects.stored(tx, tenant, id_)
+        return (None, subject) if subject is not None and subjects.is_over(tx, subject) else (subject, None)
 
     return Effects(result.execution, job.event, result.evaluate, load, tx.now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sutler.store import Transaction
@@ -42,7 +41,7 @@ def insert_executions(tx: Transaction, pairs: Sequence[tuple[Event, Entry]], fir
         if event.content.subject:
             busy.add(lane)
         holder = claim.holder if ready and len(jobs) < claim.room else 0
-        execution = replace(new_execution(event, entry, seq, tx.now), holder=holder)
+        execution = new_execution(event, entry, seq, tx.now, holder)
         rows.append(execution_row(execution, ready=ready))
         if holder:
             jobs.append(Job(execution, event))
@@ -51,8 +50,8 @@ def insert_executions(tx: Transaction, pairs: Sequence[tuple[Event, Entry]], fir
     return Aftermath(tuple(jobs), begun=len(rows))
 
 
-def new_execution(event: Event, entry: Entry, seq: int, now: float) -> Execution:
-    """Returns the execution that an event begins of a rule."""
+def new_execution(event: Event, entry: Entry, seq: int, now: float, holder: int = 0) -> Execution:
+    """Returns the execution that an event begins of a rule, held by a process or by none."""
     return Execution(
         execution_name(event.name, entry.uid),
         seq,
@@ -67,6 +66,7 @@ def new_execution(event: Event, entry: Entry, seq: int, now: float) -> Execution
         event.cause.correlation_id,
         now,
         now,
+        holder=holder,
         due_time=now,
     )
 

@@ -39,13 +39,12 @@ class Settler:
         """Ends an execution with all that it writes and emits."""
         lanes.check_held(tx, job.execution)
         execution, contents = take_effect(tx, job, result)
-        execution = replace(execution, state=result.state)
         _end(tx, execution)
         if result.closes_breaker:
             breaker = breakers.of_execution(tx, execution)
             if breaker is not None:
                 breakers.reset(tx, breaker)
-        if result.state is ExecutionState.SUCCEEDED:
+        if result.state is ExecutionState.SUCCEEDED and any(step.answered for step in execution.steps):
             tx.execute("DELETE FROM answers WHERE execution = ?", (execution.seq,))
         letters.replayed(tx, execution, well=result.state is not ExecutionState.CANCELLED)
         return self._after(tx, job, execution, contents, claim)

@@ -28,19 +28,25 @@ _SAVE = (
 
 def find(tx: Transaction, tenant: str, id_: str) -> Subject | None:
     """Returns a subject; None if there is none, or its ttl has passed."""
-    row = tx.one(
-        f"SELECT {SUBJECT} FROM subjects WHERE tenant = ? AND id = ? AND (expire_time IS NULL OR expire_time > ?)",
-        (tenant, id_, tx.now),
-    )
-    return None if row is None else subject_from(row)
+    subject = stored(tx, tenant, id_)
+    return None if subject is None or is_over(tx, subject) else subject
 
 
 def expired(tx: Transaction, tenant: str, id_: str) -> Subject | None:
     """Returns a subject whose ttl has passed and which is still stored; None if there is none."""
-    row = tx.one(
-        f"SELECT {SUBJECT} FROM subjects WHERE tenant = ? AND id = ? AND expire_time <= ?", (tenant, id_, tx.now)
-    )
+    subject = stored(tx, tenant, id_)
+    return subject if subject is not None and is_over(tx, subject) else None
+
+
+def stored(tx: Transaction, tenant: str, id_: str) -> Subject | None:
+    """Returns a subject that is stored, whether or not its ttl has passed."""
+    row = tx.one(f"SELECT {SUBJECT} FROM subjects WHERE tenant = ? AND id = ?", (tenant, id_))
     return None if row is None else subject_from(row)
+
+
+def is_over(tx: Transaction, subject: Subject) -> bool:
+    """Returns whether the ttl of a subject has passed."""
+    return subject.expire_time is not None and subject.expire_time <= tx.now
 
 
 def end_expired(tx: Transaction, tenant: str, id_: str) -> list[Content]:
