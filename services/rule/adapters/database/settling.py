@@ -124,7 +124,7 @@ def task_cause(tx: Transaction, task: Task, principal: str) -> Cause:
 
 
 def _end(tx: Transaction, execution: Execution) -> None:
-    tx.execute(
+    tx.send(
         "UPDATE executions SET state = ?, ended = 1, holder = 0, conditions = ?, steps = ?, start_time = ?, "
         "give_up_time = ?, attempts = ?, deferrals = ?, error = ?, end_time = ?, update_time = ?, "
         "next_attempt_time = NULL, dead_letter = ?, change = ? WHERE seq = ?",

@@ -68,7 +68,7 @@ def save(tx: Transaction, before: Subject | None, subject: Subject, changes: Ite
         changes: What changed, in order.
         by: Whose will it is.
     """
-    tx.execute(_SAVE, subject_row(subject))
+    tx.send(_SAVE, subject_row(subject))
     if before is None:
         write(tx, SubjectChange(SubjectKind.CREATED, tx.now, None, subject, (), by.principal, by.execution))
     elif before.revision != subject.revision:
