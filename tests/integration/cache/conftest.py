@@ -38,14 +38,14 @@ ANYWHERE = {
 """The modules whose tests pass on every backend; most look through the API only."""
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=ENGINES + ELSEWHERE)
+@pytest_asyncio.fixture(scope="package", loop_scope="session", params=ENGINES + ELSEWHERE)
 async def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     """A place for metadata, of each engine, and a folder of blobs."""
     with place_of(request.param, tmp_path_factory.mktemp("cache")) as found:
         yield found
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def client(place: Place) -> AsyncIterator[Sutler]:
     """A server that many tests share, each with a cache of its own."""
     async with running(app, settings_of(place), "cache") as server, connect(server.address) as connection:

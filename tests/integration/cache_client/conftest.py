@@ -19,7 +19,7 @@ from tests.integration.cache.places import Place, place_of, settings_of
 STALE_SECONDS = 3600
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=["sqlite", "postgresql"])
+@pytest_asyncio.fixture(scope="package", loop_scope="session", params=["sqlite", "postgresql"])
 async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     """A server that many tests share, on each engine; each test has a cache of its own."""
     with place_of(request.param, tmp_path_factory.mktemp("cache")) as place:
@@ -27,7 +27,7 @@ async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
             yield started
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def sutler(server: Running) -> AsyncIterator[Sutler]:
     async with connect(server.address) as connection:
         yield connection

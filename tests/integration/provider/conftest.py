@@ -4,7 +4,7 @@ import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ def place(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "machines"
     yield folder
     for pid in users(folder):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have ended by itself since
+            os.kill(pid, signal.SIGKILL)
 
 
 def users(folder: Path) -> list[int]:

@@ -66,7 +66,7 @@ class Server:
     machines: Machines
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     machines = Machines()
     folder = tmp_path_factory.mktemp("resource")
