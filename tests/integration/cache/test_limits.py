@@ -26,11 +26,12 @@ def evicted_to(shelf: Shelf, most: int) -> Any:
 
 async def test_too_many_entries_make_the_least_used_ones_go(client: Any, make_cache: Any) -> None:
     shelf = Shelf(client, await make_cache(max_entries=50))
-    keys = [f"k{number:03}" for number in range(50)]
+    keys = [f"k{number:03}" for number in range(49)]
     await put_many(shelf, keys)
     assert await shelf.keys(page_size=100) == keys
     for key in keys[:10]:
         await shelf.get(key)
+    await accesses_stored(shelf)
     await shelf.put("new", b"x")
     await eventually(evicted_to(shelf, 40))
     left = await shelf.keys(page_size=100)
