@@ -61,7 +61,7 @@ check: lint type ## Check everything that needs no test run, and run the READMEs
 	$(PY) -m pytest -q tests/docs
 
 test: gen ## Run the tests; WHERE=tests/unit runs a part
-	$(PY) -m pytest -q -n 2 --dist loadgroup -m "not crash and not bench" $(WHERE)
+	$(PY) -m pytest -q -n 2 --dist loadgroup --reruns 1 -r fER -m "not crash and not bench" $(WHERE)
 
 crash: gen ## Kill processes for a long time; SEED=… repeats a run
 	$(PY) -m pytest -q -m crash tests
