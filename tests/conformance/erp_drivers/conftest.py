@@ -43,7 +43,7 @@ class _Places(dict[str, Place]):
         return self[kind]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
 def place(request: pytest.FixtureRequest, places: dict[str, Place]) -> Place:
     """Every ERP that a driver speaks to."""
     return places[request.param]
