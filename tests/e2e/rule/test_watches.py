@@ -2,28 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.gateway.stack import service_behind
-
-SECONDS = 60
 NDJSON, SSE = "application/json", "text/event-stream"
 
 pytestmark = pytest.mark.xdist_group("rule")
-
-
-@pytest.fixture(scope="module")
-def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    folder: Path = tmp_path_factory.mktemp("rule")
-    with (
-        service_behind(folder, "rule", data=f"sqlite:///{folder}/rule.db") as up,
-        httpx.Client(base_url=f"http://{up.address}", timeout=SECONDS) as client,
-    ):
-        yield client
 
 
 def messages(answer: httpx.Response) -> Iterator[dict[str, Any]]:
