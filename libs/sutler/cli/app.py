@@ -17,6 +17,7 @@ from sutler.cli import work
 from sutler.cli.erp.commands import app as erp
 from sutler.cli.listing import ListsCollections, ListsFeeds, complete_collections, complete_feeds
 from sutler.cli.options import File, Output, Yes, target_of
+from sutler.cli.rule.commands import app as rule
 from sutler.cli.screen import Failed, Format, Misused, errors
 from sutler.errors import SutlerError
 
@@ -130,17 +131,18 @@ def watch(
     output: Output = Format.TABLE,
 ) -> None:
     """Follow changes until Ctrl-C."""
-    from sutler.cli.target import run
+    from sutler.cli.target import run_until_stopped
     from sutler.cli.watching import follow
 
     target = target_of(context)
-    run(target, lambda client: follow(client, target, feed, filter_, output))
+    run_until_stopped(target, lambda client: follow(client, target, feed, filter_, output))
 
 
 for command in (work.history, work.wait, work.cancel, work.invoke):
     app.command()(command)
 
 app.add_typer(erp, name="erp")
+app.add_typer(rule, name="rule")
 
 
 @app.command()

@@ -79,6 +79,12 @@ def run(target: Target, work: Callable[[Sutler], Awaitable[None]], *, attempts: 
     asyncio.run(session())
 
 
+def run_until_stopped(target: Target, work: Callable[[Sutler], Awaitable[None]]) -> None:
+    """Does work that ends with Ctrl-C, which is no failure. Raises as :func:`run`."""
+    with suppress(KeyboardInterrupt):
+        run(target, work)
+
+
 def is_lost(client: Sutler) -> bool:
     """Returns whether a client whose call failed has no connection at all."""
     broken = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.CONNECTING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -74,13 +74,29 @@ async def follow(client: Sutler, target: Target, feed: str, text: str, output: F
     errors.print(f"following {feed} at {target.address} until Ctrl-C", markup=False)
     if output is Format.TABLE:
         _print_row({column: column.upper() for column in WIDTHS})
-    token, lost = "", False
+    async for batch in reconnecting(client, target, call, kind(filter=text)):
+        for change in next((value for field, value in batch.ListFields() if field.is_repeated), []):
+            _show(change, output)
+
+
+async def reconnecting(client: Sutler, target: Target, call: Callable[[Any], Any], request: Any) -> AsyncIterator[Any]:
+    """Follows a watch, and goes on where it was when the connection is lost.
+
+    Args:
+        client: The connection.
+        target: Where it goes to.
+        call: The RPC.
+        request: What to follow.
+
+    Raises:
+        SutlerError: If the watch ends for another reason than a lost connection.
+    """
+    lost = False
     while True:
         try:
-            async for batch in call(kind(filter=text, resume_token=token)):
-                token, lost = batch.resume_token or token, False
-                for change in next((value for field, value in batch.ListFields() if field.is_repeated), []):
-                    _show(change, output)
+            async for batch in call(request):
+                request.resume_token, lost = batch.resume_token or request.resume_token, False
+                yield batch
         except Unavailable as error:
             if not lost:
                 told = nothing_answers(target, error.message) if is_lost(client) else error.message

@@ -132,6 +132,8 @@ class TestShell:
             "invoke",
             "token",
             "certs",
+            "erp",
+            "rule",
         ):
             assert f" {command} " in out
 

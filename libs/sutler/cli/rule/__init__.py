@@ -1,0 +1,1 @@
+"""``sutler rule``: the flow of events through rules, from a shell."""
