@@ -84,12 +84,13 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         endings, backlog = Endings(), Backlog(settings.max_waiting)
         engine = Engine(
             work,
-            Worker(work, Attempts(work, GrpcCaller(methods, neighbours)), measures),
+            Worker(work, Attempts(work, GrpcCaller(methods, neighbours), database.now), measures, database.now),
             lambda: tenure(database, settings.lease_seconds),
             database.changes,
             endings,
             concurrency=settings.concurrency,
             lease_seconds=settings.lease_seconds,
+            clock=database.now,
         )
         scheduler = Scheduler(schedule_store, engine, backlog, measures)
         task_store = DatabaseTasks(database, acceptor, work, settings.max_leased)
@@ -101,7 +102,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         parts = Parts(
             rules=Rules(rule_store, methods),
             rule_store=rule_store,
-            publishing=Publishing(events, engine, backlog, endings, measures, runtime.shutdown.is_set),
+            publishing=Publishing(events, engine, backlog, endings, measures, runtime.shutdown.is_set, database.now),
             subjects=Subjects(subject_store, engine, backlog),
             subject_store=subject_store,
             schedules=Schedules(schedule_store, database.now, scheduler.nudge),
@@ -112,7 +113,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             purges=purges,
             replays=replays,
             scene=scene,
-            simulator=Simulator(scene, methods, settings.max_depth),
+            simulator=Simulator(scene, methods, settings.max_depth, database.now),
             pager=pager,
             watcher=Watcher(sealer, runtime.shutdown),
             database=database,

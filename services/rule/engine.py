@@ -63,6 +63,7 @@ class Engine:
         endings: Told of cascades that have ended.
         concurrency: How many executions run at once.
         lease_seconds: After how long another process may take over from one that died.
+        clock: Gives epoch seconds: those by which the store says when something is due.
 
     Attributes:
         holder: The fencing number of this process; 0 while it may not work.
@@ -78,6 +79,7 @@ class Engine:
         *,
         concurrency: int,
         lease_seconds: float,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.holder = 0
         self._work = work
@@ -87,6 +89,7 @@ class Engine:
         self._endings = endings
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
+        self._clock = clock
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
 
@@ -151,7 +154,7 @@ class Engine:
         due = await self._work.next_time()
         if due is None:
             return IDLE_SECONDS
-        if (wait := due - time.time()) > 0:
+        if (wait := due - self._clock()) > 0:
             return min(IDLE_SECONDS, wait)
         jobs = await self._work.claim(self.holder, self.room)
         self._begin(jobs)

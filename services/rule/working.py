@@ -35,12 +35,16 @@ class Worker:
         work: Where executions are stored.
         attempts: Makes attempts.
         measures: Counts and times.
+        clock: Gives epoch seconds.
     """
 
-    def __init__(self, work: Work, attempts: Attempts, measures: Measures) -> None:
+    def __init__(
+        self, work: Work, attempts: Attempts, measures: Measures, clock: Callable[[], float] = time.time
+    ) -> None:
         self._work = work
         self._attempts = attempts
         self._measures = measures
+        self._clock = clock
 
     async def do(self, job: Job, holder: Callable[[], int]) -> Aftermath | None:
         """Makes an attempt and stores how it ended.
@@ -116,7 +120,7 @@ class Worker:
         if isinstance(result, Paused):
             await self._work.pause(job, result)
             return result.state, Aftermath()
-        judged = judge(job, result, program.definition if program else None, time.time())
+        judged = judge(job, result, program.definition if program else None, self._clock())
         decision = judged.decision
         if isinstance(decision, GiveUp):
             return ExecutionState.FAILED, await self._work.give_up(job, result, decision, judged.breaker, holder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from sutler.context import current
@@ -33,6 +32,6 @@ class InsightRpcs(Rpcs):
 
     async def SimulateEvent(self, request: pb.SimulateEventRequest, context: Any) -> pb.SimulateEventResponse:
         tenant = current().tenant
-        supposition = supposition_from(request, tenant, time.time())
+        supposition = supposition_from(request, tenant, self._parts.database.now())
         simulated = await self._parts.simulator.run(tenant, author(), supposition, cause())
         return await asyncio.to_thread(simulated_pb, simulated)
