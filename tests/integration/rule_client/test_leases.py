@@ -149,7 +149,7 @@ async def handle(ctx):
     await ctx.emit("b")
     if ctx.task.pull_count == 1 and ctx.payload:
         print("begun", flush=True)
-        await asyncio.Event().wait()
+        await asyncio.to_thread(sys.stdin.readline)
 
 async def main():
     async with connect(sys.argv[1], token=sys.argv[2]) as s, rules.worker(s, shop, lease_seconds=1) as worker:
@@ -166,6 +166,7 @@ async def start(t: Tenant) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PROGRAM, t.server.address, token(t.name)),
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'libs'}:{ROOT}"},
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     assert await line(process) == "ready"
@@ -177,18 +178,32 @@ async def line(process: asyncio.subprocess.Process) -> str:
     return (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
 
 
+async def stop(process: asyncio.subprocess.Process) -> None:
+    process.send_signal(signal.SIGTERM)
+    assert await line(process) == "stopped"
+    assert await process.wait() == 0
+
+
 @pytest.mark.timeout(180)
-async def test_what_a_killed_worker_had_begun_another_does_and_effects_are_there_once(t: Tenant) -> None:
+@pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])
+async def test_what_a_dead_worker_had_begun_another_does_and_effects_are_there_once(
+    t: Tenant, fate: signal.Signals
+) -> None:
+    """One that was only stopped, for longer than its lease, goes on when it is late, and changes nothing."""
     first = await start(t)
     event = await rules.emit(t.s, "a", True, "o/1")
     assert await line(first) == "begun"
-    first.send_signal(signal.SIGKILL)
-    await first.wait()
+    first.send_signal(fate)
     other = await start(t)
     await wait_until(lambda: complete(t.s, event), 30)
-    other.send_signal(signal.SIGTERM)
-    assert await line(other) == "stopped"
-    assert await other.wait() == 0
+    if fate == signal.SIGSTOP:
+        assert first.stdin is not None
+        first.stdin.write(b"go on\n")
+        first.send_signal(signal.SIGCONT)
+        await stop(first)
+    else:
+        await first.wait()
+    await stop(other)
     assert await t.subject("o/1") == {"n": 1.0}
     assert len(await t.events('type = "b"')) == 1
     rule = await t.s.rules.GetRule(pb.GetRuleRequest(name="rules/shop.handle"))
