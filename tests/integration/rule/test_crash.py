@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sutler.client import connect
+from sutler.client import Sutler, connect
 from sutler.errors import SutlerError
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.testing import wait_until
 
-from tests.integration.rule.conftest import database_url, rule, token
+from tests.integration.rule.conftest import SECRET, Server, Tenant, create, database_url, event, rule, token
 from tests.integration.rule.killing import Counting, Process, serving
-from tests.integration.rule.lives import COMMON, RULES, Caller, Replicas, Worker
+from tests.integration.rule.lives import COMMON, RULES, Caller, Replicas, Worker, append
 from tests.integration.rule.settled import check
+from tests.integration.rule.target import Target
+from tests.integration.rule.target import serving as serving_target
 
 SEED = 20261189
 FEW, MANY = 2, 200
@@ -47,6 +49,50 @@ async def test_many_kills(engine: str, tmp_path: Path) -> None:
     print(f"SEED={seed}")
     kills = int(os.environ.get("KILLS") or MANY)
     await kill_again_and_again(kills, f"{seed}/{engine}", engine, tmp_path, callers=4)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(300)
+async def test_two_of_three_that_die_while_they_handle_leave_nothing_undone_and_nothing_twice(tmp_path: Path) -> None:
+    target, count = Target(), 30
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(database_url("postgresql", tmp_path))
+        address = await stack.enter_async_context(serving_target(target, SECRET))
+        processes = [Process(tmp_path, url, address) for _ in range(3)]
+        calls = [connect(process.address, token=token("t"), attempts=1) for process in processes]
+        connections = [await stack.enter_async_context(call) for call in calls]
+        for process in processes:
+            await process.start()
+            stack.push_async_callback(process.kill)
+        await wait_until(lambda: all_serve(connections), 60)
+        t = Tenant("t", connections[2], Server(processes[2].address, "postgresql", url, address, target))
+        await t.rule("r", on=["a"], actions=[create("n${payload.n}"), append("seen", "payload.n")], **COMMON)
+        t.script.gate.clear()
+        for n in range(count):
+            sent = event(f"{n}", "a", f"s/{n % 6}", {"n": n})
+            await connections[n % 3].rules.BatchPublishEvents(pb.BatchPublishEventsRequest(events=[sent]))
+        await wait_until(lambda: begun(t, 6), 60)
+        for process in processes[:2]:
+            await process.kill()
+        t.script.gate.set()
+        await wait_until(lambda: succeeded(t, count), 60)
+        assert [await t.subject(f"s/{s}") for s in range(6)] == [{"seen": [*range(s, count, 6)]} for s in range(6)]
+        asked = {seen.key: seen.request.resource_id for seen in t.script.calls}
+        assert sorted(asked.values()) == sorted(f"n{n}" for n in range(count))
+        for process in processes[:2]:
+            await process.start()
+
+
+async def all_serve(connections: list[Sutler]) -> bool:
+    return all([await serves(connection) for connection in connections])
+
+
+async def begun(t: Tenant, count: int) -> bool:
+    return len(t.script.calls) >= count
+
+
+async def succeeded(t: Tenant, count: int) -> bool:
+    return len(await t.executions("state = SUCCEEDED", page_size=1000)) == count
 
 
 async def kill_again_and_again(kills: int, seed: str, engine: str, folder: Path, *, callers: int) -> None:
