@@ -61,7 +61,14 @@ LIST_EVENTS: Listing[Event] = Listing("events", EVENT, schemas.EVENTS, _LATEST, 
 LIST_EXECUTIONS: Listing[Execution] = Listing(
     "executions", EXECUTION, schemas.EXECUTIONS, _LATEST, execution_from, _SEQ
 )
-LIST_SUBJECTS: Listing[Subject] = Listing("subjects", SUBJECT, schemas.SUBJECTS, _BY_NAME, subject_from)
+LIST_SUBJECTS: Listing[Subject] = Listing(
+    "subjects",
+    SUBJECT,
+    schemas.SUBJECTS,
+    (Order("id"),),  # the order of the names, which are the ids with a prefix, and have no index
+    subject_from,
+    {"id": Field(Kind.STRING, "id", required=True)},
+)
 LIST_SCHEDULES: Listing[Schedule] = Listing("schedules", SCHEDULE, schemas.SCHEDULES, _BY_NAME, schedule_from)
 LIST_LETTERS: Listing[DeadLetter] = Listing("dead_letters", LETTER, schemas.LETTERS, _LATEST, letter_from, _SEQ)
 LIST_BREAKERS: Listing[Breaker] = Listing(
