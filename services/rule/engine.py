@@ -92,6 +92,7 @@ class Engine:
         self._clock = clock
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
+        self._slots = asyncio.Semaphore(concurrency)  # calls that accept at the same time each see all the room
 
     @property
     def room(self) -> int:
@@ -196,7 +197,8 @@ class Engine:
 
     async def _do(self, job: Job) -> None:
         try:
-            aftermath = await self._worker.do(job, lambda: self.holder)
+            async with self._slots:
+                aftermath = await self._worker.do(job, lambda: self.holder)
             if aftermath is not None:
                 self.follow(aftermath)
         except Exception as error:
