@@ -30,7 +30,7 @@ def rows(path: Path) -> dict[str, str]:
     return {first.strip(): rest[-1].strip() for first, *rest in cells[2:]}
 
 
-@pytest.mark.parametrize("area", ["resource", "cache", "erp"])
+@pytest.mark.parametrize("area", ["resource", "cache", "erp", "rule"])
 def test_there_is_one(area: str) -> None:
     assert ROOT / f"services/{area}/README.md" in TABLES
 
