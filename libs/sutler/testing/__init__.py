@@ -10,13 +10,22 @@
 * :class:`Stack`: the whole local stack of a checkout, on free ports.
 * :func:`postgresql_database`, :func:`postgresql_schema`: places of one's own in PostgreSQL.
 * :func:`redis_prefix`: keys of one's own in the Redis at :func:`redis_url`.
+* :func:`nats_names`: streams of one's own in the NATS at :func:`nats_url`.
 * :func:`wait_until`, :func:`wait_blocking`: instead of sleeping.
 * :func:`free_port`, :func:`free_ports`.
 * :mod:`sutler.testing.fake_provider`: a type of provider in memory, with faults.
 * :mod:`sutler.testing.provider_plugins`: what every ProviderPlugin must do.
 """
 
-from sutler.testing.engines import missing, postgresql_database, postgresql_schema, redis_prefix, redis_url
+from sutler.testing.engines import (
+    missing,
+    nats_names,
+    nats_url,
+    postgresql_database,
+    postgresql_schema,
+    redis_prefix,
+    redis_url,
+)
 from sutler.testing.ports import free_port, free_ports
 from sutler.testing.processes import ServiceProcess, is_gone
 from sutler.testing.server import serve
@@ -30,6 +39,8 @@ __all__ = [
     "free_ports",
     "is_gone",
     "missing",
+    "nats_names",
+    "nats_url",
     "postgresql_database",
     "postgresql_schema",
     "redis_prefix",

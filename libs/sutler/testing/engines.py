@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -13,6 +14,9 @@ SERVER = "postgresql://postgres@127.0.0.1:5432"
 
 REDIS = "redis://127.0.0.1:6379/0"
 """Where Redis is looked for; ``SUTLER_TEST_REDIS`` names another server."""
+
+NATS = "nats://127.0.0.1:4222"
+"""Where NATS with JetStream is looked for; ``SUTLER_TEST_NATS`` names another server."""
 
 CONNECT_SECONDS = 3
 
@@ -79,6 +83,45 @@ def redis_prefix() -> Iterator[str]:
             for begin in (prefix, f"{{{prefix}}}"):
                 for key in admin.scan_iter(match=f"{begin}*", count=1000):
                     admin.unlink(key)
+
+
+def nats_url() -> str:
+    """Returns the URL of the NATS that tests use."""
+    return os.environ.get("SUTLER_TEST_NATS", NATS)
+
+
+@asynccontextmanager
+async def nats_names() -> AsyncIterator[str]:
+    """Yields what the names of one's own streams begin with, and removes those streams at :func:`nats_url`.
+
+    The same in small letters is for subjects. Without NATS: see :func:`missing`.
+    """
+    from nats.aio.client import Client
+    from nats.errors import Error
+
+    name = f"TEST_{uuid4().hex[:12].upper()}"
+    admin = Client()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):  # by itself the client tries for minutes
+            await admin.connect(nats_url(), reconnect_time_wait=1, error_cb=_quiet)
+            await admin.jetstream().account_info()
+    except (Error, OSError, TimeoutError) as error:
+        missing(f"NATS at {nats_url()} does not answer, or has no JetStream: {error!r}")
+    await admin.close()
+    try:
+        yield name
+    finally:
+        admin = Client()
+        await admin.connect(nats_url(), connect_timeout=CONNECT_SECONDS)
+        js = admin.jetstream()
+        for stream in await js.streams_info():
+            if str(stream.config.name).startswith(name):
+                await js.delete_stream(str(stream.config.name))
+        await admin.close()
+
+
+async def _quiet(error: Exception) -> None:
+    """What is wrong is raised too."""
 
 
 def _server() -> str:
