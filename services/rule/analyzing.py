@@ -7,7 +7,7 @@ from itertools import islice
 
 import networkx as nx
 
-from services.rule.events import HANDLER_FAILED, PROPERTY_CHANGED, PROPERTY_DELETED, SUBJECT_DELETED
+from services.rule.events import HANDLER_FAILED, PROPERTY_CHANGED, PROPERTY_DELETED, SUBJECT_DELETED, VALIDATION_FAILED
 from services.rule.graphing import graph_of
 from services.rule.graphs import Analysis, Cycle, Edge, EdgeKind, Graph, Node, NodeKind
 from services.rule.patterns import TYPE_SEPARATOR, Pattern
@@ -18,7 +18,7 @@ MAX_CYCLES = 1000
 MAX_CYCLE_NODES = 200
 MAX_TYPE_BYTES = 256
 
-OWN = (PROPERTY_CHANGED, PROPERTY_DELETED, SUBJECT_DELETED, HANDLER_FAILED)
+OWN = (PROPERTY_CHANGED, PROPERTY_DELETED, SUBJECT_DELETED, HANDLER_FAILED, VALIDATION_FAILED)
 """Types of events that this service emits by itself, so that a rule which waits for them is not unreachable."""
 
 

@@ -40,6 +40,10 @@ from services.rule.adapters.database.task_store import DatabaseTasks
 from services.rule.adapters.database.tenure import tenure
 from services.rule.adapters.database.work import DatabaseWork
 from services.rule.adapters.methods import ContractMethods
+from services.rule.adapters.nats.accepting import CarriedLog
+from services.rule.adapters.nats.link import Link
+from services.rule.adapters.nats.stream import Place
+from services.rule.adapters.nats.works import HAND_OUT_SECONDS, handing_works, source_works
 from services.rule.arrivals import Arrivals
 from services.rule.attempts import Attempts
 from services.rule.authoring import Rules
@@ -55,6 +59,7 @@ from services.rule.scheduler import Scheduler
 from services.rule.servicer import Parts, RuleServicer
 from services.rule.settings import Settings
 from services.rule.simulating import Simulator
+from services.rule.sourcing import Sourcing
 from services.rule.subject_updates import Subjects
 from services.rule.tasking import Tasks
 from services.rule.working import Worker
@@ -73,7 +78,9 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         neighbours = await stack.enter_async_context(connections(settings, frozenset(settings.targets.values())))
 
         methods = ContractMethods(settings.targets)
-        acceptor = Acceptor(Indexes(), settings.max_depth)
+        link, place = nats_of(settings)
+        handing = link if settings.engine == "nats" else None
+        acceptor = Acceptor(Indexes(), settings.max_depth, HAND_OUT_SECONDS if handing else 0.0)
         work = DatabaseWork(database, acceptor)
         events = DatabaseLog(database, acceptor)
         rule_store = DatabaseRules(database)
@@ -99,10 +106,13 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         pager = Pager(sealer)
         scene = DatabaseScene(database)
         purges, replays = DatabasePurges(database), DatabaseReplays(database)
+        event_log = CarriedLog(events, handing) if handing else events
+        stopping = runtime.shutdown.is_set
+        publishing = Publishing(event_log, engine, backlog, endings, measures, stopping, database.now)
         parts = Parts(
             rules=Rules(rule_store, methods),
             rule_store=rule_store,
-            publishing=Publishing(events, engine, backlog, endings, measures, runtime.shutdown.is_set, database.now),
+            publishing=publishing,
             subjects=Subjects(subject_store, engine, backlog),
             subject_store=subject_store,
             schedules=Schedules(schedule_store, database.now, scheduler.nudge),
@@ -139,6 +149,11 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             "retention": retention.run(),
             "sweeper": sweeper.run(),
         }
+        lease_seconds = settings.lease_seconds
+        if link:
+            works |= source_works(database, link, place, settings.nats_sources, Sourcing(publishing), lease_seconds)
+        if handing:
+            works |= handing_works(database, handing, place, work, engine, lease_seconds)
         going = await stack.enter_async_context(background(works))
         yield Service(
             area=AREA,
@@ -148,7 +163,8 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             },
             needed={"store": database.health, "work": going.check},
             neighbours={
-                service: is_serving(neighbours[address], service) for service, address in settings.targets.items()
+                **{service: is_serving(neighbours[address], service) for service, address in settings.targets.items()},
+                **({"nats": link.check} if link else {}),
             },
             answers=StoredAnswers(database, cancellable=CANCELLABLE),
         )
@@ -162,6 +178,13 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
     migrations = {COMPONENT: MIGRATIONS, records.COMPONENT: records.MIGRATIONS}
     async with open_database(settings.data, name=AREA, migrations=migrations) as database:
         yield database
+
+
+def nats_of(settings: Settings) -> tuple[Link | None, Place]:
+    """Returns the connection to NATS, if it is configured, and where events are there."""
+    url = settings.nats_url.get_secret_value()
+    place = Place(settings.nats_stream, settings.nats_prefix, timedelta(days=settings.keep_events_days))
+    return Link(url, settings.nats_credentials) if url else None, place
 
 
 async def count(events: DatabaseLog, backlog: Backlog) -> None:

@@ -122,6 +122,7 @@ class Engine:
 
     async def _work_until_lost(self, tenure: Tenure) -> None:
         self.holder = tenure.fence
+        self._freed.set()
         losing = asyncio.create_task(tenure.lost.wait())
         working = [asyncio.create_task(self._serve()), asyncio.create_task(self._adopt())]
         try:
@@ -147,11 +148,15 @@ class Engine:
             if pause > 0:
                 await self._signal.wait(pause, since=seen)
 
-    async def _step(self) -> float:
-        """Takes what is due, and returns how long to sleep unless something changes."""
+    async def has_room(self) -> None:
+        """Returns when this process may take an execution."""
         while not self.room:
             self._freed.clear()
             await self._freed.wait()
+
+    async def _step(self) -> float:
+        """Takes what is due, and returns how long to sleep unless something changes."""
+        await self.has_room()
         due = await self._work.next_time()
         if due is None:
             return IDLE_SECONDS

@@ -18,6 +18,7 @@ PROPERTY_CHANGED = "subject.property.changed"
 PROPERTY_DELETED = "subject.property.deleted"
 SUBJECT_DELETED = "subject.deleted"
 HANDLER_FAILED = "error.handler_failed"
+VALIDATION_FAILED = "error.validation_failed"
 
 TRACEPARENT = "traceparent"
 CORRELATION = "correlationid"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
-from sutler.settings import ServerSettings
+from sutler.settings import SEPARATOR, ServerSettings
 
 from services.rule.adapters.database.retention import Ages
+from services.rule.sourcing import Source, overlap
 
 
 class Settings(ServerSettings):
@@ -20,6 +23,25 @@ class Settings(ServerSettings):
 
     port: int = Field(50054, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
     data: str = Field("sqlite:///.sutler/rule.db", description="Database URL: sqlite:///FILE or postgresql://…")
+    engine: Literal["database", "nats"] = Field(
+        "database", description="What hands out work: the database alone, or NATS JetStream, which has all events then"
+    )
+    nats_url: SecretStr = Field(SecretStr(""), description="NATS servers: nats://HOST:4222, several with commas")
+    nats_credentials: Path | None = Field(None, description="Credentials file of NATS")
+    nats_stream: str = Field(
+        "SUTLER_RULE", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Stream of events, one for each installation"
+    )
+    nats_prefix: str = Field(
+        "sutler.rule.events",
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+        description="What the subjects of its messages begin with",
+    )
+    nats_sources: list[Source] = Field(
+        default_factory=list,
+        description='NATS subjects with CloudEvents to accept: [{"name": "shop", "subject": "shop.>"}]; '
+        "also stream and tenant",
+        examples=[[{"name": "shop", "subject": "shop.>"}]],
+    )
     targets: dict[str, str] = Field(
         default_factory=dict,
         description="Services that rules may call: JSON object from full service name to host:port",
@@ -43,6 +65,26 @@ class Settings(ServerSettings):
     )
     keep_operations_days: float = Field(30, gt=0, description="How long operations are kept after they ended")
     sweep_seconds: float = Field(600, gt=0, description="How often to look for what is too old")
+
+    @model_validator(mode="after")
+    def _nats_is_whole(self) -> Self:
+        problems = []
+        names = [source.name for source in self.nats_sources]
+        if (self.engine == "nats" or names) and not self.nats_url.get_secret_value():
+            problems.append("engine nats and nats_sources need nats_url")
+        if self.engine == "nats" and self.data.startswith("sqlite"):
+            problems.append("engine nats needs data on PostgreSQL: postgresql://USER@HOST/DATABASE")
+        if len(names) != len(set(names)):
+            problems.append("two of nats_sources have the same name")
+        own = f"{self.nats_prefix}.>"
+        problems += [
+            f"the source {source.name} has subjects below nats_prefix {self.nats_prefix}: it would read its own events"
+            for source in self.nats_sources
+            if self.engine == "nats" and overlap(source.subject, own)
+        ]
+        if problems:
+            raise ValueError(SEPARATOR.join(problems))
+        return self
 
     @property
     def ages(self) -> Ages:

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import grpc
 import pytest
 import pytest_asyncio
 from google.protobuf import json_format
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sutler.auth import make_token
 from sutler.client import Sutler, connect
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.server import running
-from sutler.testing import postgresql_schema
+from sutler.testing import nats_names, nats_url, postgresql_schema
 
 from services.rule.app import app
 from services.rule.settings import Settings
@@ -24,6 +26,8 @@ from tests.integration.rule.target import Script, Target, serving
 
 SECRET = "a secret of more than thirty-two bytes"
 ENGINES = ["sqlite", "postgresql"]
+NATS = "nats"
+SERVING = health_pb2.HealthCheckResponse.SERVING
 PATIENCE_SECONDS = 20.0
 RESOURCES = "sutler.resource.v1.ResourceService"
 
@@ -40,6 +44,27 @@ async def database_url(engine: str, folder: Path) -> AsyncIterator[str]:
         return
     with postgresql_schema() as url:
         yield url
+
+
+@asynccontextmanager
+async def engine_settings(engine: str) -> AsyncIterator[dict[str, object]]:
+    """The settings of an engine beside its database; its streams are gone afterwards."""
+    if engine != NATS:
+        yield {}
+        return
+    async with nats_names() as name:
+        yield {"engine": "nats", "nats_url": nats_url(), "nats_stream": name, "nats_prefix": f"{name.lower()}.events"}
+
+
+async def health(address: str, service: str) -> int:
+    """What a server says of a service, or of one of its neighbours."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        return int((await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)).status)
+
+
+async def _connected_to_nats(address: str) -> bool:
+    return await health(address, "neighbour.nats") == SERVING
 
 
 def settings_for(url: str, target: str = "", **changes: object) -> Settings:
@@ -74,6 +99,12 @@ def on_both(test: F) -> F:
     return test
 
 
+def on_all(test: F) -> F:
+    """Lets a test run on SQLite, on PostgreSQL, and on PostgreSQL with NATS: the core of what every engine must do."""
+    test.engines = [*ENGINES, NATS]  # type: ignore[attr-defined]
+    return test
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
         engines = getattr(metafunc.function, "engines", ENGINES[:1])
@@ -86,9 +117,12 @@ async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("rule")
     async with (
         database_url(request.param, folder) as url,
+        engine_settings(request.param) as more,
         serving(target, SECRET) as address,
-        running(app, settings_for(url, address), "rule") as up,
+        running(app, settings_for(url, address, **more), "rule") as up,
     ):
+        if request.param == NATS:
+            await eventually(lambda: _connected_to_nats(up.address))
         yield Server(up.address, request.param, url, address, target)
 
 

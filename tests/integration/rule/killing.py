@@ -38,7 +38,7 @@ def _serve(environment: dict[str, str]) -> None:
 class Process:
     """RuleService as a process of its own; forked from one that has loaded all code, so a start takes no second."""
 
-    def __init__(self, folder: Path, url: str, target: str) -> None:
+    def __init__(self, folder: Path, url: str, target: str, **more: object) -> None:
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         self._environment = {
@@ -49,6 +49,7 @@ class Process:
             "SUTLER_RULE_LEASE_SECONDS": "1",
             "SUTLER_RULE_LOG_FILE": f"{folder}/log-{port}.jsonl",
             "SUTLER_RULE_DRAIN_PAUSE_SECONDS": "0",
+            **{f"SUTLER_RULE_{key.upper()}": str(value) for key, value in more.items()},
         }
 
     async def start(self) -> None:

@@ -12,7 +12,7 @@ from sutler.ids import derive
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.status import from_status
 
-from tests.integration.rule.conftest import RESOURCES, Tenant, create, emit, event, eventually, on_both, rule, token
+from tests.integration.rule.conftest import RESOURCES, Tenant, create, emit, event, eventually, on_all, rule, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -48,7 +48,7 @@ async def test_a_call_carries_key_principal_and_correlation(t: Tenant) -> None:
     assert json_format.MessageToDict(execution.actions[0].response)["name"] == "resourceOperations/S1"
 
 
-@on_both
+@on_all
 async def test_later_actions_see_the_answers(t: Tenant) -> None:
     make, read = create("x") | {"id": "make"}, get("a/${results.make.response.name}") | {"id": "read"}
     said = emit("done", data={"generation": "${results.read.generation}", "type": "${results.read.type}"})
@@ -70,7 +70,7 @@ async def test_an_author_acts_with_its_own_rights_also_later(t: Tenant) -> None:
     assert [seen.actor for seen in t.script.calls] == ["user:berta"]
 
 
-@on_both
+@on_all
 @pytest.mark.parametrize("error", [Unavailable, Exhausted, Conflict], ids=lambda e: e.__name__)
 async def test_who_does_not_say_no_uses_up_no_attempt(t: Tenant, error: type[Any]) -> None:
     t.script.errors = [error("not now") for _ in range(5)]
@@ -159,7 +159,7 @@ async def test_the_same_request_goes_out_in_all_attempts(t: Tenant) -> None:
     assert t.script.ids == ["v-1", "v-1"]
 
 
-@on_both
+@on_all
 async def test_a_failed_execution_goes_on_after_its_last_answer(t: Tenant) -> None:
     t.script.broken = {"GetResource": lambda: Invalid("no such thing")}
     await t.rule("r", on=["a"], actions=[create("one"), get("a/x"), emit("done")], retry={**QUICK, "maxAttempts": 1})
@@ -192,7 +192,7 @@ async def test_answers_are_not_asked_for_again(t: Tenant) -> None:
     assert len(await t.events('type = "done"')) == 1
 
 
-@on_both
+@on_all
 async def test_a_restart_makes_everything_again_under_new_keys(t: Tenant) -> None:
     t.script.always = lambda: Invalid("no")
     await t.rule("r", on=["a"], actions=[create("x")], retry={**QUICK, "maxAttempts": 1})
@@ -220,7 +220,7 @@ async def test_a_waiting_execution_can_be_tried_at_once(t: Tenant) -> None:
     await eventually(lambda: _ended(t, waiting.name))
 
 
-@on_both
+@on_all
 async def test_a_breaker_defers_and_drops_nothing(t: Tenant) -> None:
     t.script.always = lambda: Invalid("no")
     policy = {"maxFailures": 2, "window": "60s", "openDuration": "600s"}

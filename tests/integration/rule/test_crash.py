@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from sutler.errors import SutlerError
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.testing import wait_until
 
-from tests.integration.rule.conftest import SECRET, Server, Tenant, create, database_url, event, rule, token
+from tests.integration.rule.conftest import NATS, SECRET, Server, Tenant, create, database_url, event, rule, token
 from tests.integration.rule.killing import Counting, Process, serving
 from tests.integration.rule.lives import COMMON, RULES, Caller, Replicas, Worker, append
-from tests.integration.rule.settled import check
+from tests.integration.rule.nats_server import NatsServer, carried, jetstream
+from tests.integration.rule.settled import check, everything
 from tests.integration.rule.target import Target
 from tests.integration.rule.target import serving as serving_target
 
@@ -32,7 +34,7 @@ FEW, MANY = 2, 200
 """How often something is done to processes. With this seed, first one is stopped and then all are killed."""
 
 WORKERS = 3
-REPLICAS = {"sqlite": 1, "postgresql": 3}
+REPLICAS = {"sqlite": 1, "postgresql": 3, NATS: 3}
 LEASE_SECONDS = 1.0
 
 
@@ -102,7 +104,10 @@ async def kill_again_and_again(kills: int, seed: str, engine: str, folder: Path,
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(database_url(engine, folder))
         address = await stack.enter_async_context(serving(target))
-        processes = [Process(folder, url, address) for _ in range(REPLICAS[engine])]
+        server = NatsServer(folder) if engine == NATS else None
+        more = {"engine": "nats", "nats_url": server.url} if server else {}
+        processes = [Process(folder, url, address, **more) for _ in range(REPLICAS[engine])]
+        victims = [*processes, server] if server else processes
         calls = [connect(process.address, token=token("t"), attempts=1) for process in processes]
         connections = [await stack.enter_async_context(call) for call in calls]
 
@@ -113,20 +118,43 @@ async def kill_again_and_again(kills: int, seed: str, engine: str, folder: Path,
         newest: dict[str, int] = {}
         workers = [Worker(n, random.Random(dice.random()), replicas(), newest) for n in range(WORKERS)]
         try:
-            for process in processes:
-                await process.start()
+            for victim in victims:
+                await victim.start()
             for id, fields in RULES.items():
                 request = pb.CreateRuleRequest(rule_id=id, rule=rule(**fields, **COMMON))
                 await lives[0].replicas.patiently("CreateRule", request)
-            await disturb(kills, dice, processes, lives, workers)
+            await disturb(kills, dice, victims, lives, workers)
             await check(lives, workers, target)
+            if server:
+                await check_log(server.url, lives[0].replicas)
         finally:
-            for process in processes:
-                await process.kill()
+            for victim in victims:
+                await victim.kill()
+
+
+async def check_log(url: str, replicas: Replicas) -> None:
+    """NATS has each event once, and those of a subject in the order in which they were accepted."""
+    async with jetstream(url) as js:
+        stored = [one.id for one in await everything(replicas, "events")]
+
+        async def whole() -> bool:
+            ids = [one["id"] for one in await carried(js, "SUTLER_RULE")]
+            return len(ids) == len(set(ids)) and set(ids) == set(stored)
+
+        await wait_until(whole, 60)
+        numbers: dict[str, list[int]] = {}
+        for one in await carried(js, "SUTLER_RULE"):
+            if one["type"] == "order.placed":
+                numbers.setdefault(one["subject"], []).append(one["data"]["n"])
+        assert all(found == list(range(len(found))) for found in numbers.values())
 
 
 async def disturb(
-    kills: int, dice: random.Random, processes: list[Process], callers: list[Caller], workers: list[Worker]
+    kills: int,
+    dice: random.Random,
+    processes: Sequence[Process | NatsServer],
+    callers: list[Caller],
+    workers: list[Worker],
 ) -> None:
     """Lets callers and workers work, with one disturbance after the other, until the callers have ended their lives."""
     stop, no_more_tasks = asyncio.Event(), asyncio.Event()
@@ -135,7 +163,7 @@ async def disturb(
     connections = callers[0].replicas.connections
     for _ in range(kills):
         index = dice.randrange(len(processes))
-        await wait_until(lambda index=index: serves(connections[index]), 60)
+        await wait_until(lambda index=index: serves(connections[index % len(connections)]), 60)
         await asyncio.sleep(dice.uniform(0, 0.6))  # the moment of the kill, not a wait
         for task in (*calling, *working):
             if task.done():
@@ -151,7 +179,9 @@ async def disturb(
         await asyncio.gather(*calling, *working, return_exceptions=True)
 
 
-async def one_kill(dice: random.Random, processes: list[Process], victim: Process) -> None:
+async def one_kill(
+    dice: random.Random, processes: Sequence[Process | NatsServer], victim: Process | NatsServer
+) -> None:
     """Kills one process, or all, or stops one for longer than its lease."""
     chance = dice.random()
     if chance < 0.3:

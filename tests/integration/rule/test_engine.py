@@ -9,7 +9,7 @@ from sutler.errors import NotFound
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.status import from_status
 
-from tests.integration.rule.conftest import Tenant, create, emit, event, eventually, on_both
+from tests.integration.rule.conftest import Tenant, create, emit, event, eventually, on_all
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -44,7 +44,7 @@ async def test_conditions_are_told_with_the_values_that_they_saw(t: Tenant) -> N
     assert (cascade.complete, cascade.state, cascade.event_count) == (True, pb.Cascade.STATE_SUCCEEDED, 1)
 
 
-@on_both
+@on_all
 async def test_a_condition_that_gives_an_error_is_not_a_silent_false(t: Tenant) -> None:
     await t.rule("r", on=["a"], when=["payload.missing > 1", "true"], actions=[emit("b")])
     (result,) = await t.publish(event(type="a", subject="s/1", data={"x": 1}))
@@ -107,7 +107,7 @@ async def test_rules_with_higher_priority_begin_first(t: Tenant) -> None:
     assert [x.rule for x in executions] == ["rules/p15", "rules/p10", "rules/p5", "rules/p0"]
 
 
-@on_both
+@on_all
 async def test_properties_are_set_changed_and_removed(t: Tenant) -> None:
     await t.rule(
         "r",
@@ -144,7 +144,7 @@ async def test_properties_are_set_changed_and_removed(t: Tenant) -> None:
     assert len(changes) == 7  # the second event changes count and seen only
 
 
-@on_both
+@on_all
 async def test_a_failing_expression_leaves_nothing_behind(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[put("x", 1), emit("never"), put("y", expression="old + payload.nope")])
     (result,) = await t.publish(event(type="a", subject="s", data={}))
@@ -163,7 +163,7 @@ async def test_an_action_without_a_subject_fails(t: Tenant) -> None:
     assert from_status(failed.last_error).reason == "SUBJECT_MISSING"
 
 
-@on_both
+@on_all
 async def test_emitted_events_belong_to_the_cascade(t: Tenant) -> None:
     body = {"data": {"t": "${payload.t}"}, "extensions": {"own": "${event.id}"}, "extra": {"k": "${extra.k}"}}
     await t.rule("one", on=["a"], actions=[emit("b.${payload.t}", **body), emit("c", subject="")])
@@ -198,7 +198,7 @@ async def test_a_circle_of_rules_ends_at_the_depth_limit(t: Tenant) -> None:
     assert (error.reason, error.metadata["root_event"]) == ("CASCADE_TOO_DEEP", result.event)
 
 
-@on_both
+@on_all
 async def test_events_of_one_rule_and_subject_are_handled_one_after_another(t: Tenant) -> None:
     t.script.gate.clear()
     await t.rule("r", on=["a"], actions=[create("n${payload.n}")])
@@ -215,7 +215,7 @@ async def test_events_of_one_rule_and_subject_are_handled_one_after_another(t: T
     assert [i for i in t.script.ids if len(i) == 2] == ["n0", "n1", "n2", "n3"]
 
 
-@on_both
+@on_all
 async def test_a_delay_waits_without_holding_anything_but_its_turn(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[put("before", 1), {"delay": {"duration": "0.4s"}}, emit("after.${payload.n}")])
     await t.publish(

@@ -12,7 +12,7 @@ from sutler.errors import Invalid, NotFound, PermissionDenied
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.status import from_status
 
-from tests.integration.rule.conftest import Tenant, emit, event, eventually, on_both, token
+from tests.integration.rule.conftest import Tenant, emit, event, eventually, on_all, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -36,7 +36,7 @@ async def test_an_event_is_there_with_all_that_it_says(t: Tenant) -> None:
     assert uuid.UUID(found.uid).version == 4
 
 
-@on_both
+@on_all
 async def test_a_repeat_is_a_duplicate_and_other_content_is_refused(t: Tenant) -> None:
     first, again, other = await t.publish(
         event("7", data={"a": 1}), event("7", data={"a": 1}), event("7", data={"a": 2}), wait=False
@@ -51,7 +51,7 @@ async def test_a_repeat_is_a_duplicate_and_other_content_is_refused(t: Tenant) -
     assert len(await t.events()) == 1
 
 
-@on_both
+@on_all
 async def test_each_event_has_its_own_result_in_order(t: Tenant) -> None:
     bad = event("2")
     bad.source = ""
@@ -69,7 +69,7 @@ async def test_each_event_has_its_own_result_in_order(t: Tenant) -> None:
     assert sorted(e.id for e in await t.events()) == ["1", "9"]
 
 
-@on_both
+@on_all
 async def test_the_same_request_gives_the_same_answer(t: Tenant) -> None:
     request = pb.BatchPublishEventsRequest(events=[event("1"), event("2")], request_id=str(uuid.uuid4()))
     first = await t.s.rules.BatchPublishEvents(request)
@@ -89,7 +89,7 @@ async def test_waiting_tells_how_the_cascade_ended(t: Tenant) -> None:
     assert (none.complete, none.cascade_state) == (True, pb.Cascade.STATE_SUCCEEDED)
 
 
-@on_both
+@on_all
 async def test_a_later_delivery_waits_for_its_time(t: Tenant) -> None:
     await t.rule("r", on=["timer.*"], actions=[emit("rang")])
     soon = event(type="timer.soon")
@@ -195,7 +195,7 @@ async def test_a_post_without_an_accepted_event_fails(t: Tenant, content_type: s
     assert caught.value.reason == reason
 
 
-@on_both
+@on_all
 async def test_lists_filter_order_and_page(t: Tenant) -> None:
     await t.publish(*(event(str(i), f"kind.{i % 3}", f"s/{i}", data={"n": i}) for i in range(9)), wait=False)
     first = await t.s.rules.ListEvents(

@@ -28,6 +28,7 @@ from tests.integration.rule.conftest import (
     emit,
     event,
     eventually,
+    on_all,
     on_both,
     settings_for,
     token,
@@ -76,7 +77,7 @@ async def fired(t: Tenant, count: int, type: str = "tick") -> list[pb.Event]:
     return found
 
 
-@on_both
+@on_all
 async def test_a_schedule_publishes_at_its_ticks(t: Tenant) -> None:
     await t.rule("r", on=["clock.*"], actions=[emit("seen", data="${payload.at}")])
     draft = {

@@ -11,7 +11,7 @@ from sutler.client import connect
 from sutler.errors import Conflict, FailedPrecondition, Invalid, NotFound
 from sutler.rule.v1 import rule_pb2 as pb
 
-from tests.integration.rule.conftest import Tenant, emit, eventually, on_both, token
+from tests.integration.rule.conftest import Tenant, emit, eventually, on_all, on_both, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -130,7 +130,7 @@ async def test_revisions_and_etags_guard_a_write(t: Tenant) -> None:
         await update(t, "s", write("a", value=3), task="queues/q/tasks/t", lease_token="x")
 
 
-@on_both
+@on_all
 async def test_increments_at_the_same_time_lose_nothing(t: Tenant) -> None:
     await asyncio.gather(
         *(

@@ -20,7 +20,7 @@ from sutler.errors import (
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.status import from_status, to_status
 
-from tests.integration.rule.conftest import Tenant, create, emit, event, eventually, on_both, token
+from tests.integration.rule.conftest import Tenant, create, emit, event, eventually, on_all, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -70,7 +70,7 @@ def lost(caught: pytest.ExceptionInfo[Conflict]) -> bool:
     return caught.value.reason == "LEASE_LOST"
 
 
-@on_both
+@on_all
 async def test_a_task_is_pulled_with_all_it_needs_and_its_writes_commit_with_its_end(t: Tenant) -> None:
     before = {"setProperty": {"property": "n", "value": "${payload.n}"}}
     await t.rule("r", on=["order.confirmed"], actions=[before, worker(handler="ship", data={"n": "${payload.n}"})])
@@ -115,7 +115,7 @@ async def test_a_task_is_pulled_with_all_it_needs_and_its_writes_commit_with_its
     assert [c.property for c in ended.actions[1].changes] == ["n", "was", "x"]
 
 
-@on_both
+@on_all
 async def test_later_actions_see_the_answer_and_commit_with_the_worker(t: Tenant) -> None:
     actions = [{"id": "w", **worker()}, create("x-${results.w.id}"), emit("seen", data="${subject.properties.n}")]
     await t.rule("r", on=["a"], actions=actions)
@@ -140,7 +140,7 @@ async def test_later_actions_see_the_answer_and_commit_with_the_worker(t: Tenant
     assert [a.state for a in ended.actions] == [pb.ActionResult.STATE_SUCCEEDED] * 3
 
 
-@on_both
+@on_all
 async def test_two_workers_share_a_queue_and_no_task_is_done_twice(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker()])
     count = 40
@@ -161,7 +161,7 @@ async def test_two_workers_share_a_queue_and_no_task_is_done_twice(t: Tenant) ->
     assert await t.subject("total") == {"n": float(count)}
 
 
-@on_both
+@on_all
 async def test_order_is_kept_within_rule_and_subject(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker(data="${payload}")])
     await t.publish(*(event(type="a", subject="s", data=n) for n in range(3)), wait=False)
@@ -186,7 +186,7 @@ async def pull_until(t: Tenant, count: int) -> list[pb.Task]:
     return found
 
 
-@on_both
+@on_all
 async def test_a_worker_that_dies_frees_its_task_and_the_late_one_changes_nothing(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker()], retry=RETRY)
     await t.publish(event(type="a", subject="s"), wait=False)
@@ -216,7 +216,7 @@ async def test_a_worker_that_dies_frees_its_task_and_the_late_one_changes_nothin
     assert (ended.state, ended.attempts, ended.deferrals) == (pb.Execution.STATE_SUCCEEDED, 0, 1)
 
 
-@on_both
+@on_all
 async def test_a_lease_that_is_extended_lasts(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker()])
     await t.publish(event(type="a", subject="s"), wait=False)
@@ -234,7 +234,7 @@ async def test_a_lease_that_is_extended_lasts(t: Tenant) -> None:
     await complete(t, task)
 
 
-@on_both
+@on_all
 async def test_failures_use_up_attempts_and_end_as_a_dead_letter(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker()], retry={**RETRY, "maxAttempts": 2})
     (result,) = await t.publish(event(type="a", subject="s"), wait=False)
@@ -262,7 +262,7 @@ async def test_failures_use_up_attempts_and_end_as_a_dead_letter(t: Tenant) -> N
     assert letter.state == pb.DeadLetter.STATE_RESOLVED
 
 
-@on_both
+@on_all
 async def test_what_a_worker_says_decides_what_follows(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker(data="${payload}")], retry={**RETRY, "maxAttempts": 1})
     await t.publish(*(event(type="a", data=n) for n in range(3)), wait=False)
@@ -292,7 +292,7 @@ async def test_a_task_that_nobody_completes_is_given_up(t: Tenant) -> None:
     assert letter.cause == pb.DeadLetter.CAUSE_GAVE_UP
 
 
-@on_both
+@on_all
 async def test_conditions_of_the_worker_follow_those_of_the_rule(t: Tenant) -> None:
     actions = [worker(), emit("b")]
     await t.rule("r", on=["a"], when=["payload.n == 1"], actions=actions)
@@ -306,7 +306,7 @@ async def test_conditions_of_the_worker_follow_those_of_the_rule(t: Tenant) -> N
     assert await t.events('type = "b"') == []
 
 
-@on_both
+@on_all
 async def test_repeats_answer_as_the_first_time(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker()])
     await t.publish(*(event(type="a") for _ in range(2)), wait=False)
@@ -331,7 +331,7 @@ async def test_repeats_answer_as_the_first_time(t: Tenant) -> None:
     assert put_off.attempt == 1
 
 
-@on_both
+@on_all
 async def test_a_completion_that_cannot_be_changes_nothing(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker()])
     await t.publish(event(type="a", subject="s"), wait=False)
@@ -368,7 +368,7 @@ async def test_a_completion_that_cannot_be_changes_nothing(t: Tenant) -> None:
     assert (await complete(t, task)).state == pb.Task.STATE_SUCCEEDED
 
 
-@on_both
+@on_all
 async def test_a_subject_is_deleted_and_made_anew_by_a_worker(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker()])
     made = await update(t, "s", {"old": 1})
@@ -382,7 +382,7 @@ async def test_a_subject_is_deleted_and_made_anew_by_a_worker(t: Tenant) -> None
     assert types == ["subject.deleted", "subject.property.changed"]
 
 
-@on_both
+@on_all
 async def test_writes_in_the_course_of_a_task_belong_to_its_cascade(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker()])
     await t.rule("next", on=["subject.property.changed"], actions=[worker(queue="q2")])
@@ -416,7 +416,7 @@ async def test_only_what_the_worker_may_write_is_committed(t: Tenant) -> None:
         await complete(w, task)
 
 
-@on_both
+@on_all
 async def test_tasks_are_listed_by_queue_state_and_page(t: Tenant) -> None:
     await t.rule("r", on=["a"], actions=[worker(data="${payload}", handler="h")])
     await t.rule("s", on=["a"], actions=[worker(queue="q2")])

@@ -45,10 +45,12 @@ class Acceptor:
     Args:
         indexes: The rules.
         max_depth: How deep a cascade may be.
+        hand_out_seconds: For how long what this process does not take is left to those who are handed it.
     """
 
-    def __init__(self, indexes: Indexes, max_depth: int) -> None:
+    def __init__(self, indexes: Indexes, max_depth: int, hand_out_seconds: float = 0.0) -> None:
         self._indexes = indexes
+        self._hand_out_seconds = hand_out_seconds
         self.max_depth = max_depth
 
     def accept(self, tx: Transaction, tenant: str, contents: Sequence[Content], cause: Cause, claim: Claim) -> Accepted:
@@ -104,7 +106,7 @@ class Acceptor:
             open_ += event.cascade_end_time is None
         if rows:
             tx.many(_INSERT_EVENT, rows)
-        aftermath = insert_executions(tx, pairs, first + len(matched), claim)
+        aftermath = insert_executions(tx, pairs, first + len(matched), claim, self._hand_out_seconds)
         ended = () if cause.execution else tuple(row[2] for row in rows if row[30] is not None)
         return replace(aftermath, ended=ended), open_
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sutler.store import Transaction
@@ -23,7 +24,9 @@ _INSERT_EXECUTION = (
 )
 
 
-def insert_executions(tx: Transaction, pairs: Sequence[tuple[Event, Entry]], first: int, claim: Claim) -> Aftermath:
+def insert_executions(
+    tx: Transaction, pairs: Sequence[tuple[Event, Entry]], first: int, claim: Claim, hand_out_seconds: float = 0.0
+) -> Aftermath:
     """Stores the executions of events, and takes as many of those that may begin as the claim allows.
 
     Args:
@@ -31,6 +34,7 @@ def insert_executions(tx: Transaction, pairs: Sequence[tuple[Event, Entry]], fir
         pairs: Each event with each rule that it fires, in order.
         first: The sequence number of the first execution.
         claim: What this process takes.
+        hand_out_seconds: For how long the others are left to those who are handed them.
     """
     busy = busy_lanes(tx, {(entry.uid, event.content.subject) for event, entry in pairs if event.content.subject})
     rows: list[tuple[Any, ...]] = []
@@ -42,6 +46,8 @@ def insert_executions(tx: Transaction, pairs: Sequence[tuple[Event, Entry]], fir
             busy.add(lane)
         holder = claim.holder if ready and len(jobs) < claim.room else 0
         execution = new_execution(event, entry, seq, tx.now, holder)
+        if hand_out_seconds and not holder:
+            execution = replace(execution, due_time=tx.now + hand_out_seconds)
         rows.append(execution_row(execution, ready=ready))
         if holder:
             jobs.append(Job(execution, event))

@@ -39,6 +39,19 @@ def claim(tx: Transaction, holder: int, limit: int) -> list[Job]:
     return _take(tx, [row[0] for row in rows], holder)
 
 
+def take(tx: Transaction, holder: int, events: Sequence[str], limit: int) -> list[Job]:
+    """Takes executions of events that nobody has begun or holds, also those that are still to be handed out."""
+    marks = ", ".join("?" * len(events))
+    rows = tx.all(
+        "SELECT seq FROM executions WHERE ended = 0 AND ready = 1 AND holder = 0 AND state = 1 "
+        f"AND event IN ({marks}) ORDER BY seq LIMIT ?",
+        (*events, limit),
+    )
+    seqs = [row[0] for row in rows]
+    tx.many("UPDATE executions SET due_time = ? WHERE seq = ?", [(tx.now, seq) for seq in seqs])
+    return _take(tx, seqs, holder)
+
+
 def promote(tx: Transaction, execution: Execution, holder: int) -> list[Job]:
     """Lets the next execution of a rule and subject begin, after one has ended; takes it if it is new.
 
@@ -55,7 +68,10 @@ def promote(tx: Transaction, execution: Execution, holder: int) -> list[Job]:
     )
     if row is None or row[1]:
         return []
-    tx.execute("UPDATE executions SET ready = 1 WHERE seq = ?", (row[0],))
+    tx.execute(
+        "UPDATE executions SET ready = 1, due_time = CASE WHEN due_time > ? THEN ? ELSE due_time END WHERE seq = ?",
+        (tx.now, tx.now, row[0]),
+    )
     return _take(tx, [row[0]], holder) if holder else []
 
 

@@ -180,6 +180,10 @@ _WATCHES = (
     )""",
 )
 
+_HANDING_OUT = (
+    "CREATE INDEX executions_unheld ON executions (event) WHERE ended = 0 AND ready = 1 AND holder = 0 AND state = 1",
+)
+
 MIGRATIONS = (
     Migration(
         1,
@@ -190,4 +194,5 @@ MIGRATIONS = (
     Migration(3, "tasks for workers", _TASKS),
     Migration(4, "executions that operations wait for", _REPLAYS),
     Migration(5, "numbers of changes for watches, and the log of subjects", _WATCHES),
+    Migration(6, "executions that can be taken by event", _HANDING_OUT),
 )

@@ -95,6 +95,10 @@ class DatabaseWork:
         """Takes executions that are due and that nobody holds."""
         return await self._database.write(lambda tx: lanes.claim(tx, holder, limit))
 
+    async def take(self, holder: int, events: Sequence[str], limit: int) -> Sequence[Job]:
+        """Takes executions of events that nobody has begun or holds."""
+        return await self._database.write(lambda tx: lanes.take(tx, holder, events, limit))
+
     async def deliver(self, holder: int, room: int) -> tuple[Aftermath, int]:
         """Gives events whose time has come to the rules."""
         if not await self._database.read(_has_due_events):
