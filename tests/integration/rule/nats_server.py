@@ -19,13 +19,15 @@ from nats.js.api import RawStreamMsg
 from sutler.testing import free_port, missing, wait_until
 
 START_SECONDS = 30.0
+PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"))
+"""Where the program may be: packages put it where only root looks."""
 
 
 class NatsServer:
     """A process that keeps its streams in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._program = shutil.which("nats-server") or missing("there is no program nats-server")
+        self._program = shutil.which("nats-server", path=PLACES) or missing("there is no program nats-server")
         self._folder = folder
         self._port = free_port()
         self.url = f"nats://127.0.0.1:{self._port}"
