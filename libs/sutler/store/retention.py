@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
 from sutler.store.database import Database
+from sutler.store.engine import Row
 from sutler.store.holding import TTL, Lease, lead
 from sutler.store.transaction import Transaction
 
@@ -33,6 +34,8 @@ class Sweep:
         column: When a row's time began, or when it ends, in epoch seconds; NULL or 0 keeps the row, as for an
             operation that has not ended. It needs an index.
         age: How long after that the row is kept.
+        columns: What ``note`` is told of each row, as SQL.
+        note: Called with the rows that are deleted, in the transaction that does it; None if nothing is to be noted.
 
     Raises:
         ValueError: If a name is not one that needs no quotes.
@@ -41,6 +44,8 @@ class Sweep:
     table: str
     column: str
     age: timedelta = timedelta()
+    columns: str = "1"
+    note: Callable[[Transaction, Sequence[Row]], None] | None = None
 
     def __post_init__(self) -> None:
         if not (_NAME.fullmatch(self.table) and _NAME.fullmatch(self.column)):
@@ -55,7 +60,13 @@ def delete_chunk(tx: Transaction, sweep: Sweep) -> int:
     """Deletes up to 1000 rows whose time is over, and returns how many."""
     old = f"FROM {sweep.table} WHERE {sweep.column} > 0 AND {sweep.column} < ? LIMIT {CHUNK}"
     where = f"rowid IN (SELECT rowid {old})" if tx.dialect == "sqlite" else f"ctid = ANY (ARRAY (SELECT ctid {old}))"
-    return tx.execute(f"DELETE FROM {sweep.table} WHERE {where}", (tx.now - sweep.age.total_seconds(),))
+    delete = f"DELETE FROM {sweep.table} WHERE {where}"
+    before = (tx.now - sweep.age.total_seconds(),)
+    if sweep.note is None:
+        return tx.execute(delete, before)
+    rows = tx.all(f"{delete} RETURNING {sweep.columns}", before)
+    sweep.note(tx, rows)
+    return len(rows)
 
 
 async def sweep_now(db: Database, sweep: Sweep) -> int:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from sutler.idempotency import Once
-from sutler.store import Database, Migration, leases
+from sutler.store import Database, Migration, Row, Transaction, leases
 from sutler.store.requests import remember
 from sutler.store.retention import Sweep, Sweeper, sweep_now
 from sutler.testing import wait_until
@@ -34,6 +35,23 @@ async def test_rows_are_deleted_when_their_time_is_over(place: Place, opens: Ope
         assert await sweep_now(db, RUNS) == 2500
         assert await db.read(lambda tx: tx.all("SELECT id FROM runs ORDER BY id")) == [(5000,), (5001,), (5002,)]
         assert await sweep_now(db, RUNS) == 0
+
+
+async def test_what_is_deleted_is_told_in_the_same_transaction(place: Place, opens: Opens) -> None:
+    def note(tx: Transaction, rows: Sequence[Row]) -> None:
+        tx.insert("runs", "id, end_time", (len(rows) * 10_000 + sum(number for number, _ in rows), None))
+        if any(failed for _, failed in rows):
+            raise ValueError("the deletion must not stand either")
+
+    sweep = Sweep("runs", "end_time", timedelta(days=30), "id, id = 6", note)
+    async with opens(place, migrations=MIGRATIONS, clock=lambda: 100 * DAY) as db:
+        await db.write(lambda tx: tx.insert("runs", "id, end_time", (1, DAY), (2, DAY), (3, 99 * DAY)))
+        assert await sweep_now(db, sweep) == 2
+        assert await db.read(lambda tx: tx.all("SELECT id FROM runs ORDER BY id")) == [(3,), (20_003,)]
+        await db.write(lambda tx: tx.insert("runs", "id, end_time", (6, DAY)))
+        with pytest.raises(ValueError):
+            await sweep_now(db, sweep)
+        assert await db.read(lambda tx: tx.all("SELECT id FROM runs ORDER BY id")) == [(3,), (6,), (20_003,)]
 
 
 async def test_the_sweeper_deletes_own_and_library_rows(place: Place, opens: Opens) -> None:

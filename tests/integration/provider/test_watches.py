@@ -86,12 +86,12 @@ async def test_requests_are_followed(service: Sutler) -> None:
     assert other.value.reason == "RESUME_TOKEN_INVALID"
 
 
-async def test_a_watch_that_was_away_too_long_is_told_where_to_go_on(serving: Serve) -> None:
-    async with serving() as client:
+async def test_a_watch_that_was_away_too_long_is_told_where_to_go_on(serving: Serve, url: str) -> None:
+    async with serving(data=url) as client:
         await set_up(client)
         token = await first(client.providers.WatchMachines(pb.WatchMachinesRequest()))
         await ask(client)
-    async with serving(keep_changes_hours=1e-9) as client:
+    async with serving(data=url, keep_changes_hours=1e-9) as client:
         resumed = pb.WatchMachinesRequest(resume_token=token)
 
         async def refused() -> OutOfRange | None:

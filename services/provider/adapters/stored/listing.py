@@ -11,7 +11,7 @@ from sutler.filtering import Schema, after_sql, order_sql, parse, position
 from sutler.paging import Order, fitting, parse_order_by
 from sutler.store import Database, Row, Transaction
 
-from services.provider.adapters.stored import schemas, shelves
+from services.provider.adapters.stored import marks, schemas, shelves
 from services.provider.adapters.stored.book import CHANGES
 from services.provider.adapters.stored.shapes import Shapes
 from services.provider.adapters.stored.shelves import Table
@@ -112,9 +112,8 @@ class StoredLog(Generic[T]):
 
         def read(tx: Transaction) -> tuple[int, int]:
             drawn = tx.one("SELECT value FROM sequences WHERE name = ?", (CHANGES,))
-            oldest = tx.one("SELECT MIN(seq) FROM changes")
-            newest = int(drawn[0]) if drawn else 0
-            return (newest if oldest is None or oldest[0] is None else int(oldest[0]) - 1), newest
+            oldest = marks.oldest(tx, self.table.name, self.tenant)
+            return oldest, max(oldest, int(drawn[0]) if drawn else 0)
 
         return await self.database.read(read)
 

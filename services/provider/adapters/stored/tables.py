@@ -7,6 +7,8 @@ from datetime import timedelta
 from sutler.store import Migration
 from sutler.store.retention import Sweep
 
+from services.provider.adapters.stored import marks
+
 COMPONENT = "provider"
 
 
@@ -130,6 +132,18 @@ MIGRATIONS = (
             "CREATE INDEX machines_provider ON machines (tenant, provider, live, name)",
         ),
     ),
+    Migration(
+        7,
+        "how far retention has come in the changes of each tenant",
+        (
+            """CREATE TABLE change_marks (
+                collection TEXT NOT NULL, tenant TEXT NOT NULL, seq BIGINT NOT NULL,
+                PRIMARY KEY (collection, tenant)
+            )""",
+            "INSERT INTO change_marks (collection, tenant, seq) SELECT '', '', COALESCE("
+            "(SELECT MIN(seq) - 1 FROM changes), (SELECT value FROM sequences WHERE name = 'changes'), 0)",
+        ),
+    ),
 )
 
 
@@ -142,7 +156,7 @@ def sweeps(keep: timedelta, keep_changes: timedelta, keep_usage: timedelta) -> t
         keep_usage: How long usage, and the prices of its time, are kept.
     """
     return (
-        Sweep("changes", "change_time", keep_changes),
+        Sweep("changes", "change_time", keep_changes, marks.COLUMNS, marks.note),
         Sweep("machine_sets", "update_time", keep),
         Sweep("machine_spans", "end_time", keep_usage),
         Sweep("price_editions", "end_time", keep_usage),
