@@ -41,6 +41,7 @@ class Settings(ServerSettings):
         {}, description="JSON object of the addresses of plug-ins by their types; no other address is called"
     )
     plugin_seconds: float = Field(30.0, ge=0.1, le=600, description="Seconds that one call of a plug-in may take")
+    aws_endpoint_url: str = Field("", description="Server that speaks like AWS, for type aws; AWS itself if empty")
     rule_address: str = Field(
         "", description="Address of RuleService, which is told of machines and requests; empty tells nobody"
     )

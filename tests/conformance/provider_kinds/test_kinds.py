@@ -1,6 +1,6 @@
-"""One suite for the port ``ProviderKind``: over ``process``, and over ``fake`` and the Node example as plug-ins."""
+"""One suite for the port ``ProviderKind``: ``process``, ``aws`` on moto, ``fake`` and the Node example."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from sutler.providers import ProviderPluginServicer
 from sutler.testing import wait_until
 from sutler.testing.fake_provider import FakeProvider, serve_provider
 
-from services.provider.adapters.plugin import PluginKind
+from services.provider.adapters.aws import aws_type
+from services.provider.adapters.plugin import PluginKind, own_kind
 from services.provider.adapters.plugin.calling import PluginCalls
 from services.provider.adapters.plugin.loading import SERVICE, InProcess
 from services.provider.adapters.process import ProcessKind
@@ -26,11 +27,12 @@ from services.provider.output import Stream
 from services.provider.ports import ProviderKind
 from services.provider.providers import Provider, ProviderState, TypeSource
 from services.provider.templates import Template, effective
+from tests.conformance.cache.s3_server import s3_server
 from tests.integration.node import node_modules
 from tests.integration.provider.test_node_plugin import EXAMPLE, Node
 
 SECONDS = 30.0
-KINDS = ["process", "fake in this process", "fake behind a port", "node"]
+KINDS = ["process", "aws", "fake in this process", "fake behind a port", "node"]
 pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(180)]
 
 
@@ -44,7 +46,12 @@ class Here:
     wrong: dict[str, Any]
 
     async def launch(self, machine: Machine) -> Observation:
-        seen = await self.kind.launch(machine, self.template, self.config)
+        async def known() -> Observation | None:
+            found = await self.kind.launch(machine, self.template, self.config)
+            return None if found.sight is Sight.COMING else found
+
+        seen = await wait_until(known, SECONDS)
+        assert seen is not None
         assert seen.sight is Sight.ALIVE and (seen.machine, seen.launch) == (machine.name, machine.launch)
         return seen
 
@@ -60,13 +67,17 @@ class Here:
 
 
 @asynccontextmanager
-async def making(name: str, folder: Path) -> AsyncIterator[ProviderKind]:
+async def making(name: str, folder: Path, cloud: str) -> AsyncIterator[ProviderKind]:
     async with AsyncExitStack() as stack:
         stub: Any = None
         if name == "process":
             own = Folder(folder / "machines")
             own.make()
             yield ProcessKind(own, Programs())
+            return
+        if name == "aws":
+            one = await stack.enter_async_context(aws_type(cloud))
+            yield await own_kind(one, SECONDS)
             return
         if name == "fake in this process":
             stub = InProcess(ProviderPluginServicer([FakeProvider()]))
@@ -88,9 +99,18 @@ async def making(name: str, folder: Path) -> AsyncIterator[ProviderKind]:
         yield kind
 
 
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
 @pytest_asyncio.fixture(params=KINDS)
-async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Here]:
-    async with making(request.param, tmp_path) as kind, kind.owned():
+async def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Here]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    url = request.getfixturevalue("cloud") if request.param == "aws" else ""
+    async with making(request.param, tmp_path, url) as kind, kind.owned():
         template = replace(effective(Template(), [kind.facts.template_defaults]), api=kind.facts.apis[0].api)
         config = dict(kind.check_config({}))
         yield Here(kind, template, config, {"surely-no-field-of-it": 1})

@@ -29,7 +29,7 @@ async def test_the_types(service: Sutler) -> None:
         )
     for number, template in enumerate(process.example_templates):
         await service.providers.CreateTemplate(pb.CreateTemplateRequest(template_id=f"t{number}", template=template))
-    assert not (await service.providers.ListProviderTypes(TYPES(filter='type = "aws"'))).provider_types
+    assert not (await service.providers.ListProviderTypes(TYPES(filter='type = "azure"'))).provider_types
     with pytest.raises(Invalid) as refused:
         await service.providers.ListProviderTypes(TYPES(order_by="colour"))
     assert refused.value.reason == "ORDER_BY_INVALID"

@@ -281,7 +281,8 @@ async def test_types_of_packages(serving: Serve, tmp_path: Path, monkeypatch: py
         found = {each.type: (each.source, each.HasField("error")) for each in listed.provider_types}
         package = pb.ProviderType.SOURCE_PACKAGE
         built_in = pb.ProviderType.SOURCE_BUILT_IN
-        assert found == {"process": (built_in, False), "sheds": (package, False), "secret": (package, True)}
+        own = {"process": (built_in, False), "aws": (built_in, False)}
+        assert found == {**own, "sheds": (package, False), "secret": (package, True)}
         secret = pb.Provider(type="secret")
         with pytest.raises(Internal) as caught:
             await client.providers.CreateProvider(pb.CreateProviderRequest(provider_id="s", provider=secret))
@@ -300,4 +301,4 @@ async def test_types_of_packages(serving: Serve, tmp_path: Path, monkeypatch: py
         await give_back(client, machine_request=request.name)
     async with serving(plugins=["none"]) as client:
         listed = await client.providers.ListProviderTypes(pb.ListProviderTypesRequest())
-        assert [each.type for each in listed.provider_types] == ["process"]
+        assert {each.type for each in listed.provider_types} == {"process", "aws"}

@@ -80,6 +80,19 @@ async def plugin_kinds(
         yield kinds
 
 
+async def own_kind(one: ProviderType[Any], seconds: float) -> PluginKind:
+    """Returns a type that comes with the service, has begun its life and is written as packages write theirs.
+
+    Args:
+        one: The type.
+        seconds: How long one call may take.
+    """
+    calls = PluginCalls(one.type, _here(InProcess(ProviderPluginServicer([one]))), seconds)
+    kind = PluginKind(calls, TypeSource.BUILT_IN, "this service")
+    await kind.describe()
+    return kind
+
+
 class InProcess:
     """Calls types in this process as one calls a stub of ``sutler.client``.
 
