@@ -189,3 +189,14 @@ async def test_output_is_there_or_said_not_to_be(here: Here) -> None:
         assert error.reason == "OUTPUT_UNAVAILABLE"  # noqa: PT017
     await here.end(replace(running, state=MachineState.SHUTTING_DOWN))
     await here.kind.forget(running)
+
+
+async def test_a_role_of_aws_is_taken(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    async with aws_type(cloud) as one:
+        kind = await own_kind(one, SECONDS)
+        config = kind.check_config({"role_arn": "arn:aws:iam::123456789012:role/machines", "external_id": "sutler"})
+        found = await kind.check(Provider(tenant="acme", name="providers/lab", uid=new_id(), type="aws", config=config))
+        assert found.state is ProviderState.HEALTHY, found.state_reason
+        assert ":assumed-role/machines/" in found.identity
