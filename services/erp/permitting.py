@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
+from sutler.allow_lists import allows
 from sutler.errors import Violation, invalid_fields
 
 from services.erp import faults
@@ -69,29 +69,6 @@ def check_spec(spec: ConnectionSpec, drivers: Sequence[str], allowed_urls: Seque
         raise faults.driver_unknown(spec.driver, drivers)
     if not any(allows(pattern, spec.url) for pattern in allowed_urls):
         raise faults.address_not_allowed(spec.url, "SUTLER_ERP_ALLOWED_URLS")
-
-
-def allows(pattern: str, url: str) -> bool:
-    """Returns whether an entry of the allow-list covers an address: scheme, host, port, and the path if it names one.
-
-    A ``*`` stays within its part: one in the host never reaches into the path.
-    """
-    wanted, given = _parts(pattern), _parts(url)
-    if wanted is None or given is None:
-        return False
-    return all(fnmatchcase(part, fits.replace("[", "[[]")) for part, fits in zip(given, wanted, strict=True))
-
-
-def _parts(address: str) -> tuple[str, str, str, str] | None:
-    """Returns scheme, host, port and path; None if it is no address."""
-    scheme, separator, rest = address.partition("://")
-    place, _, path = rest.partition("/")
-    host, colon, port = place.rpartition(":")
-    if not colon or place.endswith("]"):
-        host, port = place, "443" if scheme.lower() == "https" else "80"
-    if not separator or not host or not (port.isdecimal() or "*" in port):
-        return None
-    return scheme.lower(), host.lower(), port, path or "*"
 
 
 def with_secrets(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sutler.allow_lists import allows
 from sutler.errors import Invalid, PermissionDenied, SutlerError, Unavailable
 
 from services.erp.conditions import Observer
@@ -19,7 +20,7 @@ from services.erp.connections import (
     State,
     UserMapping,
 )
-from services.erp.permitting import allows, check_spec, with_secrets
+from services.erp.permitting import check_spec, with_secrets
 from services.erp.users import Login, choose_login
 
 LOOPBACK = ["http://127.0.0.1:*"]
