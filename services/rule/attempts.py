@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
+from sutler.errors import Unavailable
 from sutler.expressions import EvaluationFailed
 
 from services.rule import breakers
 from services.rule.acting import Acting, Stop, author_of
+from services.rule.breakers import Breaker
 from services.rule.executions import Execution, ExecutionState, Job
 from services.rule.failures import from_error
 from services.rule.outcomes import Context, Failed, Finished, Paused, Result
@@ -54,7 +57,8 @@ class Attempts:
         if probing:
             until = await self._journal.take_probe(execution, policy)
         if until is not None:
-            deferred = replace(execution, deferrals=execution.deferrals + 1)
+            error = breaker_open(context.breaker, until - now)
+            deferred = replace(execution, deferrals=execution.deferrals + 1, error=from_error(error))
             return Paused(deferred, ExecutionState.DEFERRED, until, max(0.0, until - now))
         result = await self._work(job, program, context, execution, now)
         return replace(result, closes_breaker=probing) if isinstance(result, Finished) else result
@@ -75,6 +79,22 @@ class Attempts:
         except Stop as stop:
             return stop.result
         return Finished(acting.execution, ExecutionState.SUCCEEDED, sight.at_commit())
+
+
+def breaker_open(breaker: Breaker | None, seconds: float) -> Unavailable:
+    """Returns the error of an execution that waits because its breaker is open.
+
+    Args:
+        breaker: The breaker.
+        seconds: After how long it is tried.
+    """
+    name = breaker.name if breaker else ""
+    return Unavailable(
+        f"{name} is open after too many failures; ResetBreaker closes it at once",
+        reason="BREAKER_OPEN",
+        metadata={"breaker": name},
+        retry_after=timedelta(seconds=max(0.0, seconds)),
+    )
 
 
 def begun(execution: Execution, program: Program, now: float) -> Execution:

@@ -236,6 +236,9 @@ async def test_a_breaker_defers_and_drops_nothing(t: Tenant) -> None:
     assert (breaker.rule, breaker.subject, breaker.failure_count) == ("rules/r", "subjects/s", 3)
     assert (breaker.deferred_count, from_status(breaker.last_error).reason) == (2, "FIELD_INVALID")
     assert deferred.next_attempt_time == breaker.probe_time
+    waits = from_status(deferred.last_error)
+    assert (waits.reason, waits.metadata["breaker"]) == ("BREAKER_OPEN", breaker.name)
+    assert waits.retry_after is not None and waits.retry_after > timedelta(seconds=500)
     t.script.always = None
     reset = await t.s.rules.ResetBreaker(pb.ResetBreakerRequest(name=breaker.name))
     assert (reset.state, reset.failure_count) == (pb.Breaker.STATE_CLOSED, 0)
