@@ -11,7 +11,7 @@ from sutler.auth import decode_principal
 from sutler.context import Principal
 from sutler.errors import DeadlineExceeded, SutlerError
 
-from services.rule.definitions import CallMethod, Deed, Delay, MakeTask
+from services.rule.definitions import Deed, Delay, MakeTask, OutsideCall
 from services.rule.executions import Execution, ExecutionState
 from services.rule.failures import from_error
 from services.rule.outcomes import Failed, Opening, Paused, Result
@@ -107,7 +107,7 @@ class Acting:
                 self._wait(index, action, step)
             elif isinstance(action.do, MakeTask):
                 raise self._delegate(index, action, action.do, step)
-            elif isinstance(action.do, CallMethod):
+            elif isinstance(action.do, OutsideCall):
                 await self._call(index, action, step, last=last)
             else:
                 self._succeed(index, deed=self._deed(index, action, step))
@@ -186,7 +186,7 @@ class Acting:
 
     async def _call(self, index: int, action: CompiledAction, step: Step, *, last: bool) -> None:
         deed = self._deed(index, action, step)
-        assert isinstance(deed, CallMethod)
+        assert isinstance(deed, OutsideCall)
         key = self._execution.key(step.id)
         self._put(index, replace(step, deed=deed, key=key, start_time=self._clock()))
         self._execution = replace(self._execution, state=ExecutionState.RUNNING)
@@ -201,7 +201,7 @@ class Acting:
         if not last:
             await self._journal.answered(self.execution, step.id, answer)
 
-    async def _answer(self, deed: CallMethod, key: str) -> Any:
+    async def _answer(self, deed: OutsideCall, key: str) -> Any:
         left = self._ends - self._clock()
         timeout = min(left, deed.timeout or left)
         if timeout <= 0:

@@ -39,11 +39,14 @@ from services.rule.adapters.database.subject_store import DatabaseSubjects
 from services.rule.adapters.database.task_store import DatabaseTasks
 from services.rule.adapters.database.tenure import tenure
 from services.rule.adapters.database.work import DatabaseWork
-from services.rule.adapters.methods import ContractMethods
+from services.rule.adapters.http import http_caller
+from services.rule.adapters.methods import Methods
 from services.rule.adapters.nats.accepting import CarriedLog
 from services.rule.adapters.nats.link import Link
 from services.rule.adapters.nats.stream import Place
 from services.rule.adapters.nats.works import HAND_OUT_SECONDS, handing_works, source_works
+from services.rule.adapters.outside import EveryProtocol
+from services.rule.adapters.schemas import Schemas
 from services.rule.arrivals import Arrivals
 from services.rule.attempts import Attempts
 from services.rule.authoring import Rules
@@ -75,9 +78,14 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     """Composes the service."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_store(settings))
-        neighbours = await stack.enter_async_context(connections(settings, frozenset(settings.targets.values())))
+        addresses = frozenset(target.address for target in settings.targets.values())
+        neighbours = await stack.enter_async_context(connections(settings, addresses))
+        http = await stack.enter_async_context(
+            http_caller(settings.allowed_urls, settings.allowed_networks, settings.signing_key_bytes)
+        )
 
-        methods = ContractMethods(settings.targets)
+        methods = Methods(settings.targets, Schemas(settings.targets, neighbours))
+        outside = EveryProtocol(methods, GrpcCaller(methods, neighbours), http)
         link, place = nats_of(settings)
         handing = link if settings.engine == "nats" else None
         acceptor = Acceptor(Indexes(), settings.max_depth, HAND_OUT_SECONDS if handing else 0.0)
@@ -91,7 +99,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         endings, backlog = Endings(), Backlog(settings.max_waiting)
         engine = Engine(
             work,
-            Worker(work, Attempts(work, GrpcCaller(methods, neighbours), database.now), measures, database.now),
+            Worker(work, Attempts(work, outside, database.now), measures, database.now),
             lambda: tenure(database, settings.lease_seconds),
             database.changes,
             endings,
@@ -110,7 +118,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         stopping = runtime.shutdown.is_set
         publishing = Publishing(event_log, engine, backlog, endings, measures, stopping, database.now)
         parts = Parts(
-            rules=Rules(rule_store, methods),
+            rules=Rules(rule_store, outside),
             rule_store=rule_store,
             publishing=publishing,
             subjects=Subjects(subject_store, engine, backlog),
@@ -123,7 +131,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             purges=purges,
             replays=replays,
             scene=scene,
-            simulator=Simulator(scene, methods, settings.max_depth, database.now),
+            simulator=Simulator(scene, outside, settings.max_depth, database.now),
             pager=pager,
             watcher=Watcher(sealer, runtime.shutdown),
             database=database,
@@ -163,7 +171,10 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             },
             needed={"store": database.health, "work": going.check},
             neighbours={
-                **{service: is_serving(neighbours[address], service) for service, address in settings.targets.items()},
+                **{
+                    service: is_serving(neighbours[target.address], service)
+                    for service, target in settings.targets.items()
+                },
                 **({"nats": link.check} if link else {}),
             },
             answers=StoredAnswers(database, cancellable=CANCELLABLE),

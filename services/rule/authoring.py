@@ -12,9 +12,9 @@ from sutler.etags import check_etag
 from sutler.idempotency import Once
 from sutler.ids import new_id
 
-from services.rule.definitions import CallMethod, Definition
+from services.rule.definitions import Definition, OutsideCall
 from services.rule.faults import Fault, refuse
-from services.rule.ports import Methods
+from services.rule.ports import Outside
 from services.rule.programs import Program, compile_program
 from services.rule.rights import check_rights
 from services.rule.rules import Rule, RuleStore, Wanted, Writing, taken
@@ -29,12 +29,12 @@ class Rules:
 
     Args:
         store: Where they are stored.
-        methods: The methods that they may call.
+        outside: What they may call.
     """
 
-    def __init__(self, store: RuleStore, methods: Methods) -> None:
+    def __init__(self, store: RuleStore, outside: Outside) -> None:
         self._store = store
-        self._methods = methods
+        self._outside = outside
 
     async def create(
         self, tenant: str, author: Principal, id_: str, wanted: Wanted, once: Once | None, *, staged: bool, dry: bool
@@ -46,7 +46,7 @@ class Rules:
             Invalid: If it does not compile, or a call does not fit its method.
             PermissionDenied: If the author lacks a permission, or the operator does not allow a method.
         """
-        self.check(wanted.definition, author)
+        await self.check(wanted.definition, author)
         rule = _wished(Rule(f"rules/{id_}", tenant, new_id(), wanted.definition, latest=1), wanted)
         if not staged:
             rule = replace(rule, active=1, principal=author.subject)
@@ -90,7 +90,7 @@ class Rules:
                 except AlreadyExists:
                     continue
             check_etag(etag, stored.etag, stored.name)
-            writing = self._writing(stored, merge(stored), author, staged=staged)
+            writing = await self._writing(stored, merge(stored), author, staged=staged)
             if dry:
                 return writing.rule
             try:
@@ -111,7 +111,7 @@ class Rules:
             SutlerError: As :meth:`create`, if it does not pass its checks any more.
         """
         revision = await self._store.revision(tenant, name)
-        self.check(revision.definition, author, "")
+        await self.check(revision.definition, author, "")
         if not dry:
             return await self._store.activate(revision, author, etag, once)
         rule = await self._store.get(tenant, revision.rule)
@@ -138,28 +138,29 @@ class Rules:
             if not dry:
                 await self._store.deleted_already(once)
 
-    def check(self, definition: Definition, author: Principal, prefix: str = "rule") -> None:
+    async def check(self, definition: Definition, author: Principal, prefix: str = "rule") -> None:
         """Compiles a rule and checks what it calls, and that its author may do all that it does.
 
         Raises:
             Invalid: If it does not compile, or a call does not fit its method.
-            PermissionDenied: If the author lacks a permission, or the operator does not allow a method.
+            PermissionDenied: If the author lacks a permission, or the operator does not allow a call.
+            Unavailable: If a service that is called cannot be asked for its methods.
         """
         calls: list[Violation] = []
         for index, action in enumerate(definition.actions):
-            if isinstance(action.do, CallMethod):
-                calls += self._methods.check(action.do, f"actions[{index}].call_method")
+            if isinstance(action.do, OutsideCall):
+                calls += await self._outside.check(action.do, f"actions[{index}].{action.do.kind}")
         program = compiled(definition, prefix, calls)
         for part in program.actions:
-            if isinstance(part.do, CallMethod):
-                authorize(author, self._methods.permission(part.do), None)
+            if isinstance(part.do, OutsideCall):
+                authorize(author, self._outside.permission(part.do), None)
             else:
                 check_rights(author, part.known())
 
-    def _writing(self, stored: Rule, wanted: Wanted, author: Principal, *, staged: bool) -> Writing:
+    async def _writing(self, stored: Rule, wanted: Wanted, author: Principal, *, staged: bool) -> Writing:
         if wanted.definition == stored.definition and (staged or stored.active):
             return Writing(_wished(stored, wanted))
-        self.check(wanted.definition, author)
+        await self.check(wanted.definition, author)
         rule = replace(_wished(stored, wanted), latest=stored.latest + 1)
         if not staged:
             rule = replace(rule, definition=wanted.definition, active=rule.latest, principal=author.subject)

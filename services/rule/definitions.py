@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from services.rule.http_requests import HttpRequest
 from services.rule.policies import BreakerPolicy, RetryPolicy
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -131,7 +132,12 @@ class MakeTask:
     kind: Literal["worker"] = "worker"
 
 
-Deed = Annotated[SetProperty | DeleteProperty | EmitEvent | CallMethod | Delay | MakeTask, Field(discriminator="kind")]
+OutsideCall = CallMethod | HttpRequest
+"""An action that another system does, and answers."""
+
+Deed = Annotated[
+    SetProperty | DeleteProperty | EmitEvent | CallMethod | HttpRequest | Delay | MakeTask, Field(discriminator="kind")
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ FINAL_REASONS = frozenset(
         "TOO_LARGE",
         "METHOD_UNKNOWN",
         "METHOD_NOT_ALLOWED",
+        "ADDRESS_NOT_ALLOWED",
         "PERMISSION_MISSING",
     )
 )

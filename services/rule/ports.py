@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from sutler.context import Principal
 from sutler.errors import Violation
 
-from services.rule.definitions import CallMethod
+from services.rule.definitions import OutsideCall
 from services.rule.executions import Execution, Job
 from services.rule.outcomes import Aftermath, Context, Failed, Finished, Paused
 from services.rule.policies import BreakerPolicy
@@ -16,27 +16,28 @@ from services.rule.programs import Program
 from services.rule.retrying import GiveUp
 
 
-class Methods(Protocol):
-    """Knows the methods that rules may call."""
+class Outside(Protocol):
+    """Knows what rules may call."""
 
-    def check(self, do: CallMethod, field: str) -> Sequence[Violation]:
+    async def check(self, do: OutsideCall, field: str) -> Sequence[Violation]:
         """Returns what is wrong with a call: an unknown method, or a request that does not fit it.
 
         Raises:
-            PermissionDenied: If the operator does not allow the method (METHOD_NOT_ALLOWED, ADDRESS_NOT_ALLOWED).
+            PermissionDenied: If the operator does not allow it (METHOD_NOT_ALLOWED, ADDRESS_NOT_ALLOWED).
+            Unavailable: If the service that is called cannot be asked for its methods (DEPENDENCY_UNAVAILABLE).
         """
         ...
 
-    def permission(self, do: CallMethod) -> str:
-        """Returns the permission that a call needs; empty if its method is of no API that names one."""
+    def permission(self, do: OutsideCall) -> str:
+        """Returns the permission that a call needs; empty if it is to no API that names one."""
         ...
 
 
 class Caller(Protocol):
-    """Calls methods."""
+    """Calls other systems."""
 
-    async def call(self, do: CallMethod, *, key: str, behalf: Principal, correlation_id: str, timeout: float) -> Any:
-        """Makes a call and returns its answer in proto JSON form.
+    async def call(self, do: OutsideCall, *, key: str, behalf: Principal, correlation_id: str, timeout: float) -> Any:
+        """Makes a call and returns its answer: a message in proto JSON form, or ``{code, headers, body}`` of HTTP.
 
         Args:
             do: What to call, with all templates filled in.

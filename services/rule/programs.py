@@ -21,13 +21,16 @@ from services.rule.definitions import (
     SetProperty,
 )
 from services.rule.faults import Fault, at
+from services.rule.http_requests import HttpRequest
+from services.rule.http_requests import faults as request_faults
 from services.rule.paths import Path, paths
 from services.rule.patterns import pattern_violation
-from services.rule.templates import Keep, Template, compile_template
+from services.rule.templates import Keep, Template, Text, compile_template
 from services.rule.values import text
 from services.rule.variables import ACTIONS, COMMITS, CONDITIONS
 
-_TEXTS = ("subject", "type", "source", "datacontenttype", "dataschema")
+_TEXTS = ("subject", "type", "source", "datacontenttype", "dataschema", "uri", "text")
+_TEXT_MAPS = ("extensions", "headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,9 @@ class CompiledAction:
         for name in _TEXTS:
             if fields.get(name) is not None:
                 fields[name] = text(fields[name])
-        if "extensions" in fields:
-            fields["extensions"] = {key: text(value) for key, value in fields["extensions"].items()}
+        for name in _TEXT_MAPS:
+            if name in fields:
+                fields[name] = {key: text(value) for key, value in fields[name].items()}
         return replace(self.do, **fields)
 
     @property
@@ -127,6 +131,8 @@ def compile_fields(do: Deed, field: str, environment: Environment, found: list[V
         name: compile_template(value, f"{field}.{name}", environment, found) for name, value in _templated(do).items()
     }
     body = {name: template.body for name, template in templates.items()}
+    if isinstance(body.get("uri"), Text):
+        body["uri"] = replace(body["uri"], in_address=True)
     return Template(body, tuple(source for template in templates.values() for source in template.sources))
 
 
@@ -161,6 +167,8 @@ def _action(id_: str, action: Action, field: str, found: list[Violation]) -> Com
     if isinstance(do, SetProperty | Delay) and do.expression:
         environment = COMMITS if isinstance(do, SetProperty) else ACTIONS
         expression = _compile(do.expression, f"{where}.expression", environment.compile, found)
+    if isinstance(do, HttpRequest):
+        found += request_faults(do, where)
     inner = f"{where}.event" if isinstance(do, EmitEvent) else where
     return CompiledAction(id_, do, compile_fields(do, inner, ACTIONS, found), expression)
 
@@ -174,6 +182,8 @@ def _templated(do: Deed) -> dict[str, Any]:
             return {"subject": do.subject}
         case CallMethod():
             return {"request": do.request}
+        case HttpRequest():
+            return {"uri": do.uri, "headers": do.headers, "json": do.json, "text": do.text}
         case EmitEvent():
             names = ("type", "source", "subject", "datacontenttype", "dataschema", "data", "extensions", "extra")
             return {name: getattr(do, name) for name in names}

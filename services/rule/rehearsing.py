@@ -9,14 +9,14 @@ from typing import Any
 from sutler.context import Principal
 from sutler.errors import SutlerError
 
-from services.rule.definitions import CallMethod, Deed, Delay, DeleteProperty, EmitEvent, SetProperty
+from services.rule.definitions import Deed, Delay, DeleteProperty, EmitEvent, OutsideCall, SetProperty
 from services.rule.effects import Effects, Load
 from services.rule.events import Content, Event
 from services.rule.executions import Execution
 from services.rule.failures import Failure, from_error
 from services.rule.faults import refuse
 from services.rule.paths import Path, paths
-from services.rule.ports import Methods
+from services.rule.ports import Outside
 from services.rule.programs import CompiledAction, Program
 from services.rule.rights import check_rights
 from services.rule.sight import Sight
@@ -56,7 +56,7 @@ class Rehearsing:
         program: The rule.
         author: The principal in whose name it acts.
         sight: What its expressions see.
-        methods: The methods that it may call.
+        outside: What it may call.
         now: Epoch seconds.
     """
 
@@ -67,7 +67,7 @@ class Rehearsing:
         program: Program,
         author: Principal,
         sight: Sight,
-        methods: Methods,
+        outside: Outside,
         now: float,
     ) -> None:
         self._execution = execution
@@ -75,15 +75,15 @@ class Rehearsing:
         self._program = program
         self._author = author
         self._sight = sight
-        self._methods = methods
+        self._outside = outside
         self._now = now
         self._unknown: set[Path] = set()
         self._actions: list[SimulatedAction] = []
 
-    def act(self) -> Sequence[str]:
+    async def act(self) -> Sequence[str]:
         """Works out the actions, up to the first that would fail, and returns the ids of the subjects they write."""
         for index, action in enumerate(self._program.actions):
-            known = self._work_out(action, f"actions[{index}]")
+            known = await self._work_out(action, f"actions[{index}]")
             self._actions.append(known)
             if known.error is not None:
                 break
@@ -119,13 +119,13 @@ class Rehearsing:
                 self._actions[index] = replace(action, do=do)
         return Rehearsal(self._actions, effects.contents, effects.subjects, changes)
 
-    def _work_out(self, action: CompiledAction, field: str) -> SimulatedAction:
+    async def _work_out(self, action: CompiledAction, field: str) -> SimulatedAction:
         uncertain = any(map(self._needs_unknown, action.sources))
         deed = action.do
         try:
             deed = self._deed(action, field, uncertain=uncertain)
-            if isinstance(deed, CallMethod):
-                refuse(self._methods.check(deed, f"{field}.call_method"), "")
+            if isinstance(deed, OutsideCall):
+                refuse(await self._outside.check(deed, f"{field}.{deed.kind}"), "")
             if not uncertain:
                 check_rights(self._author, deed)
                 self._sight.did(action, Step(action.id, deed.kind, deed=deed))

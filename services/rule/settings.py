@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 from sutler.settings import SEPARATOR, ServerSettings
 
 from services.rule.adapters.database.retention import Ages
+from services.rule.adapters.signing import key_bytes
+from services.rule.adapters.targets import Target
 from services.rule.sourcing import Source, overlap
 
 
@@ -42,9 +46,22 @@ class Settings(ServerSettings):
         "also stream and tenant",
         examples=[[{"name": "shop", "subject": "shop.>"}]],
     )
-    targets: dict[str, str] = Field(
+    targets: dict[str, Target] = Field(
         default_factory=dict,
-        description="Services that rules may call: JSON object from full service name to host:port",
+        description="Services that rules may call: JSON object from full service name, or an id, to host:port, "
+        "or to {address, methods, descriptors}",
+    )
+    allowed_urls: list[str] = Field(
+        default_factory=list,
+        description="Where HTTP requests of rules may go: JSON list of scheme://host:port, * allowed",
+    )
+    allowed_networks: list[IPvAnyNetwork] = Field(
+        default_factory=list,
+        description="Networks of private addresses that HTTP requests may reach: JSON list such as 10.1.0.0/16",
+    )
+    signing_keys: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Keys that sign HTTP requests: JSON object from id to whsec_ and the base64 of 24 to 64 bytes",
     )
     concurrency: int = Field(200, ge=1, le=10_000, description="Executions that run at once in one process")
     lease_seconds: float = Field(
@@ -66,6 +83,31 @@ class Settings(ServerSettings):
     keep_operations_days: float = Field(30, gt=0, description="How long operations are kept after they ended")
     sweep_seconds: float = Field(600, gt=0, description="How often to look for what is too old")
 
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _addresses(cls, targets: Any) -> Any:
+        if not isinstance(targets, Mapping):
+            return targets
+        return {id_: {"address": target} if isinstance(target, str) else target for id_, target in targets.items()}
+
+    @field_validator("allowed_urls")
+    @classmethod
+    def _origins(cls, urls: list[str]) -> list[str]:
+        wrong = [url for url in urls if not re.fullmatch(r"https?://[^/?#@\s]+", url)]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: an entry is http:// or https://, a host, and maybe a port")
+        return urls
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _keys(cls, keys: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for id_, key in keys.items():
+            try:
+                key_bytes(key.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"{id_} {error}") from None
+        return keys
+
     @model_validator(mode="after")
     def _nats_is_whole(self) -> Self:
         problems = []
@@ -85,6 +127,11 @@ class Settings(ServerSettings):
         if problems:
             raise ValueError(SEPARATOR.join(problems))
         return self
+
+    @property
+    def signing_key_bytes(self) -> dict[str, bytes]:
+        """The keys that sign HTTP requests, by id."""
+        return {id_: key_bytes(key.get_secret_value()) for id_, key in self.signing_keys.items()}
 
     @property
     def ages(self) -> Ages:

@@ -10,6 +10,7 @@ from typing import Any
 from sutler.errors import FailedPrecondition, Invalid, SutlerError
 from sutler.expressions import Bindings, Environment, EvaluationFailed
 
+from services.rule.carrying import carrying
 from services.rule.definitions import (
     MAX_DELAY_SECONDS,
     CallMethod,
@@ -20,12 +21,14 @@ from services.rule.definitions import (
     SetProperty,
 )
 from services.rule.events import Event
+from services.rule.http_requests import HttpRequest, check_headers
 from services.rule.outcomes import Context
 from services.rule.programs import CompiledAction, Program
 from services.rule.steps import Step
 from services.rule.subjects import Evaluate, Subject, apply, missing_subject, no_subject
 from services.rule.templates import Keep
 from services.rule.values import (
+    MAX_ADDRESS_BYTES,
     MAX_EXTRA_BYTES,
     MAX_REQUEST_BYTES,
     MAX_REQUEST_LEVELS,
@@ -72,13 +75,17 @@ class Sight:
 
         Raises:
             FailedPrecondition: If an expression fails, or the action means a subject and the event has none.
-            Invalid: If data that were filled in are too large, or too deep (TOO_LARGE).
+            Invalid: If data that were filled in are too large, or too deep (TOO_LARGE), or cannot stand in a header
+                (TEMPLATE_INVALID).
         """
         try:
             deed = action.render(self.bind(ACTIONS), keep)
         except EvaluationFailed as error:
             raise expression_failed(field, error) from error
         check_size(deed, f"action {action.id}", {"action": action.id})
+        if isinstance(deed, HttpRequest):
+            check_headers(deed, field)
+            return carrying(deed, self._event) if deed.event else deed
         if isinstance(deed, SetProperty | DeleteProperty):
             subject = deed.subject or self._event.content.subject
             if not subject:
@@ -179,6 +186,9 @@ def check_size(deed: Deed, maker: str, metadata: Mapping[str, str]) -> None:
             found["data"] = (deed.data, MAX_VALUE_BYTES)
         case CallMethod():
             found["request"] = (deed.request, MAX_REQUEST_BYTES, MAX_REQUEST_LEVELS)
+        case HttpRequest():
+            found |= {"json": (deed.json, MAX_VALUE_BYTES), "text": (deed.text, MAX_VALUE_BYTES)}
+            found |= {"uri": (deed.uri, MAX_ADDRESS_BYTES), "headers": (dict(deed.headers), MAX_EXTRA_BYTES)}
     for name, limits in found.items():
         if broken := exceeded(*limits):
             raise Invalid(

@@ -20,7 +20,7 @@ from services.rule.failures import Failure, from_error
 from services.rule.letters import letter_name
 from services.rule.obstacles import obstacle_now, obstacle_to_begin
 from services.rule.outcomes import Context, Failed
-from services.rule.ports import Methods
+from services.rule.ports import Outside
 from services.rule.rehearsing import Rehearsal, Rehearsing
 from services.rule.sight import Sight
 from services.rule.simulations import (
@@ -43,14 +43,14 @@ class Simulator:
 
     Args:
         scene: What is stored.
-        methods: The methods that rules may call.
+        outside: What rules may call.
         max_depth: How deep a cascade may be.
         clock: Gives epoch seconds.
     """
 
-    def __init__(self, scene: Scene, methods: Methods, max_depth: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, scene: Scene, outside: Outside, max_depth: int, clock: Callable[[], float] = time.time) -> None:
         self._scene = scene
-        self._methods = methods
+        self._outside = outside
         self._max_depth = max_depth
         self._clock = clock
 
@@ -71,15 +71,15 @@ class Simulator:
             NotFound: If one of the rules does not exist.
         """
         cast = await Cast.of(self._scene, tenant, caller, supposition)
-        return await _Run(self._scene, self._methods, self._max_depth, self._clock(), tenant, cast).follow(
+        return await _Run(self._scene, self._outside, self._max_depth, self._clock(), tenant, cast).follow(
             supposition, cause
         )
 
 
 class _Run:
-    def __init__(self, scene: Scene, methods: Methods, max_depth: int, now: float, tenant: str, cast: Cast) -> None:
+    def __init__(self, scene: Scene, outside: Outside, max_depth: int, now: float, tenant: str, cast: Cast) -> None:
         self._scene = scene
-        self._methods = methods
+        self._outside = outside
         self._max_depth = max_depth
         self._now = now
         self._tenant = tenant
@@ -150,8 +150,8 @@ class _Run:
             self._tell(event, execution, failure, candidate)
 
     async def _rehearse(self, execution: Execution, event: Event, candidate: Candidate, sight: Sight) -> Rehearsal:
-        rehearsing = Rehearsing(execution, event, candidate.program, candidate.author, sight, self._methods, self._now)
-        await self._load(rehearsing.act())
+        rehearsing = Rehearsing(execution, event, candidate.program, candidate.author, sight, self._outside, self._now)
+        await self._load(await rehearsing.act())
         rehearsal = rehearsing.take_effect(lambda id_: (self._subjects[id_], None))
         cause = caused_by(execution, event, candidate.author.subject)
         if rehearsal.contents and cause.depth > self._max_depth:

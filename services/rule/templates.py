@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from sutler.errors import Violation
-from sutler.expressions import Bindings, Environment, Expression, ExpressionInvalid
+from sutler.expressions import Bindings, Environment, EvaluationFailed, Expression, ExpressionInvalid
 
 from services.rule.faults import Fault, at
 from services.rule.values import plain, text
@@ -40,9 +41,11 @@ class Text:
 
     Attributes:
         parts: The literal pieces and the expressions, in order.
+        in_address: Percent-encodes the values, so that each stays within its part of an address.
     """
 
     parts: tuple[Part, ...]
+    in_address: bool = False
 
     @property
     def source(self) -> str:
@@ -56,6 +59,8 @@ class Text:
 
     def render(self, bindings: Bindings) -> Any:
         """Returns the value. Raises EvaluationFailed as :meth:`Expression.evaluate` does."""
+        if self.in_address:
+            return "".join(p if isinstance(p, str) else _encoded(p.evaluate(bindings)) for p in self.parts)
         if len(self.parts) == 1 and isinstance(self.parts[0], Expression):
             return plain(self.parts[0].evaluate(bindings))
         return "".join(p if isinstance(p, str) else text(p.evaluate(bindings)) for p in self.parts)
@@ -84,6 +89,13 @@ class Template:
             keep: Says which strings are left as their author wrote them; none if None.
         """
         return _render(self.body, bindings, keep)
+
+
+def _encoded(value: Any) -> str:
+    written = text(value)
+    if written in (".", ".."):
+        raise EvaluationFailed(f"{written!r} would lead to another place of the address")
+    return quote(written, safe="")
 
 
 def is_template(value: Any) -> bool:

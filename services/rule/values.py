@@ -20,7 +20,10 @@ MAX_REQUEST_LEVELS = MAX_OPEN_DEPTH + 8
 MAX_REQUEST_BYTES = 4 << 20
 
 MAX_EXTRA_BYTES = 64 * 1024
-"""The largest context beside the data of an event."""
+"""The largest context beside the data of an event, and the largest headers of a request."""
+
+MAX_ADDRESS_BYTES = 8 * 1024
+"""The longest address of an HTTP request, as it is sent."""
 
 
 class _Absent:

@@ -100,24 +100,27 @@ class Sutler:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             return self.stub(STUBS[name])
 
-    def stub(self, service: str, generated: Callable[[grpc.aio.Channel], Any] | None = None) -> Any:
+    def stub(self, service: str | ServiceDescriptor, generated: Callable[[grpc.aio.Channel], Any] | None = None) -> Any:
         """Returns a stub of any service, with this connection's deadlines, request ids and typed errors.
 
         Args:
-            service: The full name of the service, such as ``sutler.rule.v1.RuleService``.
-            generated: The generated stub class; not needed for a service of the contracts.
+            service: The full name of the service, such as ``sutler.rule.v1.RuleService``, or its descriptor.
+            generated: The generated stub class; not needed for the name of a service of the contracts.
 
         Raises:
             KeyError: If no contract has such a service.
         """
-        if generated is None and service in self._stubs:
-            return self._stubs[service]
-        modules()
-        descriptor = descriptor_pool.Default().FindServiceByName(service)
+        if isinstance(service, str):
+            if generated is None and service in self._stubs:
+                return self._stubs[service]
+            modules()
+            descriptor = descriptor_pool.Default().FindServiceByName(service)
+        else:
+            descriptor = service
         make = generated or _generated(descriptor)
         made = Stub(make(self.channel), descriptor.methods_by_name, self._options)
         if generated is None:
-            self._stubs[service] = made
+            self._stubs[descriptor.full_name] = made
         return made
 
     async def wait(

@@ -9,15 +9,15 @@ from typing import Any
 
 import grpc
 from google.protobuf import json_format
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from sutler.client import Sutler
 from sutler.context import Call, Principal, current, set_current
-from sutler.errors import Invalid
+from sutler.errors import Invalid, Unimplemented
 from sutler.neighbours import neighbour
 from sutler.settings import ServerSettings
 
-from services.rule.adapters.methods import ContractMethods, message_class, parse_request
+from services.rule.adapters.methods import Methods, message_class, parse_request
 from services.rule.definitions import CallMethod
 
 IDEMPOTENCY_KEY = "x-idempotency-key"
@@ -31,43 +31,44 @@ class GrpcCaller:
         connections: A connection for each address.
     """
 
-    def __init__(self, methods: ContractMethods, connections: Mapping[str, Sutler]) -> None:
+    def __init__(self, methods: Methods, connections: Mapping[str, Sutler]) -> None:
         self._methods = methods
         self._connections = connections
-        self._stubs: dict[tuple[str, str], Any] = {}
+        self._stubs: dict[tuple[str, str], tuple[ServiceDescriptor, Any]] = {}
 
     async def call(self, do: CallMethod, *, key: str, behalf: Principal, correlation_id: str, timeout: float) -> Any:
         """Makes a call and returns its answer in proto JSON form."""
-        method = self._methods.find(do.method)
-        if method is None:
-            raise Invalid(
-                f"{do.method} is not a unary method of the contracts any more; write the rule anew",
-                reason="METHOD_UNKNOWN",
-                metadata={"method": do.method, "target": do.target},
-            )
-        request = parse_request(method, do.request, key)
-        stub = self._stub(self._methods.address(do), method)
+        try:
+            target, method = await self._methods.find(do)
+            request = parse_request(method, do.request, key)
+        except Invalid:
+            self._methods.forget(do)
+            target, method = await self._methods.find(do)
+            request = parse_request(method, do.request, key)
+        stub = self._stub(target.address, method.containing_service)
         before = current()
         set_current(Call(before.method, behalf, behalf.tenant, correlation_id))
         try:
             answer: Message = await getattr(stub, method.name)(
                 request, timeout=timeout, metadata={IDEMPOTENCY_KEY: key}
             )
+        except Unimplemented:
+            self._methods.forget(do)
+            raise
         finally:
             set_current(before)
-        return json_format.MessageToDict(answer)
+        return json_format.MessageToDict(answer, descriptor_pool=method.output_type.file.pool)
 
-    def _stub(self, address: str, method: MethodDescriptor) -> Any:
-        service = method.containing_service
+    def _stub(self, address: str, service: ServiceDescriptor) -> Any:
         place = (address, service.full_name)
-        if place not in self._stubs:
-            self._stubs[place] = self._connections[address].stub(
-                service.full_name, lambda channel: _raw(channel, service)
-            )
-        return self._stubs[place]
+        known, stub = self._stubs.get(place, (None, None))
+        if known is not service:
+            stub = self._connections[address].stub(service, lambda channel: _raw(channel, service))
+            self._stubs[place] = (service, stub)
+        return stub
 
 
-def _raw(channel: grpc.aio.Channel, service: Any) -> SimpleNamespace:
+def _raw(channel: grpc.aio.Channel, service: ServiceDescriptor) -> SimpleNamespace:
     """Returns what a generated stub is: a callable for each method; those that stream are never called."""
     return SimpleNamespace(
         **{

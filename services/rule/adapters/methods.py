@@ -1,18 +1,19 @@
-"""The methods of the contracts, as rules may call them."""
+"""The methods of other services, as rules may call them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf import descriptor_pool, json_format, message_factory
+from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
-from sutler.contracts import modules
-from sutler.errors import Invalid, PermissionDenied, Violation
+from sutler.errors import Invalid, Violation
 from sutler.fields import is_map
 from sutler.methods import find_method
 
+from services.rule.adapters.schemas import Schemas
+from services.rule.adapters.targets import Target, target_of
 from services.rule.definitions import CallMethod
 from services.rule.faults import Fault
 from services.rule.templates import is_template
@@ -21,30 +22,40 @@ _OWN_JSON = "google.protobuf."
 """Messages of this package have a JSON form of their own, into which the check does not look."""
 
 
-class ContractMethods:
-    """Finds and checks methods. See :class:`services.rule.ports.Methods`.
+class Methods:
+    """Finds and checks methods. See :class:`services.rule.ports.Outside`.
 
     Args:
-        targets: The address of each service that rules may call, by its full name.
+        targets: Where rules may call, by the full name of a service or an id.
+        schemas: What is known of the methods there.
     """
 
-    def __init__(self, targets: Mapping[str, str]) -> None:
-        modules()
+    def __init__(self, targets: Mapping[str, Target], schemas: Schemas) -> None:
         self._targets = targets
+        self._schemas = schemas
 
-    def check(self, do: CallMethod, field: str) -> Sequence[Violation]:
-        """Returns what is wrong with a call."""
-        method = self.find(do.method)
-        if method is None:
-            return [unknown(do, f"{field}.method", "no service of the contracts has a unary method of this name")]
+    async def check(self, do: CallMethod, field: str) -> Sequence[Violation]:
+        """Returns what is wrong with a call. If a server told its methods earlier, it is asked again before."""
+        service = do.method.partition("/")[0]
         if do.target and do.target not in self._targets:
             return [unknown(do, f"{field}.target", "no target of this id is configured")]
-        self.address(do)
+        if not do.target and service not in self._targets and self._schemas.of_contracts(service) is None:
+            return [unknown(do, f"{field}.method", "no configured target has a unary method of this name")]
+        target = target_of(do, self._targets)
+        faults = await self._faults(do, target, field)
+        if faults and self._schemas.forget(target, do.method):
+            return await self._faults(do, target, field)
+        return faults
+
+    async def _faults(self, do: CallMethod, target: Target, field: str) -> list[Violation]:
+        method = await self._schemas.find(target, do.method)
+        if method is None:
+            return [unknown(do, f"{field}.method", "no configured target has a unary method of this name")]
         faults: list[Violation] = []
         literal = _literal(method.input_type, do.request, f"{field}.request", faults)
         if not faults:
             try:
-                json_format.ParseDict(literal, message_class(method.input_type)())
+                _parsed(method, literal)
             except json_format.ParseError as error:
                 faults.append(Fault(f"{field}.request", f"does not fit {do.method}: {error}", "TEMPLATE_INVALID"))
         return faults
@@ -55,33 +66,31 @@ class ContractMethods:
 
     def _area(self, do: CallMethod) -> str:
         """Returns the API at the address that is called: the one of a Sutler service there; empty if there is none."""
-        address = self.address(do)
-        services = (name.split(".") for name, place in self._targets.items() if place == address)
+        address = target_of(do, self._targets).address
+        services = (name.split(".") for name, place in self._targets.items() if place.address == address)
         return next((parts[1] for parts in services if parts[0] == "sutler" and len(parts) > 1), "")
 
-    def find(self, method: str) -> MethodDescriptor | None:
-        """Returns a unary method of the contracts; None if there is none of this name."""
-        service, _, name = method.partition("/")
-        try:
-            found: MethodDescriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-        except KeyError:
-            return None
-        return None if found.client_streaming or found.server_streaming else found
-
-    def address(self, do: CallMethod) -> str:
-        """Returns where a method is called.
+    async def find(self, do: CallMethod) -> tuple[Target, MethodDescriptor]:
+        """Returns where a call goes, and its method.
 
         Raises:
-            PermissionDenied: If the operator does not allow the service (METHOD_NOT_ALLOWED).
+            PermissionDenied: If the operator does not allow it (METHOD_NOT_ALLOWED).
+            Invalid: If there is no such method (METHOD_UNKNOWN).
+            Unavailable: If its server cannot be asked (DEPENDENCY_UNAVAILABLE).
         """
-        address = self._targets.get(do.target or do.method.partition("/")[0])
-        if not address:
-            raise PermissionDenied(
-                f"rules may not call {do.method}: the operator must add its service to SUTLER_RULE_TARGETS",
-                reason="METHOD_NOT_ALLOWED",
-                metadata={"method": do.method},
+        target = target_of(do, self._targets)
+        method = await self._schemas.find(target, do.method)
+        if method is None:
+            raise Invalid(
+                f"{do.method} is not a unary method at {target.address} any more; write the rule anew",
+                reason="METHOD_UNKNOWN",
+                metadata={"method": do.method, "target": do.target},
             )
-        return address
+        return target, method
+
+    def forget(self, do: CallMethod) -> None:
+        """Lets the server of a call be asked for its methods anew."""
+        self._schemas.forget(target_of(do, self._targets), do.method)
 
 
 def unknown(do: CallMethod, field: str, description: str) -> Fault:
@@ -101,7 +110,7 @@ def parse_request(method: MethodDescriptor, request: Mapping[str, Any], key: str
         Invalid: If it does not fit the method (TEMPLATE_INVALID).
     """
     try:
-        message: Message = json_format.ParseDict(dict(request), message_class(method.input_type)())
+        message = _parsed(method, dict(request))
     except json_format.ParseError as error:
         raise Invalid(
             f"the request does not fit {method.full_name}: {error}",
@@ -111,6 +120,11 @@ def parse_request(method: MethodDescriptor, request: Mapping[str, Any], key: str
     if "request_id" in method.input_type.fields_by_name and not message.request_id:  # type: ignore[attr-defined]
         message.request_id = key  # type: ignore[attr-defined]
     return message
+
+
+def _parsed(method: MethodDescriptor, request: Any) -> Message:
+    message = message_class(method.input_type)()
+    return json_format.ParseDict(request, message, descriptor_pool=method.input_type.file.pool)
 
 
 def _literal(message: Descriptor, value: Any, path: str, faults: list[Violation]) -> Any:

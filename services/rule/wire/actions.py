@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from sutler.errors import Unimplemented
 from sutler.rule.v1 import rule_pb2 as pb
 from sutler.wire import duration, from_struct, from_value, seconds, to_struct, to_value
 
@@ -19,21 +18,14 @@ from services.rule.definitions import (
     MakeTask,
     SetProperty,
 )
+from services.rule.http_requests import HttpRequest
+from services.rule.wire.requests import request_from, request_pb
 from services.rule.wire.times import given, span_pb
 
 
-def action_from(message: pb.Action, field: str) -> Action:
-    """Returns an action of a request.
-
-    Raises:
-        Unimplemented: If this release does not offer its kind.
-    """
+def action_from(message: pb.Action) -> Action:
+    """Returns an action of a request."""
     kind = message.WhichOneof("action") or ""
-    if kind not in _READERS:
-        raise Unimplemented(
-            f"{field}: actions of the kind {kind} are not offered by this release",
-            metadata={"field": field, "action": kind},
-        )
     return Action(message.id, _READERS[kind](getattr(message, kind)))
 
 
@@ -101,10 +93,11 @@ _READERS: dict[str, Any] = {
     "delete_property": _delete_property,
     "emit_event": _emit_event,
     "call_method": _call_method,
+    "http_request": request_from,
     "delay": _delay,
     "worker": _worker,
 }
-"""The kinds of actions that this release offers."""
+"""What reads the actions of each kind."""
 
 
 def _write(message: pb.Action, do: Deed) -> None:
@@ -130,6 +123,8 @@ def _write(message: pb.Action, do: Deed) -> None:
                     method=do.method, request=to_struct(do.request), target=do.target, timeout=span_pb(do.timeout)
                 )
             )
+        case HttpRequest():
+            message.http_request.CopyFrom(request_pb(do))
         case MakeTask():
             worker = pb.Worker(queue=do.queue, handler=do.handler, timeout=span_pb(do.timeout))
             if do.has_data:

@@ -14,19 +14,11 @@ from services.rule.wire.actions import action_from, action_pb
 from services.rule.wire.times import given, span_pb
 
 
-def wanted_from(message: pb.Rule, prefix: str = "rule") -> Wanted:
-    """Returns what a request wants a rule to be.
-
-    Args:
-        message: The rule.
-        prefix: Its path in the request.
-
-    Raises:
-        Unimplemented: If this release does not offer one of its actions.
-    """
+def wanted_from(message: pb.Rule) -> Wanted:
+    """Returns what a request wants a rule to be."""
     definition = Definition(
         on=tuple(message.on),
-        actions=tuple(action_from(action, f"{prefix}.actions[{i}]") for i, action in enumerate(message.actions)),
+        actions=tuple(map(action_from, message.actions)),
         subject=message.subject,
         when=tuple(message.when),
         retry=_retry(message.retry) if message.HasField("retry") else None,

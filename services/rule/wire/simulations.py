@@ -54,7 +54,6 @@ def supposition_from(request: pb.SimulateEventRequest, tenant: str, now: float) 
 
     Raises:
         Invalid: If the event, the subject or a draft breaks a rule.
-        Unimplemented: If this release does not offer an action of a draft.
     """
     content = _content(request.event, now)
     return Supposition(
@@ -67,15 +66,11 @@ def supposition_from(request: pb.SimulateEventRequest, tenant: str, now: float) 
 
 
 def drafts_from(messages: Sequence[pb.Rule], tenant: str) -> list[Rule]:
-    """Returns rules as they might be.
-
-    Raises:
-        Unimplemented: If this release does not offer an action of one.
-    """
+    """Returns rules as they might be."""
     drafts = []
-    for index, message in enumerate(messages):
+    for message in messages:
         clear_output_only(message)
-        wanted = wanted_from(message, f"drafts[{index}]")
+        wanted = wanted_from(message)
         drafts.append(Rule(message.name, tenant, new_id(), wanted.definition, enabled=wanted.enabled, active=1))
     return drafts
 

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,9 +22,13 @@ from sutler.testing import nats_names, nats_url, postgresql_schema
 
 from services.rule.app import app
 from services.rule.settings import Settings
+from tests.integration.rule.foreign import SERVICE, Shop, descriptor_set, serving_nothing, serving_shop
 from tests.integration.rule.target import Script, Target, serving
+from tests.integration.rule.web import Pages, Web, serving_web
 
 SECRET = "a secret of more than thirty-two bytes"
+SIGNING_KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""That of the examples of Standard Webhooks."""
 ENGINES = ["sqlite", "postgresql"]
 NATS = "nats"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -88,6 +92,8 @@ class Server:
     url: str
     target_address: str
     target: Target
+    web: Web = field(default_factory=Web)
+    shop: Shop = field(default_factory=Shop)
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -115,15 +121,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     target = Target()
     folder = tmp_path_factory.mktemp("rule")
+    (folder / "shop.binpb").write_bytes(descriptor_set())
     async with (
         database_url(request.param, folder) as url,
         engine_settings(request.param) as more,
         serving(target, SECRET) as address,
-        running(app, settings_for(url, address, **more), "rule") as up,
+        serving_web() as web,
+        serving_shop() as shop,
+        serving_nothing() as mute,
     ):
-        if request.param == NATS:
-            await eventually(lambda: _connected_to_nats(up.address))
-        yield Server(up.address, request.param, url, address, target)
+        methods = [f"{SERVICE}/[!D]*", "acme.shop.v1.Nope/*"]
+        targets = {
+            RESOURCES: address,
+            "sutler.provider.v1.ProviderService": "127.0.0.1:1",
+            "shop": {"address": shop.address, "methods": methods},
+            "shop-by-file": {"address": shop.address, "descriptors": str(folder / "shop.binpb")},
+            "mute": mute,
+            "gone": "127.0.0.1:1",
+        }
+        outside = {
+            "targets": targets,
+            "allowed_urls": ["http://127.0.0.1:*", "http://169.254.*:*", "http://[*]:*", "http://0xa000001:*"],
+            "allowed_networks": ["127.0.0.0/8"],
+            "signing_keys": {"shop": SIGNING_KEY},
+        }
+        async with running(app, settings_for(url, **outside, **more), "rule") as up:
+            if request.param == NATS:
+                await eventually(lambda: _connected_to_nats(up.address))
+            yield Server(up.address, request.param, url, address, target, web, shop)
 
 
 def rule(**fields: Any) -> pb.Rule:
@@ -168,6 +193,10 @@ class Tenant:
     @property
     def script(self) -> Script:
         return self.server.target.scripts[self.name]
+
+    @property
+    def pages(self) -> Pages:
+        return self.server.web.pages[self.name]
 
     async def rule(self, id: str, **fields: Any) -> pb.Rule:
         return await self.s.rules.CreateRule(pb.CreateRuleRequest(rule_id=id, rule=rule(**fields)))

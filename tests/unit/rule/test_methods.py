@@ -4,12 +4,19 @@ import pytest
 from sutler.errors import Invalid, PermissionDenied
 from sutler.resource.v1 import resource_pb2
 
-from services.rule.adapters.methods import ContractMethods, parse_request
+from services.rule.adapters.methods import Methods, parse_request
+from services.rule.adapters.schemas import Schemas
+from services.rule.adapters.targets import Target, target_of
 from services.rule.definitions import CallMethod
 
 RESOURCES = "sutler.resource.v1.ResourceService"
 ERP = "sutler.erp.v1.ErpGateway"
-METHODS = ContractMethods({RESOURCES: "127.0.0.1:1", ERP: "127.0.0.1:2", "shop": "127.0.0.1:3"})
+TARGETS = {
+    RESOURCES: Target("127.0.0.1:1"),
+    ERP: Target("127.0.0.1:2", (f"{ERP}/Update*", f"{ERP}/GetRecord")),
+    "shop": Target("127.0.0.1:3"),
+}
+METHODS = Methods(TARGETS, Schemas(TARGETS, {}))
 
 PROVISION = {
     "parent": "subscriptions/shop/resourceGroups/orders",
@@ -41,8 +48,8 @@ RELEASE = {
         (f"{RESOURCES}/DeleteResource", RELEASE),
     ],
 )
-def test_the_calls_of_the_main_flow_fit_their_methods(method: str, request_: dict[str, Any]) -> None:
-    assert METHODS.check(CallMethod(method, request_), "f") == []
+async def test_the_calls_of_the_main_flow_fit_their_methods(method: str, request_: dict[str, Any]) -> None:
+    assert await METHODS.check(CallMethod(method, request_), "f") == []
 
 
 @pytest.mark.parametrize(
@@ -58,8 +65,8 @@ def test_the_calls_of_the_main_flow_fit_their_methods(method: str, request_: dic
         ({"resource": {"tags": {"a": 1}}}, "f.request"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(request_: dict[str, Any], field: str) -> None:
-    (fault,) = METHODS.check(CallMethod(f"{RESOURCES}/CreateResource", request_), "f")
+async def test_what_does_not_fit_is_told_with_its_place(request_: dict[str, Any], field: str) -> None:
+    (fault,) = await METHODS.check(CallMethod(f"{RESOURCES}/CreateResource", request_), "f")
     assert fault.reason == "TEMPLATE_INVALID"
     assert fault.field.startswith(field)
 
@@ -75,24 +82,25 @@ def test_what_does_not_fit_is_told_with_its_place(request_: dict[str, Any], fiel
         {},
     ],
 )
-def test_what_only_the_values_can_tell_is_let_through(request_: dict[str, Any]) -> None:
-    assert METHODS.check(CallMethod(f"{RESOURCES}/CreateResource", request_), "f") == []
+async def test_what_only_the_values_can_tell_is_let_through(request_: dict[str, Any]) -> None:
+    assert await METHODS.check(CallMethod(f"{RESOURCES}/CreateResource", request_), "f") == []
 
 
 @pytest.mark.parametrize("method", ["nope.v1.X/Y", f"{RESOURCES}/Nope", f"{RESOURCES}/WatchResources"])
-def test_methods_that_are_not_there(method: str) -> None:
-    (fault,) = METHODS.check(CallMethod(method), "f")
+async def test_methods_that_are_not_there(method: str) -> None:
+    (fault,) = await METHODS.check(CallMethod(method), "f")
     assert (fault.reason, fault.field) == ("METHOD_UNKNOWN", "f.method")
 
 
-def test_targets() -> None:
-    assert METHODS.address(CallMethod(f"{RESOURCES}/GetResource")) == "127.0.0.1:1"
-    assert METHODS.address(CallMethod(f"{RESOURCES}/GetResource", target="shop")) == "127.0.0.1:3"
-    (fault,) = METHODS.check(CallMethod(f"{RESOURCES}/GetResource", target="none"), "f")
+async def test_targets() -> None:
+    assert target_of(CallMethod(f"{RESOURCES}/GetResource"), TARGETS).address == "127.0.0.1:1"
+    assert target_of(CallMethod(f"{RESOURCES}/GetResource", target="shop"), TARGETS).address == "127.0.0.1:3"
+    (fault,) = await METHODS.check(CallMethod(f"{RESOURCES}/GetResource", target="none"), "f")
     assert (fault.reason, fault.field) == ("METHOD_UNKNOWN", "f.target")
-    with pytest.raises(PermissionDenied) as caught:
-        METHODS.check(CallMethod("sutler.cache.v1.CacheService/GetEntry"), "f")
-    assert caught.value.reason == "METHOD_NOT_ALLOWED"
+    for method in ("sutler.cache.v1.CacheService/GetEntry", f"{ERP}/DeleteRecord"):
+        with pytest.raises(PermissionDenied) as caught:
+            await METHODS.check(CallMethod(method), "f")
+        assert caught.value.reason == "METHOD_NOT_ALLOWED"
 
 
 OPERATIONS = "google.longrunning.Operations"
@@ -111,19 +119,18 @@ OPERATIONS = "google.longrunning.Operations"
         ("grpc.health.v1.Health/Check", "shop", ""),
     ],
 )
-def test_permissions_come_from_the_contracts(method: str, target: str, permission: str) -> None:
-    targets = {RESOURCES: "127.0.0.1:1", ERP: "127.0.0.1:2", "same": "127.0.0.1:2", OPERATIONS: "127.0.0.1:1"}
-    methods = ContractMethods({**targets, "shop": "127.0.0.1:3"})
+async def test_permissions_come_from_the_contracts(method: str, target: str, permission: str) -> None:
+    places = {RESOURCES: 1, ERP: 2, "same": 2, OPERATIONS: 1, "shop": 3}
+    targets = {name: Target(f"127.0.0.1:{port}") for name, port in places.items()}
+    methods = Methods(targets, Schemas(targets, {}))
     do = CallMethod(method, target=target)
-    assert methods.check(do, "f") == []
+    assert await methods.check(do, "f") == []
     assert methods.permission(do) == permission
 
 
-def test_a_request_gets_the_key_where_it_has_a_place_for_it() -> None:
-    create = METHODS.find(f"{RESOURCES}/CreateResource")
-    get = METHODS.find(f"{RESOURCES}/GetResource")
-    assert create is not None
-    assert get is not None
+async def test_a_request_gets_the_key_where_it_has_a_place_for_it() -> None:
+    _, create = await METHODS.find(CallMethod(f"{RESOURCES}/CreateResource"))
+    _, get = await METHODS.find(CallMethod(f"{RESOURCES}/GetResource"))
     made: Any = parse_request(create, {"resourceId": "x", "resource": {"properties": {"n": 1}}}, "key")
     assert isinstance(made, resource_pb2.CreateResourceRequest)
     assert (made.request_id, made.resource.properties["n"]) == ("key", 1)
