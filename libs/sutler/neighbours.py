@@ -20,15 +20,20 @@ TOKEN_SECONDS = 3600
 
 
 @asynccontextmanager
-async def neighbour(settings: ServerSettings, area: str, address: str) -> AsyncIterator[Sutler]:
+async def neighbour(
+    settings: ServerSettings, area: str, address: str, *, trusted: bool = True
+) -> AsyncIterator[Sutler]:
     """Connects the service of ``area`` to another one at ``address``; nothing need be there yet.
+
+    One that is not trusted gets neither this service's token nor the name of whoever caused a call.
 
     Raises:
         FailedPrecondition: If the file of ``neighbour_ca`` cannot be read, or calls would carry no token though this
             service takes none without.
     """
     ca = read("neighbour_ca", settings.neighbour_ca) if settings.neighbour_ca else None
-    async with connect(address, token=service_token(settings, area), ca=ca, attempts=1, behalf=True) as connection:
+    token = service_token(settings, area) if trusted else ""
+    async with connect(address, token=token, ca=ca, attempts=1, behalf=trusted) as connection:
         yield connection
 
 

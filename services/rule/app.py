@@ -78,8 +78,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     """Composes the service."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_store(settings))
-        addresses = frozenset(target.address for target in settings.targets.values())
-        neighbours = await stack.enter_async_context(connections(settings, addresses))
+        neighbours = await stack.enter_async_context(connections(settings, settings.targets.values()))
         http = await stack.enter_async_context(
             http_caller(settings.allowed_urls, settings.allowed_networks, settings.signing_key_bytes)
         )
@@ -172,7 +171,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             needed={"store": database.health, "work": going.check},
             neighbours={
                 **{
-                    service: is_serving(neighbours[target.address], service)
+                    service: is_serving(neighbours[target.place], service)
                     for service, target in settings.targets.items()
                 },
                 **({"nats": link.check} if link else {}),

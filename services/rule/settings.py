@@ -17,6 +17,9 @@ from services.rule.adapters.signing import key_bytes
 from services.rule.adapters.targets import Target
 from services.rule.sourcing import Source, overlap
 
+OWN = "sutler."
+"""What the names of this project's services begin with, which are trusted unless it is said that they are not."""
+
 
 class Settings(ServerSettings):
     """RuleService: events, subjects, rules, timers."""
@@ -49,7 +52,7 @@ class Settings(ServerSettings):
     targets: dict[str, Target] = Field(
         default_factory=dict,
         description="Services that rules may call: JSON object from full service name, or an id, to host:port, "
-        "or to {address, methods, descriptors}",
+        "or to {address, methods, descriptors, trusted}",
     )
     allowed_urls: list[str] = Field(
         default_factory=list,
@@ -85,10 +88,14 @@ class Settings(ServerSettings):
 
     @field_validator("targets", mode="before")
     @classmethod
-    def _addresses(cls, targets: Any) -> Any:
+    def _whole(cls, targets: Any) -> Any:
         if not isinstance(targets, Mapping):
             return targets
-        return {id_: {"address": target} if isinstance(target, str) else target for id_, target in targets.items()}
+        whole = {id_: {"address": target} if isinstance(target, str) else target for id_, target in targets.items()}
+        return {
+            id_: {"trusted": id_.startswith(OWN), **target} if isinstance(target, Mapping) else target
+            for id_, target in whole.items()
+        }
 
     @field_validator("allowed_urls")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from sutler.neighbours import neighbour
 from sutler.settings import ServerSettings
 
 from services.rule.adapters.methods import Methods, message_class, parse_request
+from services.rule.adapters.targets import Place, Target
 from services.rule.definitions import CallMethod
 
 IDEMPOTENCY_KEY = "x-idempotency-key"
@@ -28,13 +29,13 @@ class GrpcCaller:
 
     Args:
         methods: The methods that rules may call.
-        connections: A connection for each address.
+        connections: A connection for each place.
     """
 
-    def __init__(self, methods: Methods, connections: Mapping[str, Sutler]) -> None:
+    def __init__(self, methods: Methods, connections: Mapping[Place, Sutler]) -> None:
         self._methods = methods
         self._connections = connections
-        self._stubs: dict[tuple[str, str], tuple[ServiceDescriptor, Any]] = {}
+        self._stubs: dict[tuple[Place, str], tuple[ServiceDescriptor, Any]] = {}
 
     async def call(self, do: CallMethod, *, key: str, behalf: Principal, correlation_id: str, timeout: float) -> Any:
         """Makes a call and returns its answer in proto JSON form."""
@@ -45,7 +46,7 @@ class GrpcCaller:
             self._methods.forget(do)
             target, method = await self._methods.find(do)
             request = parse_request(method, do.request, key)
-        stub = self._stub(target.address, method.containing_service)
+        stub = self._stub(target.place, method.containing_service)
         before = current()
         set_current(Call(before.method, behalf, behalf.tenant, correlation_id))
         try:
@@ -59,12 +60,12 @@ class GrpcCaller:
             set_current(before)
         return json_format.MessageToDict(answer, descriptor_pool=method.output_type.file.pool)
 
-    def _stub(self, address: str, service: ServiceDescriptor) -> Any:
-        place = (address, service.full_name)
-        known, stub = self._stubs.get(place, (None, None))
+    def _stub(self, place: Place, service: ServiceDescriptor) -> Any:
+        key = (place, service.full_name)
+        known, stub = self._stubs.get(key, (None, None))
         if known is not service:
-            stub = self._connections[address].stub(service, lambda channel: _raw(channel, service))
-            self._stubs[place] = (service, stub)
+            stub = self._connections[place].stub(service, lambda channel: _raw(channel, service))
+            self._stubs[key] = (service, stub)
         return stub
 
 
@@ -83,7 +84,10 @@ def _raw(channel: grpc.aio.Channel, service: ServiceDescriptor) -> SimpleNamespa
 
 
 @asynccontextmanager
-async def connections(settings: ServerSettings, addresses: frozenset[str]) -> AsyncIterator[dict[str, Sutler]]:
-    """Connects to services; none of them need be there yet."""
+async def connections(settings: ServerSettings, targets: Collection[Target]) -> AsyncIterator[dict[Place, Sutler]]:
+    """Connects to the places of targets; nothing need be there yet."""
     async with AsyncExitStack() as stack:
-        yield {address: await stack.enter_async_context(neighbour(settings, "rule", address)) for address in addresses}
+        yield {
+            place: await stack.enter_async_context(neighbour(settings, "rule", place[0], trusted=place[1]))
+            for place in {target.place for target in targets}
+        }

@@ -15,7 +15,7 @@ from sutler.contracts import modules
 from sutler.errors import FailedPrecondition
 
 from services.rule.adapters.reflecting import pool_of, reflect
-from services.rule.adapters.targets import Target
+from services.rule.adapters.targets import Place, Target
 
 
 class Schemas:
@@ -23,13 +23,13 @@ class Schemas:
 
     Args:
         targets: The targets, whose descriptor sets are read here.
-        connections: A connection for each address.
+        connections: A connection for each place.
 
     Raises:
         FailedPrecondition: If a descriptor set cannot be read.
     """
 
-    def __init__(self, targets: Mapping[str, Target], connections: Mapping[str, Sutler]) -> None:
+    def __init__(self, targets: Mapping[str, Target], connections: Mapping[Place, Sutler]) -> None:
         modules()
         self._connections = connections
         self._sets = {target.descriptors: _read(target.descriptors) for target in targets.values()}
@@ -65,7 +65,7 @@ class Schemas:
             return _service(pool, service)
         place = (target.address, service)
         if place not in self._told:
-            told = await reflect(self._connections[target.address], target.address, service)
+            told = await reflect(self._connections[target.place], target.address, service)
             found = _service(told, service) if told else None
             if found is None:
                 return None

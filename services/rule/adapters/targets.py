@@ -10,6 +10,9 @@ from sutler.errors import PermissionDenied
 
 from services.rule.definitions import CallMethod
 
+Place = tuple[str, bool]
+"""An address, and whether it is trusted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -19,11 +22,19 @@ class Target:
         address: ``host:port``.
         methods: The methods that may be called, such as ``acme.v1.Shop/*``.
         descriptors: The file with the descriptor set of its services; the server is asked by reflection if empty.
+        trusted: Whether calls carry this service's token, with which its holder may act for others, and tell the
+            rule's author.
     """
 
     address: str
     methods: tuple[str, ...] = ("*",)
     descriptors: str = ""
+    trusted: bool = False
+
+    @property
+    def place(self) -> Place:
+        """What a connection to it is kept under."""
+        return self.address, self.trusted
 
     def allows(self, method: str) -> bool:
         """Returns whether a method may be called."""

@@ -135,7 +135,7 @@ async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
             RESOURCES: address,
             "sutler.provider.v1.ProviderService": "127.0.0.1:1",
             "shop": {"address": shop.address, "methods": methods},
-            "shop-by-file": {"address": shop.address, "descriptors": str(folder / "shop.binpb")},
+            "shop-by-file": {"address": shop.address, "descriptors": str(folder / "shop.binpb"), "trusted": True},
             "mute": mute,
             "gone": "127.0.0.1:1",
         }

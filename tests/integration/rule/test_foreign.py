@@ -11,13 +11,17 @@ from tests.integration.rule.foreign import SERVICE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+CREDENTIALS = {"authorization", "x-sutler-on-behalf-of"}
+
 
 def order(target: str, method: str = f"{SERVICE}/Order", **request: Any) -> dict[str, Any]:
     return {"id": "order", "callMethod": {"method": method, "target": target, "request": request}}
 
 
-@pytest.mark.parametrize("target", ["shop", "shop-by-file"])
-async def test_a_foreign_method_is_called(t: Tenant, target: str) -> None:
+@pytest.mark.parametrize(("target", "told"), [("shop", set()), ("shop-by-file", CREDENTIALS)])
+async def test_a_foreign_method_is_called_with_credentials_if_it_is_trusted(
+    t: Tenant, target: str, told: set[str]
+) -> None:
     shop = t.server.shop
     shop.orders.clear()
     request = {"id": "${payload.id}", "line": {"sku": "s", "count": "${payload.n}"}, "due": "${event.time}"}
@@ -29,7 +33,7 @@ async def test_a_foreign_method_is_called(t: Tenant, target: str) -> None:
     key = execution.actions[0].idempotency_key
     assert (seen.request["id"], seen.request["line"].count, seen.request["due"].seconds) == ("o-1", 3, 1767225600)
     assert (seen.request["request_id"], seen.metadata["x-idempotency-key"]) == (key, key)
-    assert seen.metadata["x-sutler-on-behalf-of"]
+    assert CREDENTIALS & set(seen.metadata) == told
     (said,) = await t.events('type = "done"')
     assert json_format.MessageToDict(said.data) == {"number": 7, "paid": True}
     assert json_format.MessageToDict(execution.actions[0].response)["due"] == "2026-01-01T00:00:00Z"
