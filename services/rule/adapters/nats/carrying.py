@@ -22,7 +22,7 @@ from services.rule.adapters.database.carried import events_after
 from services.rule.adapters.nats.link import Link
 from services.rule.adapters.nats.stream import Place, headers_of
 from services.rule.events import Event
-from services.rule.wire.carried import cloud_event, without_data
+from services.rule.structured import cloud_event, without_data
 
 log = structlog.get_logger("sutler.rule")
 
@@ -104,5 +104,5 @@ class Carrier:
     def _payload(self, event: Event) -> bytes:
         payload = orjson.dumps(cloud_event(event))
         if len(payload) + HEADER_BYTES > self._link.client.max_payload:
-            return orjson.dumps(without_data(cloud_event(event), event))
+            return orjson.dumps(without_data(event))
         return payload
