@@ -47,13 +47,21 @@ class Access:
     by_frequency: bool = False
 
 
+Pending: TypeAlias = dict[str, dict[Place, list[float]]]
+"""By metadata backend: how often an entry was accessed, and when last."""
+
+
 class Accesses:
     """Remembers accesses until they are taken to be stored."""
 
     def __init__(self) -> None:
-        self._pending: dict[str, dict[Place, list[float]]] = {}
-        self._sliding: set[int] = set()
+        self._renewing: Pending = {}
+        self._others: Pending = {}
         self._by_frequency: set[int] = set()
+
+    def __len__(self) -> int:
+        """How many entries have accesses that are not stored."""
+        return sum(len(places) for counts in (self._renewing, self._others) for places in counts.values())
 
     def add(self, cache: Cache, entry: Entry, now: float) -> None:
         """Counts an access to a living entry."""
@@ -61,9 +69,12 @@ class Accesses:
 
     def add_all(self, cache: Cache, places: Iterable[Place], now: float) -> None:
         """Counts an access to each of several living entries of one cache."""
-        pending = self._pending.get(cache.rules.metadata_backend)
+        counts = self._renewing if cache.rules.sliding else self._others
+        pending = counts.get(cache.rules.metadata_backend)
         if pending is None:
-            pending = self._pending.setdefault(cache.rules.metadata_backend, {})
+            pending = counts.setdefault(cache.rules.metadata_backend, {})
+        if cache.by_frequency:
+            self._by_frequency.add(cache.space)
         for place in places:
             known = pending.get(place)
             if known is not None:
@@ -71,37 +82,39 @@ class Accesses:
                 known[1] = now
                 continue
             pending[place] = [1, now]
-            if cache.rules.sliding:
-                self._sliding.add(cache.space)
-            if cache.by_frequency:
-                self._by_frequency.add(cache.space)
 
     def take(self) -> dict[str, list[Access]]:
         """Returns what was remembered, by metadata backend, and forgets it."""
-        pending, sliding, by_frequency = self._pending, self._sliding, self._by_frequency
-        self._pending, self._sliding, self._by_frequency = {}, set(), set()
-        return {
-            backend: [
-                Access(space, key, put_time, space in sliding, int(hits), last, space in by_frequency)
-                for (space, key, put_time), (hits, last) in accesses.items()
-            ]
-            for backend, accesses in pending.items()
-        }
+        taken = self.take_renewing()
+        counts, self._others = self._others, {}
+        for backend, accesses in counts.items():
+            taken.setdefault(backend, []).extend(self._listed(accesses, sliding=False))
+        self._by_frequency = set()
+        return taken
+
+    def take_renewing(self) -> dict[str, list[Access]]:
+        """Returns only what renews lives, and forgets that."""
+        counts, self._renewing = self._renewing, {}
+        return {backend: self._listed(accesses, sliding=True) for backend, accesses in counts.items()}
 
     def put_back(self, backend: str, accesses: Sequence[Access]) -> int:
         """Remembers again what could not be stored, as far as there is room; returns how many are lost."""
-        pending = self._pending.setdefault(backend, {})
         for index, access in enumerate(accesses):
+            pending = (self._renewing if access.sliding else self._others).setdefault(backend, {})
             if len(pending) >= MAX_KEPT:
                 return len(accesses) - index
             known = pending.setdefault((access.space, access.key, access.put_time), [0, access.last_time])
             known[0] += access.hits
             known[1] = max(known[1], access.last_time)
-            if access.sliding:
-                self._sliding.add(access.space)
             if access.by_frequency:
                 self._by_frequency.add(access.space)
         return 0
+
+    def _listed(self, accesses: dict[Place, list[float]], *, sliding: bool) -> list[Access]:
+        return [
+            Access(space, key, put_time, sliding, int(hits), last, space in self._by_frequency)
+            for (space, key, put_time), (hits, last) in accesses.items()
+        ]
 
 
 def renewed(cache: Cache, entry: Entry, now: float) -> Entry:

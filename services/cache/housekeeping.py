@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 import structlog
 from sutler.errors import SutlerError
 
-from services.cache.accesses import Accesses
+from services.cache.accesses import Access, Accesses
 from services.cache.backends import Backends
 from services.cache.chunks import until_done
 from services.cache.counting import Count, Counts
@@ -38,6 +39,13 @@ def told(what: str) -> Iterator[None]:
         log.warning("cache.work_postponed", what=what, error=str(error))
 
 
+UNHURRIED = 10
+"""Accesses that renew no life are stored in every tenth run: those of an entry that is often read are one change then,
+and those of an entry that is replaced meanwhile are none."""
+FULL = 20_000
+"""So many are stored at once all the same."""
+
+
 class Flusher:
     """Stores accesses, in every process.
 
@@ -54,13 +62,19 @@ class Flusher:
 
     async def run(self) -> None:
         """Stores accesses until it is cancelled."""
-        while True:
+        for turn in itertools.count(1):
             await asyncio.sleep(self._every)
-            await self.flush()
+            if turn % UNHURRIED == 0 or len(self._accesses) >= FULL:
+                await self.flush()
+            else:
+                await self._store(self._accesses.take_renewing())
 
     async def flush(self) -> None:
-        """Stores what was read since the last time; what cannot be stored now waits for the next time."""
-        for name, accesses in self._accesses.take().items():
+        """Stores all that was read since the last time; what cannot be stored now waits for the next time."""
+        await self._store(self._accesses.take())
+
+    async def _store(self, taken: Mapping[str, Sequence[Access]]) -> None:
+        for name, accesses in taken.items():
             backend = self._backends.all_metadata()[name]
             for start in range(0, len(accesses), ACCESSES):
                 try:

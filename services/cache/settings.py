@@ -37,7 +37,10 @@ class Settings(ServerSettings):
         10.0, ge=0, le=3600, description="How long a file stays that no entry refers to any more, for reads that begin"
     )
     access_flush_seconds: float = Field(
-        1.0, ge=0.05, le=1.0, description="How late hit counts, access times and renewed lives may be stored"
+        1.0,
+        ge=0.05,
+        le=1.0,
+        description="How late renewed lives may be stored; hit counts and access times ten times as late",
     )
     recent_bytes: int = Field(
         64 << 20,

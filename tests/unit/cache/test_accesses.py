@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from services.cache.accesses import Access, Accesses, must_store, renewed
 from services.cache.caches import Cache
 from services.cache.entries import Entry, Kind
+from services.cache.housekeeping import Flusher
 from tests.unit.cache.views import NOW, cache
 
 ENTRY = Entry("k", Kind.BYTES, '"e"', 60.0, NOW + 60, NOW, 0, 0, "", NOW, NOW, NOW)
@@ -25,13 +29,54 @@ def test_accesses_add_up_until_they_are_taken() -> None:
     accesses.add(of(2, sliding=True), ENTRY, NOW)
     assert accesses.take() == {
         "local": [
+            Access(2, "k", NOW, True, 1, NOW),
             Access(1, "k", NOW, False, 3, NOW + 3),
             Access(1, "other", NOW, False, 1, NOW),
             Access(1, "k", NOW + 1, False, 1, NOW + 2),
-            Access(2, "k", NOW, True, 1, NOW),
         ]
     }
     assert accesses.take() == {}
+
+
+def test_what_renews_lives_can_be_taken_alone() -> None:
+    accesses = Accesses()
+    accesses.add(of(), ENTRY, NOW)
+    accesses.add(of(2, sliding=True), ENTRY, NOW)
+    assert len(accesses) == 2
+    assert accesses.take_renewing() == {"local": [Access(2, "k", NOW, True, 1, NOW)]}
+    assert len(accesses) == 1
+    assert accesses.take() == {"local": [Access(1, "k", NOW, False, 1, NOW)]}
+
+
+class Records:
+    """A backend that remembers what it was to store."""
+
+    def __init__(self) -> None:
+        self.stored: list[list[Access]] = []
+
+    def all_metadata(self) -> dict[str, Records]:
+        return {"local": self}
+
+    async def record(self, accesses: Sequence[Access]) -> None:
+        self.stored.append(list(accesses))
+
+
+async def test_an_entry_that_is_read_all_the_time_is_stored_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    accesses, records = Accesses(), Records()
+    plain, sliding = of(), of(2, sliding=True)
+
+    async def read_twice(_: float) -> None:
+        if len(records.stored) == 11:
+            raise asyncio.CancelledError
+        for each in (plain, sliding):
+            accesses.add(each, ENTRY, NOW)
+            accesses.add(each, ENTRY, NOW + 1)
+
+    monkeypatch.setattr("services.cache.housekeeping.asyncio.sleep", read_twice)
+    with suppress(asyncio.CancelledError):
+        await Flusher(accesses, records, 1).run()  # type: ignore[arg-type]
+    assert [len(stored) for stored in records.stored] == [*[1] * 9, 2, 1]
+    assert {access.space: access.hits for access in records.stored[9]} == {1: 20, 2: 2}
 
 
 def test_what_could_not_be_stored_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,8 @@ class DatabaseEntries:
         """Returns what stands under a key."""
         if lease:
             return await self._db.read(lambda tx: rows.leased(tx, cache, key))
-        return await self._db.read(lambda tx: rows.one(tx, cache, key, value=value))
+        now = self._db.now()
+        return rows.to_found(cache, await self._db.one(*rows.one(cache, key, value=value)), now)
 
     async def get_many(
         self, cache: Cache, keys: Sequence[str], *, value: bool

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from sutler.store import Params, Transaction
 from sutler.store import Row as StoredRow
-from sutler.store import Transaction
 
 from services.cache.caches import Cache, Compression
 from services.cache.entries import Blob, Entry, Kind, Unreadable, metadata_of
@@ -123,12 +123,16 @@ def to_version(cache: Cache, row: Sequence[Any] | None) -> int:
     return row[1] or 0
 
 
-def one(tx: Transaction, cache: Cache, key: str, *, value: bool) -> Found:
-    """Returns what stands under a key of a cache. Raises as :func:`to_version`."""
-    row = tx.one(_ONE_WITH if value else _ONE_WITHOUT, (stored_key(key), cache.space))
+def one(cache: Cache, key: str, *, value: bool) -> tuple[str, Params]:
+    """Returns the query for what stands under a key of a cache, whose row :func:`to_found` reads."""
+    return _ONE_WITH if value else _ONE_WITHOUT, (stored_key(key), cache.space)
+
+
+def to_found(cache: Cache, row: StoredRow | None, now: float) -> Found:
+    """Returns what a row of :func:`one` says, found at a time. Raises as :func:`to_version`."""
     version = to_version(cache, row)
     assert row is not None
-    return Found(None if row[2] is None else to_entry(row[2:]), tx.now, version=version)
+    return Found(None if row[2] is None else to_entry(row[2:]), now, version=version)
 
 
 def leased(tx: Transaction, cache: Cache, key: str) -> Found:
