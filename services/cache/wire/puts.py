@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator
 
 from sutler.cache.v1 import cache_pb2 as pb
+from sutler.errors import Violation, invalid_fields
 from sutler.filtering import parse
 from sutler.wire import seconds
 
@@ -76,14 +77,28 @@ def _condition(condition: pb.PutCondition | None) -> Condition:
     return Condition(condition.absent, condition.etag, condition.lease_token)
 
 
+def _check_value(put: pb.PutEntryRequest | pb.PutEntryRow, path: str) -> None:
+    """Checks what the contract says in words: a rule in CEL took a tenth of the time of a put."""
+    if put.keep_value == put.entry.HasField("value"):
+        text = (
+            "must have no value if keep_value is set"
+            if put.keep_value
+            else "must have a value if keep_value is not set"
+        )
+        raise invalid_fields([Violation(path, text, "VALUE")])
+
+
 def put_of(request: pb.PutEntryRequest) -> Put:
     """Returns what a request of PutEntry puts. Raises as :func:`to_put`."""
+    _check_value(request, "entry")
     condition = request.condition if request.HasField("condition") else None
     return to_put(request.key, request.entry, condition, seed(request.request_id))
 
 
 def puts_of(request: pb.BatchPutEntriesRequest) -> list[Put]:
     """Returns what a request of BatchPutEntries puts. Raises as :func:`to_put`."""
+    for index, row in enumerate(request.rows):
+        _check_value(row, f"rows[{index}].entry")
     return [
         to_put(
             row.key,

@@ -313,8 +313,10 @@ async def test_what_no_store_takes_is_refused(shelf: Shelf) -> None:
     with pytest.raises(Invalid) as caught:
         await shelf.put("k", json_value=infinite)
     assert caught.value.violations[0].field == "entry.json_value"
-    with pytest.raises(Invalid):
-        await shelf.put("k", b"x", keep_value=True)
+    for value, keep in (({"inline_value": b"x"}, True), ({}, False)):
+        with pytest.raises(Invalid) as caught:
+            await shelf.put("k", keep_value=keep, **value)
+        assert caught.value.violations[0].field == "entry"
     with pytest.raises(Invalid):
         await shelf.put("", b"x")
 
