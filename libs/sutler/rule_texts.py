@@ -41,6 +41,23 @@ _FORMS = {
     "([A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*){0,7}|[*])": (
         "must be *, a field, or up to 8 with dots between them, such as partner_id.name"
     ),
+    "[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*(@[A-Za-z]+)?": "must be a language, such as de_DE",
+    "https?://[^ /?#@]+(/[^ ?#]*)?": (
+        "must be a URL without user, query and fragment, such as https://erp.example.com or http://10.0.0.5:8069/odoo"
+    ),
+    r"https?://[^\x00-\x1f\x7f]+": "must be a URL, such as https://example.com/orders",
+    "[^ /?#@]+:[0-9]{1,5}": "must be a host and a port, such as rules.example.com:50054",
+    "[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)+": "must be lower-case words with dots between them, such as order.confirmed",
+    "[A-Za-z0-9_.*-]+": "must be letters, digits, '_', '.', '-' or '*', such as res.*",
+    "SIG[A-Z0-9]{1,12}": "must be the name of a signal, such as SIGTERM",
+    r"[^\x00-\x08\x0a-\x1f\x7f]*": "must hold no control characters but tabs",
+    "queues/(-|[A-Za-z][A-Za-z0-9._-]{0,62})": "must be queues/{queue}, or queues/- for all",
+    "[A-Za-z0-9!#$%&'*+.^_`|~-]+": "must be the name of a header, such as X-Request-Id",
+    "[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)*/[A-Za-z_][A-Za-z0-9_]*": (
+        "must be a service and a method, such as sutler.resource.v1.ResourceService/CreateResource"
+    ),
+    "[a-z0-9]+": "must be lower-case letters and digits",
+    "[A-Za-z0-9_+/-]+": "must be the name of a time zone, such as Europe/Vienna",
 }
 """What patterns ask for that are not made of identifiers alone."""
 

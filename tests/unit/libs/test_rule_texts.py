@@ -17,19 +17,19 @@ ENTRY = cache_pb2.Entry(inline_value=b"1")
 
 
 def messages() -> Iterator[Descriptor]:
-    for module in modules():
-        yield from module.DESCRIPTOR.message_types_by_name.values()
+    waiting = [each for module in modules() for each in module.DESCRIPTOR.message_types_by_name.values()]
+    while waiting:
+        yield (message := waiting.pop())
+        waiting += message.nested_types
 
 
-def patterns(*fields: str) -> set[str]:
-    """Returns the patterns of all fields of these names in the contracts."""
-    found = [
-        field.GetOptions().Extensions[validate_pb2.field].string.pattern
-        for message in messages()
-        for field in message.fields
-        if field.name in fields
-    ]
-    return {pattern for pattern in found if pattern}
+def patterns(rules: Message) -> Iterator[str]:
+    """Yields the patterns in the rules of a field: those of the field, and of its items, keys and values."""
+    for part, value in rules.ListFields():
+        if part.message_type is validate_pb2.StringRules.DESCRIPTOR and value.pattern:
+            yield value.pattern
+        elif part.message_type is not None and not part.is_repeated:
+            yield from patterns(value)
 
 
 @pytest.mark.parametrize(
@@ -45,17 +45,18 @@ def patterns(*fields: str) -> set[str]:
         ("^(a|b)$", ""),
         ("^[0-9a-f]{64}$", "must be 64 lower-case hexadecimal digits"),
         ("^[0-9a-f]{63}$", ""),
-        ("^queues/(-|[A-Za-z][A-Za-z0-9._-]{0,62})$", ""),
+        ("^[^ /?#@]+:[0-9]{1,5}$", "must be a host and a port, such as rules.example.com:50054"),
     ],
 )
 def test_patterns_in_words(pattern: str, text: str) -> None:
     assert form(pattern) == text
 
 
-def test_names_and_ids_of_all_contracts_are_told_in_words() -> None:
-    found = patterns("name", "names", "type", "resource_id", "connection_id", "model", "content_type", "sha256")
-    assert len(found) > 20
-    assert [pattern for pattern in sorted(found) if not form(pattern)] == ["^[A-Za-z0-9_.*-]+$"]
+def test_every_pattern_of_the_contracts_is_told_in_words() -> None:
+    rules = [field.GetOptions().Extensions[validate_pb2.field] for each in messages() for field in each.fields]
+    found = {pattern for each in rules for pattern in patterns(each)}
+    assert len(found) > 50
+    assert [pattern for pattern in sorted(found) if not form(pattern)] == []
 
 
 @pytest.mark.parametrize(
