@@ -80,7 +80,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         database = await stack.enter_async_context(open_store(settings))
         neighbours = await stack.enter_async_context(connections(settings, settings.targets.values()))
         http = await stack.enter_async_context(
-            http_caller(settings.allowed_urls, settings.allowed_networks, settings.signing_key_bytes)
+            http_caller(settings.allowed_urls, settings.allowed_networks, settings.signing_keys)
         )
 
         methods = Methods(settings.targets, Schemas(settings.targets, neighbours))

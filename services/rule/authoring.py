@@ -149,7 +149,7 @@ class Rules:
         calls: list[Violation] = []
         for index, action in enumerate(definition.actions):
             if isinstance(action.do, OutsideCall):
-                calls += await self._outside.check(action.do, f"actions[{index}].{action.do.kind}")
+                calls += await self._outside.check(action.do, f"actions[{index}].{action.do.kind}", author.tenant)
         program = compiled(definition, prefix, calls)
         for part in program.actions:
             if isinstance(part.do, OutsideCall):

@@ -19,8 +19,9 @@ from services.rule.retrying import GiveUp
 class Outside(Protocol):
     """Knows what rules may call."""
 
-    async def check(self, do: OutsideCall, field: str) -> Sequence[Violation]:
-        """Returns what is wrong with a call: an unknown method, or a request that does not fit it.
+    async def check(self, do: OutsideCall, field: str, tenant: str) -> Sequence[Violation]:
+        """Returns what is wrong with a call of a tenant's rule: an unknown method or key, or a request that does not
+        fit.
 
         Raises:
             PermissionDenied: If the operator does not allow it (METHOD_NOT_ALLOWED, ADDRESS_NOT_ALLOWED).

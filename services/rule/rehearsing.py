@@ -125,7 +125,7 @@ class Rehearsing:
         try:
             deed = self._deed(action, field, uncertain=uncertain)
             if isinstance(deed, OutsideCall):
-                refuse(await self._outside.check(deed, f"{field}.{deed.kind}"), "")
+                refuse(await self._outside.check(deed, f"{field}.{deed.kind}", self._author.tenant), "")
             if not uncertain:
                 check_rights(self._author, deed)
                 self._sight.did(action, Step(action.id, deed.kind, deed=deed))

@@ -13,7 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from sutler.settings import SEPARATOR, ServerSettings
 
 from services.rule.adapters.database.retention import Ages
-from services.rule.adapters.signing import key_bytes
+from services.rule.adapters.signing import SigningKey
 from services.rule.adapters.targets import Target
 from services.rule.sourcing import Source, overlap
 
@@ -62,9 +62,10 @@ class Settings(ServerSettings):
         default_factory=list,
         description="Networks of private addresses that HTTP requests may reach: JSON list such as 10.1.0.0/16",
     )
-    signing_keys: dict[str, SecretStr] = Field(
+    signing_keys: dict[str, SigningKey] = Field(
         default_factory=dict,
-        description="Keys that sign HTTP requests: JSON object from id to whsec_ and the base64 of 24 to 64 bytes",
+        description="Keys that sign HTTP requests: JSON object from id to whsec_ and the base64 of 24 to 64 bytes, "
+        "or to {key, tenants, urls}",
     )
     concurrency: int = Field(200, ge=1, le=10_000, description="Executions that run at once in one process")
     lease_seconds: float = Field(
@@ -105,15 +106,12 @@ class Settings(ServerSettings):
             raise ValueError(f"{', '.join(wrong)}: an entry is http:// or https://, a host, and maybe a port")
         return urls
 
-    @field_validator("signing_keys")
+    @field_validator("signing_keys", mode="before")
     @classmethod
-    def _keys(cls, keys: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        for id_, key in keys.items():
-            try:
-                key_bytes(key.get_secret_value())
-            except ValueError as error:
-                raise ValueError(f"{id_} {error}") from None
-        return keys
+    def _keys(cls, keys: Any) -> Any:
+        if not isinstance(keys, Mapping):
+            return keys
+        return {id_: {"key": key} if isinstance(key, str) else key for id_, key in keys.items()}
 
     @model_validator(mode="after")
     def _nats_is_whole(self) -> Self:
@@ -134,11 +132,6 @@ class Settings(ServerSettings):
         if problems:
             raise ValueError(SEPARATOR.join(problems))
         return self
-
-    @property
-    def signing_key_bytes(self) -> dict[str, bytes]:
-        """The keys that sign HTTP requests, by id."""
-        return {id_: key_bytes(key.get_secret_value()) for id_, key in self.signing_keys.items()}
 
     @property
     def ages(self) -> Ages:

@@ -18,11 +18,12 @@ from yarl import URL
 
 from services.rule.adapters.answers import read_answer
 from services.rule.adapters.networks import AddressForbiddenError, Network, check_reachable, guarded
-from services.rule.adapters.signing import signature
+from services.rule.adapters.signing import SigningKey, key_bytes, signature
 from services.rule.faults import Fault
 from services.rule.http_requests import IDEMPOTENCY_KEY, HttpRequest
 
 MAX_CONNECTIONS = 100
+KEYS = "SUTLER_RULE_SIGNING_KEYS"
 
 
 class HttpCaller:
@@ -40,27 +41,28 @@ class HttpCaller:
         session: aiohttp.ClientSession,
         allowed_urls: Sequence[str],
         networks: Collection[Network],
-        signing_keys: Mapping[str, bytes],
+        signing_keys: Mapping[str, SigningKey],
     ) -> None:
         self._session = session
         self._allowed_urls = allowed_urls
         self._networks = networks
         self._signing_keys = signing_keys
 
-    def check(self, do: HttpRequest, field: str) -> Sequence[Violation]:
-        """Returns what is wrong with a request.
+    def check(self, do: HttpRequest, field: str, tenant: str) -> Sequence[Violation]:
+        """Returns what is wrong with a request of a tenant's rule.
 
         Raises:
             PermissionDenied: If the operator does not allow its address (ADDRESS_NOT_ALLOWED).
         """
         if do.origin:
             self._check_allowed(do)
-        if do.signing_key and do.signing_key not in self._signing_keys:
-            return [Fault(f"{field}.signing_key", _no_key(do.signing_key), "FIELD_INVALID")]
-        return []
+        if not do.signing_key or not do.origin:
+            return []
+        why = self._why_not(do, tenant)
+        return [Fault(f"{field}.signing_key", why, "FIELD_INVALID")] if why else []
 
-    async def call(self, do: HttpRequest, *, key: str, timeout: float) -> Any:
-        """Makes a request and returns its answer as ``{code, headers, body}``.
+    async def call(self, do: HttpRequest, *, key: str, tenant: str, timeout: float) -> Any:
+        """Makes a request of a tenant's rule and returns its answer as ``{code, headers, body}``.
 
         Raises:
             PermissionDenied: If the operator does not allow its address any more, or the name means one that is not
@@ -71,7 +73,7 @@ class HttpCaller:
         """
         self._check_allowed(do)
         body = _body(do)
-        headers = self._headers(do, key, body or b"")
+        headers = self._headers(do, key, tenant, body or b"")
         try:
             async with (
                 asyncio.timeout(timeout),
@@ -110,15 +112,15 @@ class HttpCaller:
         except ValueError:
             return  # a name: what it means is checked when it is connected to
 
-    def _headers(self, do: HttpRequest, key: str, body: bytes) -> dict[str, str]:
+    def _headers(self, do: HttpRequest, key: str, tenant: str, body: bytes) -> dict[str, str]:
         names = {name.lower() for name in do.headers}
         headers = {IDEMPOTENCY_KEY: key, **do.headers}
         if body and "content-type" not in names:
             headers["content-type"] = _content_type(do)
         if do.signing_key:
-            secret = self._signing_keys.get(do.signing_key)
-            if secret is None:
-                raise Invalid(_no_key(do.signing_key), metadata={"field": "signing_key"})
+            if why := self._why_not(do, tenant):
+                raise Invalid(why, metadata={"field": "signing_key"})
+            secret = key_bytes(self._signing_keys[do.signing_key].key.get_secret_value())
             sent = str(int(time.time()))
             headers |= {
                 "webhook-id": key,
@@ -126,6 +128,15 @@ class HttpCaller:
                 "webhook-signature": signature(secret, key, sent, body),
             }
         return headers
+
+    def _why_not(self, do: HttpRequest, tenant: str) -> str:
+        """Returns why a request may not be signed as it wants to be; empty if it may."""
+        key = self._signing_keys.get(do.signing_key)
+        if key is None or not key.is_for(tenant):
+            return f"there is no key {do.signing_key!r} for this tenant; the operator can add it to {KEYS}"
+        if not key.signs(do.origin):
+            return f"the key {do.signing_key} does not sign requests to {do.address}; the operator can add it to {KEYS}"
+        return ""
 
 
 def _body(do: HttpRequest) -> bytes | None:
@@ -147,10 +158,6 @@ def _content_type(do: HttpRequest) -> str:
     return "text/plain; charset=utf-8" if do.text is not None else "application/octet-stream"
 
 
-def _no_key(id_: str) -> str:
-    return f"no key {id_!r} is configured; the operator can add it to SUTLER_RULE_SIGNING_KEYS"
-
-
 def _private(address: str) -> PermissionDenied:
     return PermissionDenied(
         f"{address} is not a public address: the operator can allow its network in SUTLER_RULE_ALLOWED_NETWORKS",
@@ -166,7 +173,7 @@ def _unreachable(do: HttpRequest, error: Exception) -> Unavailable:
 
 @asynccontextmanager
 async def http_caller(
-    allowed_urls: Sequence[str], networks: Collection[Network], signing_keys: Mapping[str, bytes]
+    allowed_urls: Sequence[str], networks: Collection[Network], signing_keys: Mapping[str, SigningKey]
 ) -> AsyncIterator[HttpCaller]:
     """Opens what makes HTTP requests; its connections end with the block."""
     async with aiohttp.ClientSession(

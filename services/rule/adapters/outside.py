@@ -29,9 +29,11 @@ class EveryProtocol:
         self._grpc = grpc
         self._http = http
 
-    async def check(self, do: OutsideCall, field: str) -> Sequence[Violation]:
+    async def check(self, do: OutsideCall, field: str, tenant: str) -> Sequence[Violation]:
         """Returns what is wrong with a call."""
-        return self._http.check(do, field) if isinstance(do, HttpRequest) else await self._methods.check(do, field)
+        if isinstance(do, HttpRequest):
+            return self._http.check(do, field, tenant)
+        return await self._methods.check(do, field)
 
     def permission(self, do: OutsideCall) -> str:
         """Returns the permission that a call needs."""
@@ -40,5 +42,5 @@ class EveryProtocol:
     async def call(self, do: OutsideCall, *, key: str, behalf: Principal, correlation_id: str, timeout: float) -> Any:
         """Makes a call and returns its answer."""
         if isinstance(do, HttpRequest):
-            return await self._http.call(do, key=key, timeout=timeout)
+            return await self._http.call(do, key=key, tenant=behalf.tenant, timeout=timeout)
         return await self._grpc.call(do, key=key, behalf=behalf, correlation_id=correlation_id, timeout=timeout)

@@ -5,10 +5,42 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from pydantic import SecretStr
+from sutler.allow_lists import allows
 
 PREFIX = "whsec_"
 MIN_KEY_BYTES = 24
 MAX_KEY_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key that the operator has given, and who may use it.
+
+    Attributes:
+        key: ``whsec_`` and base64.
+        tenants: Patterns of the tenants whose rules may sign with it.
+        urls: Patterns of the origins to which it signs, such as ``https://hooks.example.com``.
+    """
+
+    key: SecretStr
+    tenants: tuple[str, ...] = ("*",)
+    urls: tuple[str, ...] = ("http://*:*", "https://*:*")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if it is no key."""
+        key_bytes(self.key.get_secret_value())
+
+    def is_for(self, tenant: str) -> bool:
+        """Returns whether rules of a tenant may use it."""
+        return any(fnmatchcase(tenant, pattern) for pattern in self.tenants)
+
+    def signs(self, origin: str) -> bool:
+        """Returns whether requests to an origin may be signed with it."""
+        return any(allows(pattern, origin) for pattern in self.urls)
 
 
 def key_bytes(text: str) -> bytes:

@@ -143,7 +143,11 @@ async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
             "targets": targets,
             "allowed_urls": ["http://127.0.0.1:*", "http://169.254.*:*", "http://[*]:*", "http://0xa000001:*"],
             "allowed_networks": ["127.0.0.0/8"],
-            "signing_keys": {"shop": SIGNING_KEY},
+            "signing_keys": {
+                "shop": SIGNING_KEY,
+                "others": {"key": SIGNING_KEY, "tenants": ["other-*"]},
+                "elsewhere": {"key": SIGNING_KEY, "urls": ["https://hooks.example.com"]},
+            },
         }
         async with running(app, settings_for(url, **outside, **more), "rule") as up:
             if request.param == NATS:

@@ -174,6 +174,8 @@ async def test_a_slow_answer_ends_at_the_timeout_and_is_asked_for_again(t: Tenan
         ({"uri": "http://127.0.0.1/${payload."}, Invalid, "TEMPLATE_INVALID", "uri"),
         ({"headers": {"Host": "example.com"}}, Invalid, "FIELD_INVALID", "headers.Host"),
         ({"signingKey": "none"}, Invalid, "FIELD_INVALID", "signing_key"),
+        ({"signingKey": "others"}, Invalid, "FIELD_INVALID", "signing_key"),
+        ({"signingKey": "elsewhere"}, Invalid, "FIELD_INVALID", "signing_key"),
     ],
 )
 async def test_what_may_not_be_written(

@@ -48,7 +48,8 @@ def test_a_signature_is_that_of_the_libraries_of_standard_webhooks() -> None:
 def test_keys_that_are_none_are_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(signing_keys={"shop": key})  # type: ignore[dict-item]
-    assert "shop is not whsec_" in str(caught.value)
+    assert "is not whsec_" in str(caught.value)
+    assert "shop" in str(caught.value)
     assert not key or key == "whsec_" or key not in str(caught.value)
 
 
