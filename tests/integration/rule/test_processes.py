@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from sutler.client import Sutler, connect
 from sutler.errors import Exhausted, FailedPrecondition, Unavailable
 from sutler.rule.v1 import rule_pb2 as pb
@@ -33,6 +34,7 @@ from tests.integration.rule.conftest import (
     token,
 )
 from tests.integration.rule.target import Script, Target, serving
+from tests.integration.rule.web import serving_web
 
 ROOT = Path(__file__).parents[3]
 
@@ -54,7 +56,7 @@ async def connected(address: str) -> AsyncIterator[Tenant]:
 class Process:
     """RuleService as a process of its own."""
 
-    def __init__(self, url: str, port: int, target: str) -> None:
+    def __init__(self, url: str, port: int, target: str, **more: str) -> None:
         self._environment = {
             **os.environ,
             "PYTHONPATH": f"{ROOT / 'libs'}:{ROOT}",
@@ -65,6 +67,7 @@ class Process:
             "SUTLER_RULE_LOG_LEVEL": "error",
             "SUTLER_RULE_LEASE_SECONDS": "300",
             "SUTLER_RULE_DRAIN_PAUSE_SECONDS": "0",
+            **more,
         }
         self.address = f"127.0.0.1:{port}"
         self._process: asyncio.subprocess.Process | None = None
@@ -80,6 +83,10 @@ class Process:
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         await self._process.wait()
+
+    @property
+    def ended(self) -> bool:
+        return self._process is not None and self._process.returncode is not None
 
     async def stop(self) -> int:
         assert self._process is not None
@@ -129,6 +136,40 @@ async def test_a_killed_process_loses_nothing_and_repeats_no_answered_call(tmp_p
         assert {count[f"one-{n}"] for n in range(6)} == {1}
         assert {count[f"two-{n}"] for n in range(6)} == {2}
         assert len({seen.key for seen in script.calls}) == 12
+        assert await process.stop() == 0
+
+
+async def test_a_request_whose_answer_was_lost_with_the_process_is_repeated_under_its_key(
+    tmp_path: Path, free_port: int
+) -> None:
+    async with serving_web() as served:
+        reach = {"URLS": f'["{served.origin}"]', "NETWORKS": '["127.0.0.0/8"]'}
+        allowed = {f"SUTLER_RULE_ALLOWED_{name}": value for name, value in reach.items()}
+        process = Process(f"sqlite:///{tmp_path}/rule.db", free_port, "127.0.0.1:1", **allowed)
+        pages = served.pages["t"]
+
+        async def answer_and_kill(_: web.Request) -> web.Response:
+            await process.kill()
+            return web.json_response({"number": 1})
+
+        pages.answers = [answer_and_kill, web.json_response({"number": 2})]
+        await process.start()
+        async with connected(process.address) as t:
+            call = {"id": "order", "httpRequest": {"uri": f"{served.origin}/t/orders", "json": {"n": 1}}}
+            count = {
+                "setProperty": {"property": "n", "expression": "(old == null ? 0 : old) + results.order.body.number"}
+            }
+            await t.rule("r", on=["a"], actions=[call, count, emit("done", data="${results.order.body.number}")])
+            await t.publish(event(type="a", subject="s", data={}), wait=False)
+            await eventually(lambda: _done(len(pages.sent) == 1))
+            await eventually(lambda: _done(process.ended))
+            await process.start()
+            await ended(t, 1)
+            (done,) = await t.events('type = "done"')
+            subject = await t.s.rules.GetSubject(pb.GetSubjectRequest(name="subjects/s"))
+        assert (done.data.number_value, subject.properties["n"]) == (2, 2)
+        assert len({sent.headers["idempotency-key"] for sent in pages.sent}) == 1
+        assert len(pages.sent) == 2
         assert await process.stop() == 0
 
 
