@@ -194,7 +194,7 @@ def nats_of(settings: Settings) -> tuple[Link | None, Place]:
     """Returns the connection to NATS, if it is configured, and where events are there."""
     url = settings.nats_url.get_secret_value()
     place = Place(settings.nats_stream, settings.nats_prefix, timedelta(days=settings.keep_events_days))
-    return Link(url, settings.nats_credentials) if url else None, place
+    return Link(url, settings.nats_credentials, settings.nats_ca) if url else None, place
 
 
 async def count(events: DatabaseLog, backlog: Backlog) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +36,9 @@ class Settings(ServerSettings):
     )
     nats_url: SecretStr = Field(SecretStr(""), description="NATS servers: nats://HOST:4222, several with commas")
     nats_credentials: Path | None = Field(None, description="Credentials file of NATS")
+    nats_ca: Path | None = Field(
+        None, description="Certificates (PEM) of the authorities that vouch for NATS; the system's if not set"
+    )
     nats_stream: str = Field(
         "SUTLER_RULE", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Stream of events, one for each installation"
     )
@@ -105,6 +109,17 @@ class Settings(ServerSettings):
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: an entry is http:// or https://, a host, and maybe a port")
         return urls
+
+    @field_validator("nats_ca")
+    @classmethod
+    def _authorities(cls, path: Path | None) -> Path | None:
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as error:
+            raise ValueError(
+                f"{path} holds no certificates in PEM that can be read: {error.strerror or error}"
+            ) from None
+        return path
 
     @field_validator("signing_keys", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
+from sutler.certs import Certificates
 from sutler.testing import free_port, missing, wait_until
 
 START_SECONDS = 30.0
@@ -26,15 +27,18 @@ PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/s
 class NatsServer:
     """A process that keeps its streams in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificates: Certificates | None = None) -> None:
         self._program = shutil.which("nats-server", path=PLACES) or missing("there is no program nats-server")
         self._folder = folder
         self._port = free_port()
-        self.url = f"nats://127.0.0.1:{self._port}"
+        self._certificates = certificates
+        self.url = f"{'tls' if certificates else 'nats'}://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         command = [self._program, "-a", "127.0.0.1", "-p", str(self._port), "-js", "-sd", str(self._folder / "nats")]
+        if self._certificates:
+            command += ["--tlscert", str(self._certificates.certificate), "--tlskey", str(self._certificates.key)]
         await asyncio.to_thread(self._start, command)
         await wait_until(self._answers, START_SECONDS)
 

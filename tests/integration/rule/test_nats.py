@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sutler.certs import write_certificates
 from sutler.client import connect
 from sutler.errors import Unavailable
 from sutler.rule.v1 import rule_pb2 as pb
@@ -140,6 +141,22 @@ async def test_without_nats_events_are_refused_and_with_it_all_goes_on(tmp_path:
                 await eventually(whole)
         finally:
             await server.kill()
+
+
+@pytest.mark.timeout(60)
+async def test_a_server_is_trusted_by_the_authority_that_the_operator_names(tmp_path: Path) -> None:
+    ours, others = (write_certificates(tmp_path / name, ["127.0.0.1"]) for name in ("ours", "others"))
+    server = NatsServer(tmp_path, ours)
+    await server.start()
+    try:
+        more: dict[str, object] = {"engine": "nats", "nats_url": server.url, "nats_stream": "TLS", "nats_prefix": "tls"}
+        async with database_url(NATS, tmp_path) as url:
+            async with replica(url, **more, nats_ca=others.ca) as t:
+                await refused(t)
+            async with replica(url, **more, nats_ca=ours.ca) as t:
+                await eventually(lambda: accepts(t))
+    finally:
+        await server.kill()
 
 
 async def refused(t: Tenant) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,11 +39,16 @@ class Link:
     Args:
         url: Where the servers are; several with commas in between.
         credentials: The file that says who we are; None if the URL does, or nobody asks.
+        ca: The file with the authorities that vouch for the servers; those of the system if None.
+
+    Raises:
+        OSError: If the file of the authorities cannot be read, or holds none.
     """
 
-    def __init__(self, url: str, credentials: Path | None = None) -> None:
+    def __init__(self, url: str, credentials: Path | None = None, ca: Path | None = None) -> None:
         self._servers = [server.strip() for server in url.split(",")]
         self._credentials = credentials
+        self._tls = ssl.create_default_context(cafile=ca) if ca else None
         self._client: Client | None = None
         self._up = asyncio.Event()
         self._problem = "is not connected yet"
@@ -140,6 +146,7 @@ class Link:
             servers=self._servers,
             name=NAME,
             user_credentials=str(self._credentials) if self._credentials else None,
+            tls=self._tls,
             connect_timeout=CONNECT_SECONDS,
             reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # any number of seconds
             max_reconnect_attempts=-1,
